@@ -1,0 +1,255 @@
+"""What may stand in the configuration: every section, every key, its meaning, its default.
+
+These models are the only description of the configuration: `gateway schema`, the reference page and the messages are
+made from them. Unknown keys are refused. Durations are seconds (`_s` is left out of keys), sizes are bytes.
+"""
+
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gateway.config.values import Bytes, Seconds, Secret
+
+NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
+Name = Annotated[str, Field(pattern=NAME)]
+"""A source's, destination's or mapping's name: it stands in URLs, metrics and file names."""
+
+
+def _network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError:
+        raise ValueError("an address or a network: 203.0.113.7, 203.0.113.0/24, 2001:db8::/32") from None
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Network = Annotated[str, AfterValidator(_network)]
+Texts = Annotated[list[str], BeforeValidator(_listed)]
+Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5}$", examples=["127.0.0.1:8080"])]
+
+
+class Section(BaseModel):
+    """The base of all sections: unknown keys are faults, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+
+
+class Journal(Section):
+    """Where events are kept, and for how long."""
+
+    url: str = Field(
+        "sqlite:///var/gateway.db",
+        description="`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/database`.",
+        examples=["sqlite:///var/gateway.db"],
+    )
+    keep: Seconds = Field(30 * 86400, description="Events are removed after this, once every lane has settled them.")
+    keep_at_most: Seconds = Field(90 * 86400, description="Events are removed after this in any case; what waits expires.")
+    keep_dead: Seconds = Field(90 * 86400, description="Dead letters are removed after this.")
+    keep_attempts: Seconds = Field(30 * 86400, description="What came of each attempt is forgotten after this.")
+    identities: Seconds = Field(7 * 86400, description="How long a retried request is recognised.")
+    max_size: Bytes | None = Field(None, description="The most the journal's events may take; beyond it the oldest expire.")
+
+
+class Receiver(Section):
+    """The door that senders knock at."""
+
+    listen: Address = Field("127.0.0.1:8080", description="Where webhooks are received.")
+    trusted_proxies: list[Network] = Field(
+        [], description="Networks whose forwarding header is believed.", examples=[["10.0.0.0/8"]]
+    )
+    forwarded: Literal["x-forwarded-for", "forwarded"] = Field(
+        "x-forwarded-for", description="Which forwarding header the trusted proxies write."
+    )
+    body_limit: Bytes = Field(1 << 20, description="The largest body that is taken, on the wire and unpacked.")
+    body_timeout: Seconds = Field(10.0, description="How long a body may stall before the answer is 408.")
+    group_limit: int = Field(512, ge=1, le=10_000, description="Events that are committed together, at most.")
+    waiting_limit: int = Field(
+        4096, ge=1, description="Requests that may wait for a commit; beyond it the answer is 503 with Retry-After."
+    )
+    commit_timeout: Seconds = Field(10.0, description="How long a commit may take before the answer is 503.")
+
+
+class Admin(Section):
+    """The operators' door: API, pages, metrics, health."""
+
+    listen: Address = Field("127.0.0.1:8081", description="Where the admin API and pages, metrics and health are served.")
+    token: Secret | None = Field(None, description="What the API and the pages ask for. Without one they are closed.")
+
+
+class Log(Section):
+    """What is written down."""
+
+    format: Literal["auto", "json", "console"] = Field(
+        "auto", description="JSON lines, or colours for people. `auto`: colours on a terminal."
+    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least important level shown.")
+    accepted: Literal["off", "sample", "all"] = Field("off", description="Whether accepted requests are logged one by one.")
+
+
+class Allow(Section):
+    """Who may send, and how."""
+
+    methods: list[Literal["POST", "PUT"]] | None = Field(None, description="Methods taken. Default: the preset's.")
+    ips: list[Network] | None = Field(
+        None, description="Networks that may send. Default: any.", examples=[["203.0.113.0/24"]]
+    )
+    headers: dict[str, Texts] = Field(
+        {},
+        description='Headers each request must carry: a value, a list of values (any of them), or "*" (present).',
+        examples=[{"X-Shopify-Shop-Domain": "uk-shop.myshopify.com"}],
+    )
+
+
+class HmacScheme(Section):
+    """A signature that is a keyed hash over the request."""
+
+    scheme: Literal["hmac"] = "hmac"
+    header: str = Field(description="The header that carries the signature.", examples=["X-Signature"])
+    algorithm: Literal["sha256", "sha1", "sha512"] = Field("sha256", description="The hash.")
+    encoding: Literal["hex", "base64"] = Field("hex", description="How the signature is written.")
+    prefix: str = Field("", description="What stands before the signature.", examples=["sha256="])
+    signed: str = Field(
+        "{body}",
+        description="What is signed: `{body}`, `{timestamp}`, `{url}`, `{header:NAME}` and literal text.",
+        examples=["{timestamp}.{body}"],
+    )
+    timestamp: str | None = Field(None, description="Where the time stands.", examples=["header:X-Timestamp"])
+    tolerance: Seconds = Field(300.0, description="How far the time may be off, both ways.")
+
+
+class Basic(Section):
+    """HTTP Basic credentials."""
+
+    user: str = Field(description="The user's name.")
+    password: Secret = Field(description="The password.")
+
+
+class Source(Section):
+    """A sender: one shop, reachable at `/webhooks/{name}`."""
+
+    preset: str = Field("generic", description="What the gateway knows of the platform.", examples=["shopify"])
+    secrets: Annotated[list[Secret], BeforeValidator(_listed)] = Field(
+        [], description="What requests are signed with. Several: all are valid (rotation)."
+    )
+    api_key: Annotated[list[Secret], BeforeValidator(lambda v: [v] if isinstance(v, str | Secret) else v)] = Field(
+        [], description="What `?api-key=` or `X-Api-Key` must carry. Several: all are valid."
+    )
+    basic: Basic | None = Field(None, description="HTTP Basic credentials that requests must carry.")
+    bearer: Secret | None = Field(None, description="The token that `Authorization: Bearer` must carry.")
+    allow: Allow = Field(Allow(), description="Who may send, and how.")
+    verify: HmacScheme | None = Field(None, description="How requests are signed (generic preset).")
+    topic: str | None = Field(
+        None,
+        description="Where the topic stands: `header:NAME`, `json:PATH`, `query:NAME` or `const:TEXT`.",
+        examples=["header:X-Event-Type"],
+    )
+    identity: list[str] | None = Field(
+        None,
+        description="What makes two requests the same event: parts `header:NAME`, `json:PATH`, `query:NAME`, `body`.",
+        examples=[["json:id"]],
+    )
+    identity_window: Seconds | None = Field(None, description="How long a retry is recognised. Default: the journal's.")
+    normalise: dict[str, str] = Field(
+        {}, description="Topic globs to mappings, before those of the preset.", examples=[{"order.*": "erp-order"}]
+    )
+    country: str | None = Field(None, pattern="^[A-Z]{2}$", description="ISO 3166 country where a payload names none.")
+    timezone: str | None = Field(None, description="IANA zone of times without one.", examples=["Europe/London"])
+    currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217 currency where a payload names none.")
+    body_limit: Bytes | None = Field(None, description="The largest body taken. Default: the receiver's.")
+    respond: str | None = Field(None, description="The body of the answer to an accepted event. Default: the preset's.")
+
+
+class LimitSetting(Section):
+    """One window of a vendor's limits."""
+
+    class Burst(Section):
+        """A longer window that may be drawn on."""
+
+        allow: float = Field(gt=0, description="Units.")
+        per: Seconds = Field(description="In this long.")
+
+    allow: float = Field(gt=0, description="Units of cost that are allowed.", examples=[25])
+    per: Seconds = Field(description="In this long.", examples=["1s"])
+    kind: Literal["sliding", "fixed"] = Field("sliding", description="Any window of that length, or windows in a row.")
+    burst: Burst | None = Field(None, description="What may be drawn on beyond it.")
+    scope: Literal["account", "key", "channel"] = Field("account", description="What it counts over.")
+    cost: dict[str, float] = Field({}, description="Units by class of request; 1 for others.", examples=[{"write": 10}])
+
+
+class BatchSetting(Section):
+    """What travels in one request, at most. Lowers the vendor's figures, never raises them."""
+
+    records: int | None = Field(None, ge=1, description="Records.")
+    bytes: Bytes | None = Field(None, description="Bytes of the body.")
+    linger: Seconds | None = Field(None, description="How long a batch that is not full waits for more.")
+
+
+class RetrySetting(Section):
+    """When a record that failed is tried again: exponential, with full jitter."""
+
+    first: Seconds = Field(5.0, description="The first wait, before jitter.")
+    factor: float = Field(2.0, ge=1, description="What each further wait is multiplied by.")
+    max: Seconds = Field(3600.0, description="The longest wait.")
+    give_up_after: Seconds = Field(3 * 86400.0, description="From the record's first own failure; then it is dead.")
+
+
+class DestinationSettings(Section):
+    """What every destination takes, whatever its vendor."""
+
+    vendor: str = Field(description="Whose API this is.", examples=["ometria"])
+    base_url: str | None = Field(None, pattern="^https?://", description="All before the vendor's own path.")
+    account: str | None = Field(
+        None, description="What limits count over. Default: vendor, host or tenant, and a hash of the credential."
+    )
+    limits: list[LimitSetting] | None = Field(None, description="In place of the vendor's published limits.")
+    batch: BatchSetting = Field(BatchSetting(), description="What travels in one request, at most.")
+    concurrency: int | None = Field(None, ge=1, le=1000, description="Requests in flight, at most. Default: the vendor's.")
+    timeout: Seconds = Field(30.0, description="How long a request may take.")
+    retry: RetrySetting = Field(RetrySetting(), description="When a record that failed is tried again.")
+    weight: float = Field(1.0, gt=0, description="This destination's share of the account's budget.")
+    order: Literal["entity", "none"] = Field("entity", description="Whether records of one key keep their order.")
+    parked_max: int = Field(10_000, ge=1, description="Parked rows at which a lane stops reading.")
+    read_ahead: int = Field(10_000, ge=1, le=100_000, description="Unsettled events planned at once, per lane.")
+    start: str = Field("now", description="Where a new lane starts: `now`, `beginning` or a time.")
+    was: list[Name] = Field([], description="Former names of this destination, whose lanes it takes over.")
+    paused: bool = Field(False, description="Keep everything, send nothing.")
+    dry_run: bool = Field(False, description="Do everything but the send; records count as delivered.")
+
+
+class RouteTarget(Section):
+    """A destination with a mapping of one's own."""
+
+    destination: str = Field(description="The destination's name.")
+    map: str | None = Field(None, description="The mapping that makes its records. Default: the vendor's.")
+
+
+class Route(Section):
+    """Which normal events of which sources go to which destinations."""
+
+    source_names: Annotated[list[str] | None, BeforeValidator(_listed)] = Field(
+        None, alias="from", description="Sources. Default: every source."
+    )
+    events: Texts = Field(["*"], description="Globs over the normal event's type.", examples=[["order.*", "customer.*"]])
+    when: str | None = Field(None, description="A JMESPath condition over the normal event.", examples=["data.total > `0`"])
+    to: Annotated[list[str | RouteTarget], BeforeValidator(lambda v: [v] if isinstance(v, str | dict) else v)] = Field(
+        min_length=1, description="Destinations: names, or `{destination: NAME, map: MAPPING}`."
+    )
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    revision: int | None = Field(None, ge=0, description="Grows with each change; Helm sets its release. Default: counted.")
+    journal: Journal = Field(Journal(), description="Where events are kept.")
+    receiver: Receiver = Field(Receiver(), description="The door that senders knock at.")
+    admin: Admin = Field(Admin(), description="The operators' door.")
+    log: Log = Field(Log(), description="What is written down.")
+    sources: dict[Name, Source] = Field({}, description="Senders, by name.")
+    destinations: dict[Name, Any] = Field({}, description="Vendor targets, by name.")
+    mappings: dict[str, dict[str, Any]] = Field({}, description="Mappings of one's own, by name.")
+    presets: dict[Name, dict[str, Any]] = Field({}, description="Platforms of one's own, by name.")
+    routes: list[Route] = Field([], description="Which events go where.")

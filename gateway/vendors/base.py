@@ -1,0 +1,250 @@
+"""The contract of a vendor: which records may share a batch, what request a batch makes, what the response means for
+each record, how the account's limits work. No I/O: `deliver/outbound.py` is the one door out.
+
+A vendor file stands in this order: settings, limits, records, request, response, tables.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from msgspec import Struct
+
+from gateway.config.schema import DestinationSettings
+from gateway.errors import Reason
+from gateway.model import NormalEvent
+
+
+class Burst(Struct, frozen=True):
+    """A second, longer window that may be drawn on when the first is used up (Octolis: 150 points per 60 s)."""
+
+    allow: float
+    per_s: float
+
+
+class Limit(Struct, frozen=True):
+    """What a vendor allows: `allow` units of cost per `per_s` seconds.
+
+    `kind`: sliding (any window of that length) or fixed (windows that begin with the first call after the last).
+    `scope`: what it counts over (account, key, channel). `cost`: units by the request's cost class (default 1).
+    `classes`: the cost classes it counts (None: all).
+    """
+
+    allow: float
+    per_s: float
+    kind: str = "sliding"
+    burst: Burst | None = None
+    scope: str = "account"
+    cost: Mapping[str, float] | None = None
+    classes: frozenset[str] | None = None
+
+
+class BatchRules(Struct, frozen=True):
+    """What may travel in one request, at most: records, bytes of the body, bytes of one record; and how long a batch
+    that is not full may wait for more (`linger_s`). `one_per_key`: a batch holds at most one record of a key."""
+
+    records: int
+    body_bytes: int
+    record_bytes: int
+    linger_s: float = 0.0
+    one_per_key: bool = False
+
+
+class Draft(Struct, frozen=True):
+    """A record as a vendor makes it from an event.
+
+    `channel`: what may share a batch and can be stopped alone (a record type, a dataset, a stream). `key`: the vendor's
+    own key of the record, by which order is kept. `data`: the document as it will travel. `kind`: state (an upsert of
+    the whole: a newer one may replace it) or fact (each counts). `cost`: the request's cost class.
+    """
+
+    channel: str
+    key: str
+    data: Any
+    kind: str = "state"
+    cost: str = "default"
+
+    @property
+    def part(self) -> str:
+        """The record's name within its event."""
+        return f"{self.channel}:{self.key}"
+
+    @property
+    def key_hash(self) -> bytes:
+        """16 bytes by which order is kept: channel and key."""
+        return hashlib.blake2b(self.part.encode(), digest_size=16).digest()
+
+
+class Record(Struct, frozen=True):
+    """A record on its way: the draft, its size as it will travel, and where it comes from."""
+
+    lane: int
+    seq: int
+    source: str
+    draft: Draft
+    size: int
+    event_id: str = ""
+    event_type: str = ""
+    time: str = ""
+    attempt: int = 0
+    generation: int = 0
+    traceparent: str | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for each attempt at this record, another after an operator's retry or replay."""
+        text = f"{self.lane}\n{self.seq}\n{self.draft.part}\n{self.generation}"
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Batch(Struct, frozen=True):
+    """Records that travel in one request, of one destination and channel, oldest first. Never empty."""
+
+    destination: str
+    channel: str
+    records: tuple[Record, ...]
+    sent_at_ms: int = 0
+
+    @property
+    def key(self) -> str:
+        """The batch's idempotency key: that of its only record, or a hash over those of all."""
+        if len(self.records) == 1:
+            return self.records[0].idempotency_key
+        joined = "\n".join(record.idempotency_key for record in self.records)
+        return hashlib.blake2b(joined.encode(), digest_size=16).hexdigest()
+
+
+class Request(Struct, frozen=True):
+    """One HTTP request, ready to send. `cost` is its class in the limits. Redirects are never followed."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    cost: str = "default"
+
+
+class Response(Struct, frozen=True):
+    """What came back: header names in lower case, at most 1 MiB of the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Failure(Struct, frozen=True):
+    """Nothing came back. `reason` is connection_failed (surely not applied) or timeout (perhaps applied)."""
+
+    reason: Reason
+    detail: str
+
+
+Answer = Response | Failure
+
+
+class Delivered(Struct, frozen=True):
+    """The vendor has it. `receipt`: what it gave for it (a request id)."""
+
+    receipt: str = ""
+    note: str = ""
+
+
+class Retry(Struct, frozen=True):
+    """The record failed and may succeed later: parked, after `after_s` or the retry policy's wait."""
+
+    reason: Reason
+    detail: str = ""
+    after_s: float | None = None
+
+
+class Refused(Struct, frozen=True):
+    """The record will never be taken as it is: dead."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class Split(Struct, frozen=True):
+    """The vendor refuses the batch and will not name the record: halve it and try again. A batch of one is refused."""
+
+    reason: Reason
+    detail: str = ""
+
+
+class Throttled(Struct, frozen=True):
+    """Nothing is wrong with the record: the account (or the channel alone) is to be left alone for `for_s` seconds."""
+
+    reason: Reason
+    for_s: float
+    scope: str = "account"
+    detail: str = ""
+
+
+class Suspended(Struct, frozen=True):
+    """The account's key is refused: nothing is sent but a probe every 60 s, and no attempt is counted."""
+
+    reason: Reason
+    detail: str = ""
+
+
+Outcome = Delivered | Retry | Refused | Split | Throttled | Suspended
+
+
+class Verdict(Struct, frozen=True):
+    """What an answer means: one outcome per record, in order; and whether the account should pause although all went
+    well (`ease`: a queue that is filling up)."""
+
+    outcomes: tuple[Outcome, ...]
+    ease: Throttled | None = None
+
+
+class Vendor(Protocol):
+    """One configured destination of a vendor. Everything here is a pure function of its arguments and the settings."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[DestinationSettings]]
+
+    def __init__(self, destination: str, settings: Any) -> None:
+        """`destination` is its name in the configuration; `settings` an instance of `Settings`."""
+
+    def account(self) -> str:
+        """What the limits count over: vendor, host or tenant, and a hash of the credential. No secret in it."""
+        ...
+
+    def limits(self) -> Sequence[Limit]:
+        """The published limits (the configuration may replace them)."""
+        ...
+
+    def rules(self) -> BatchRules:
+        """What a batch may hold (the configuration may lower it)."""
+        ...
+
+    def mapping(self, event: NormalEvent) -> str | None:
+        """The shipped mapping (`ometria/order`) for an event that its route names none for; None: the event is sent as
+        it is, or raises LookupError: this destination takes no such entity, and the event is filtered."""
+        ...
+
+    def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[Draft]:
+        """The records that an event makes, from what its mapping made of it (None: it has none).
+
+        Empty: nothing to send, the event is filtered. Raises Refusal (with Reason.INCOMPLETE ...) for what the vendor
+        would refuse.
+        """
+        ...
+
+    def request(self, batch: Batch) -> Request:
+        """The request that carries the batch. The same batch makes the same request, byte for byte."""
+        ...
+
+    def judge(self, batch: Batch, answer: Answer) -> Verdict:
+        """What the answer means for each record. Never raises, whatever the vendor says."""
+        ...
+
+    def secrets(self) -> Sequence[str]:
+        """Texts that must never be shown."""
+        ...
+
+
+def same(outcome: Outcome, batch: Batch) -> Verdict:
+    """One outcome for every record of the batch."""
+    return Verdict((outcome,) * len(batch.records))
