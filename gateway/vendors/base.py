@@ -76,13 +76,14 @@ class Draft(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """A record on its way: the draft, its size as it will travel, and where it comes from."""
+    """A record on its way: the draft, its name within the event, its bytes as JSON, and where it comes from."""
 
     lane: int
     seq: int
     source: str
+    part: str
     draft: Draft
-    size: int
+    encoded: bytes
     event_id: str = ""
     event_type: str = ""
     time: str = ""
@@ -91,9 +92,14 @@ class Record(Struct, frozen=True):
     traceparent: str | None = None
 
     @property
+    def size(self) -> int:
+        """Bytes of the record as compact JSON."""
+        return len(self.encoded)
+
+    @property
     def idempotency_key(self) -> str:
         """The same for each attempt at this record, another after an operator's retry or replay."""
-        text = f"{self.lane}\n{self.seq}\n{self.draft.part}\n{self.generation}"
+        text = f"{self.lane}\n{self.seq}\n{self.part}\n{self.generation}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
