@@ -4,54 +4,92 @@ These models are the only description of the configuration: `gateway schema`, th
 made from them. Unknown keys are refused. Durations are seconds (`_s` is left out of keys), sizes are bytes.
 """
 
-from ipaddress import ip_network
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from gateway.config.values import Bytes, Seconds, Secret
+from gateway.config.values import (
+    MAX_INTEGER,
+    NAME,
+    Address,
+    Bytes,
+    Country,
+    Currency,
+    HttpUrl,
+    Moment,
+    Name,
+    Network,
+    Seconds,
+    Secret,
+    Secrets,
+    Texts,
+    Timezone,
+    Url,
+    listed,
+)
 
-NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
-Name = Annotated[str, Field(pattern=NAME)]
-"""A source's, destination's or mapping's name: it stands in URLs, metrics and file names."""
+__all__ = ["NAME", "Address", "Config", "DestinationSettings", "Name", "Network", "Route", "Section", "Source", "Texts"]
+
+_TOPIC = ("header:", "json:", "query:", "const:")
+_IDENTITY = ("header:", "json:", "query:")
+_PLACEHOLDER = re.compile(r"\{(body|timestamp|url|header:[!-~]+?)\}")
+_JOURNALS = re.compile(r"sqlite:///[^?#]+|postgres(ql)?://.+|memory:")
 
 
-def _network(value: str) -> str:
-    try:
-        return str(ip_network(value, strict=False))
-    except ValueError:
-        raise ValueError("an address or a network: 203.0.113.7, 203.0.113.0/24, 2001:db8::/32") from None
+def _topic(value: str) -> str:
+    if not any(value.startswith(kind) and len(value) > len(kind) for kind in _TOPIC):
+        raise ValueError("where the topic stands: header:NAME, json:PATH, query:NAME or const:TEXT")
+    return value
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def _identity(value: str) -> str:
+    if value != "body" and not any(value.startswith(kind) and len(value) > len(kind) for kind in _IDENTITY):
+        raise ValueError("a part of the identity: header:NAME, json:PATH, query:NAME or body")
+    return value
 
 
-Network = Annotated[str, AfterValidator(_network)]
-Texts = Annotated[list[str], BeforeValidator(_listed)]
-Address = Annotated[str, Field(pattern=r"^(\[[0-9A-Fa-f:.]+\]|[^:\s]+):\d{1,5}$", examples=["127.0.0.1:8080"])]
+def _journal_url(value: Url) -> Url:
+    if not _JOURNALS.fullmatch(value):
+        raise ValueError("where the journal is: sqlite:///relative/path, sqlite:////absolute/path or postgresql://...")
+    return value
+
+
+IdentityParts = Annotated[
+    list[Annotated[str, AfterValidator(_identity)]],
+    BeforeValidator(listed, json_schema_input_type=str | list[str]),
+    Field(min_length=1),
+]
+
+
+def _targets(value: Any) -> Any:
+    return [value] if isinstance(value, str | dict) else value
 
 
 class Section(BaseModel):
     """The base of all sections: unknown keys are faults, values do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False, hide_input_in_errors=True)
 
 
 class Journal(Section):
     """Where events are kept, and for how long."""
 
-    url: str = Field(
-        "sqlite:///var/gateway.db",
+    url: Annotated[Url, AfterValidator(_journal_url)] = Field(
+        Url("sqlite:///var/gateway.db"),
         description="`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/database`.",
         examples=["sqlite:///var/gateway.db"],
     )
     keep: Seconds = Field(30 * 86400, description="Events are removed after this, once every lane has settled them.")
-    keep_at_most: Seconds = Field(90 * 86400, description="Events are removed after this in any case; what waits expires.")
+    keep_at_most: Seconds = Field(
+        90 * 86400, description="Events are removed after this in any case; what waits expires."
+    )
     keep_dead: Seconds = Field(90 * 86400, description="Dead letters are removed after this.")
     keep_attempts: Seconds = Field(30 * 86400, description="What came of each attempt is forgotten after this.")
     identities: Seconds = Field(7 * 86400, description="How long a retried request is recognised.")
-    max_size: Bytes | None = Field(None, description="The most the journal's events may take; beyond it the oldest expire.")
+    max_size: Bytes | None = Field(
+        None, description="The most the journal's events may take; beyond it the oldest expire."
+    )
 
 
 class Receiver(Section):
@@ -76,7 +114,9 @@ class Receiver(Section):
 class Admin(Section):
     """The operators' door: API, pages, metrics, health."""
 
-    listen: Address = Field("127.0.0.1:8081", description="Where the admin API and pages, metrics and health are served.")
+    listen: Address = Field(
+        "127.0.0.1:8081", description="Where the admin API and pages, metrics and health are served."
+    )
     token: Secret | None = Field(None, description="What the API and the pages ask for. Without one they are closed.")
 
 
@@ -87,7 +127,9 @@ class Log(Section):
         "auto", description="JSON lines, or colours for people. `auto`: colours on a terminal."
     )
     level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least important level shown.")
-    accepted: Literal["off", "sample", "all"] = Field("off", description="Whether accepted requests are logged one by one.")
+    accepted: Literal["off", "sample", "all"] = Field(
+        "off", description="Whether accepted requests are logged one by one."
+    )
 
 
 class Allow(Section):
@@ -120,6 +162,19 @@ class HmacScheme(Section):
     timestamp: str | None = Field(None, description="Where the time stands.", examples=["header:X-Timestamp"])
     tolerance: Seconds = Field(300.0, description="How far the time may be off, both ways.")
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        rest = _PLACEHOLDER.sub("", self.signed)
+        if "{" in rest or "}" in rest:
+            raise ValueError("`signed` knows {body}, {timestamp}, {url} and {header:NAME}")
+        if "{body}" not in self.signed:
+            raise ValueError("`signed` leaves out {body}: anything could be sent under such a signature")
+        if "{timestamp}" in self.signed and not self.timestamp:
+            raise ValueError("`signed` has {timestamp}, and `timestamp` does not say where it stands")
+        if self.timestamp and not self.timestamp.startswith("header:"):
+            raise ValueError("`timestamp` is header:NAME")
+        return self
+
 
 class Basic(Section):
     """HTTP Basic credentials."""
@@ -132,22 +187,18 @@ class Source(Section):
     """A sender: one shop, reachable at `/webhooks/{name}`."""
 
     preset: str = Field("generic", description="What the gateway knows of the platform.", examples=["shopify"])
-    secrets: Annotated[list[Secret], BeforeValidator(_listed)] = Field(
-        [], description="What requests are signed with. Several: all are valid (rotation)."
-    )
-    api_key: Annotated[list[Secret], BeforeValidator(lambda v: [v] if isinstance(v, str | Secret) else v)] = Field(
-        [], description="What `?api-key=` or `X-Api-Key` must carry. Several: all are valid."
-    )
+    secrets: Secrets = Field([], description="What requests are signed with. Several: all are valid (rotation).")
+    api_key: Secrets = Field([], description="What `?api-key=` or `X-Api-Key` must carry. Several: all are valid.")
     basic: Basic | None = Field(None, description="HTTP Basic credentials that requests must carry.")
     bearer: Secret | None = Field(None, description="The token that `Authorization: Bearer` must carry.")
     allow: Allow = Field(Allow(), description="Who may send, and how.")
     verify: HmacScheme | None = Field(None, description="How requests are signed (generic preset).")
-    topic: str | None = Field(
+    topic: Annotated[str, AfterValidator(_topic)] | None = Field(
         None,
         description="Where the topic stands: `header:NAME`, `json:PATH`, `query:NAME` or `const:TEXT`.",
         examples=["header:X-Event-Type"],
     )
-    identity: list[str] | None = Field(
+    identity: IdentityParts | None = Field(
         None,
         description="What makes two requests the same event: parts `header:NAME`, `json:PATH`, `query:NAME`, `body`.",
         examples=[["json:id"]],
@@ -156,9 +207,11 @@ class Source(Section):
     normalise: dict[str, str] = Field(
         {}, description="Topic globs to mappings, before those of the preset.", examples=[{"order.*": "erp-order"}]
     )
-    country: str | None = Field(None, pattern="^[A-Z]{2}$", description="ISO 3166 country where a payload names none.")
-    timezone: str | None = Field(None, description="IANA zone of times without one.", examples=["Europe/London"])
-    currency: str | None = Field(None, pattern="^[A-Z]{3}$", description="ISO 4217 currency where a payload names none.")
+    country: Country | None = Field(None, examples=["GB"], description="ISO 3166 country where a payload names none.")
+    timezone: Timezone | None = Field(None, description="IANA zone of times without one.", examples=["Europe/London"])
+    currency: Currency | None = Field(
+        None, examples=["GBP"], description="ISO 4217 currency where a payload names none."
+    )
     body_limit: Bytes | None = Field(None, description="The largest body taken. Default: the receiver's.")
     respond: str | None = Field(None, description="The body of the answer to an accepted event. Default: the preset's.")
 
@@ -201,20 +254,30 @@ class DestinationSettings(Section):
     """What every destination takes, whatever its vendor."""
 
     vendor: str = Field(description="Whose API this is.", examples=["ometria"])
-    base_url: str | None = Field(None, pattern="^https?://", description="All before the vendor's own path.")
+    base_url: HttpUrl | None = Field(
+        None,
+        description="All before the vendor's own path. Default: the vendor's.",
+        examples=["https://api.example.com/v2"],
+    )
     account: str | None = Field(
         None, description="What limits count over. Default: vendor, host or tenant, and a hash of the credential."
     )
     limits: list[LimitSetting] | None = Field(None, description="In place of the vendor's published limits.")
     batch: BatchSetting = Field(BatchSetting(), description="What travels in one request, at most.")
-    concurrency: int | None = Field(None, ge=1, le=1000, description="Requests in flight, at most. Default: the vendor's.")
+    concurrency: int | None = Field(
+        None, ge=1, le=1000, description="Requests in flight, at most. Default: the vendor's."
+    )
     timeout: Seconds = Field(30.0, description="How long a request may take.")
     retry: RetrySetting = Field(RetrySetting(), description="When a record that failed is tried again.")
     weight: float = Field(1.0, gt=0, description="This destination's share of the account's budget.")
     order: Literal["entity", "none"] = Field("entity", description="Whether records of one key keep their order.")
     parked_max: int = Field(10_000, ge=1, description="Parked rows at which a lane stops reading.")
     read_ahead: int = Field(10_000, ge=1, le=100_000, description="Unsettled events planned at once, per lane.")
-    start: str = Field("now", description="Where a new lane starts: `now`, `beginning` or a time.")
+    start: Moment = Field(
+        "now",
+        description="Where a new lane starts: `now`, `beginning` or a time.",
+        examples=["beginning", "2026-01-31T09:00:00Z"],
+    )
     was: list[Name] = Field([], description="Former names of this destination, whose lanes it takes over.")
     paused: bool = Field(False, description="Keep everything, send nothing.")
     dry_run: bool = Field(False, description="Do everything but the send; records count as delivered.")
@@ -230,20 +293,31 @@ class RouteTarget(Section):
 class Route(Section):
     """Which normal events of which sources go to which destinations."""
 
-    source_names: Annotated[list[str] | None, BeforeValidator(_listed)] = Field(
-        None, alias="from", description="Sources. Default: every source."
+    source_names: Texts | None = Field(
+        None, alias="from", description="Sources. Default: every source.", examples=[["uk-shop"]]
     )
-    events: Texts = Field(["*"], description="Globs over the normal event's type.", examples=[["order.*", "customer.*"]])
-    when: str | None = Field(None, description="A JMESPath condition over the normal event.", examples=["data.total > `0`"])
-    to: Annotated[list[str | RouteTarget], BeforeValidator(lambda v: [v] if isinstance(v, str | dict) else v)] = Field(
-        min_length=1, description="Destinations: names, or `{destination: NAME, map: MAPPING}`."
+    events: Texts = Field(
+        ["*"], description="Globs over the normal event's type.", examples=[["order.*", "customer.*"]]
+    )
+    when: str | None = Field(
+        None, description="A JMESPath condition over the normal event.", examples=["data.total > `0`"]
+    )
+    to: Annotated[
+        list[str | RouteTarget],
+        BeforeValidator(_targets, json_schema_input_type=str | RouteTarget | list[str | RouteTarget]),
+    ] = Field(
+        min_length=1,
+        description="Destinations: names, or `{destination: NAME, map: MAPPING}`.",
+        examples=[["ometria-uk"], [{"destination": "octolis", "map": "my-order"}]],
     )
 
 
 class Config(Section):
     """The whole configuration."""
 
-    revision: int | None = Field(None, ge=0, description="Grows with each change; Helm sets its release. Default: counted.")
+    revision: int | None = Field(
+        None, ge=0, le=MAX_INTEGER, description="Grows with each change; Helm sets its release. Default: counted."
+    )
     journal: Journal = Field(Journal(), description="Where events are kept.")
     receiver: Receiver = Field(Receiver(), description="The door that senders knock at.")
     admin: Admin = Field(Admin(), description="The operators' door.")
