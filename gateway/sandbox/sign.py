@@ -1,0 +1,318 @@
+"""Signing as each platform does: the other side of `receive/verify`, written from the platforms' own documents.
+
+`prepare` gives the body as it travels (Adyen's signature stands inside it), `sign` the headers that go with it.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from msgspec import Struct
+
+from gateway import document
+from gateway.clock import Chance
+from gateway.config.schema import HmacScheme
+
+Pairs = list[tuple[str, str]]
+
+SHOP = "northlight-demo.myshopify.com"
+"""The invented shop that signs where the caller names none."""
+
+_JSON = ("Content-Type", "application/json")
+_ADYEN_FIELDS = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
+
+
+class Names(Struct, frozen=True):
+    """Who sends, and by which ids. `shop`: the tenant's domain. `event`: the id that all deliveries of one merchant
+    action share. `delivery`: this delivery's own, kept over its retries. What is empty is drawn.
+    """
+
+    shop: str = SHOP
+    event: str = ""
+    delivery: str = ""
+
+
+class Letter(Struct, frozen=True):
+    """What is to be signed, and the names it goes under."""
+
+    body: bytes
+    topic: str
+    secret: str
+    url: str
+    now_ms: int
+    shop: str
+    event: str
+    delivery: str
+
+    @property
+    def seconds(self) -> str:
+        """The time of signing, in whole seconds since the Unix epoch."""
+        return str(self.now_ms // 1000)
+
+    @property
+    def key(self) -> bytes:
+        return self.secret.encode()
+
+    def iso(self) -> str:
+        """The time of signing, RFC 3339 UTC."""
+        return datetime.fromtimestamp(self.now_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def sign(
+    preset: str,
+    body: bytes,
+    topic: str,
+    secret: str,
+    *,
+    url: str,
+    now_ms: int,
+    chance: Chance,
+    names: Names = Names(),  # noqa: B008  a frozen value
+) -> Pairs:
+    """The headers with which the platform would send this body: signature, topic, ids, content type.
+
+    `url` is the address as it is registered at the platform (Square signs it). Raises KeyError for a preset that is
+    not in `PRESETS`, ValueError for a secret that the scheme cannot use.
+    """
+    make = _HEADERS[preset]
+    event = names.event or _uuid(chance)
+    return make(Letter(body, topic, secret, url, now_ms, names.shop, event, names.delivery or _uuid(chance)))
+
+
+def sign_with(
+    scheme: HmacScheme, body: bytes, secret: str, *, url: str, now_ms: int, headers: Mapping[str, str]
+) -> Pairs:
+    """The headers of a signature that the configuration describes (`sources.*.verify`). `headers` are those that the
+    request carries anyway, by lower-case name.
+    """
+    seconds = str(now_ms // 1000)
+    values = {"body": body, "timestamp": seconds.encode(), "url": url.encode()}
+    pairs: Pairs = []
+    if scheme.timestamp is not None and scheme.timestamp.startswith("header:"):
+        pairs.append((scheme.timestamp.removeprefix("header:"), seconds))
+
+    def filled(match: re.Match[str]) -> bytes:
+        name = match[1]
+        if name.startswith("header:"):
+            return headers.get(name.removeprefix("header:").lower(), "").encode()
+        return values[name]
+
+    parts = re.split(r"(\{[^{}]+\})", scheme.signed)
+    signed = b"".join(
+        filled(match) if (match := re.fullmatch(r"\{([^{}]+)\}", part)) else part.encode() for part in parts
+    )
+    digest = hmac.new(secret.encode(), signed, scheme.algorithm).digest()
+    text = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode()
+    return [*pairs, (scheme.header, scheme.prefix + text)]
+
+
+def prepare(preset: str, body: bytes, secret: str) -> bytes:
+    """The body as the platform sends it. Only Adyen's standard webhooks change: each item gets its signature."""
+    return _with_item_signatures(body, secret) if preset == "adyen" else body
+
+
+def _uuid(chance: Chance) -> str:
+    return str(uuid.UUID(bytes=chance.nonce(16), version=4))
+
+
+def _hex(key: bytes, text: bytes) -> str:
+    return hmac.new(key, text, hashlib.sha256).hexdigest()
+
+
+def _base64(key: bytes, text: bytes) -> str:
+    return base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
+
+
+# --- the platforms ---------------------------------------------------------------------------------------------------
+
+
+def _shopify(letter: Letter) -> Pairs:
+    """shopify.dev, "Verify deliveries" and "Delivery structure": base64 over the raw body, the secret as it is."""
+    return [
+        _JSON,
+        ("User-Agent", "Shopify-Captain-Hook"),
+        ("X-Shopify-Topic", letter.topic),
+        ("X-Shopify-Hmac-Sha256", _base64(letter.key, letter.body)),
+        ("X-Shopify-Shop-Domain", letter.shop),
+        ("X-Shopify-API-Version", "2025-10"),
+        ("X-Shopify-Webhook-Id", letter.delivery),
+        ("X-Shopify-Event-Id", letter.event),
+        ("X-Shopify-Triggered-At", letter.iso()),
+    ]
+
+
+def _generic(letter: Letter) -> Pairs:
+    """No platform's: a hex signature over the raw body, the topic in a header. `sign_with` follows a configuration."""
+    return [
+        _JSON,
+        ("X-Event-Type", letter.topic),
+        ("X-Event-Id", letter.event),
+        ("X-Signature", _hex(letter.key, letter.body)),
+    ]
+
+
+def _woocommerce(letter: Letter) -> Pairs:
+    """As class-wc-webhook.php: base64 over the body; the delivery id has the resolution of a second."""
+    resource, _, event = letter.topic.partition(".")
+    seconds = hashlib.md5(f"1{letter.seconds}".encode(), usedforsecurity=False).hexdigest()
+    return [
+        _JSON,
+        ("User-Agent", "WooCommerce/10.3.5 Hookshot (WordPress/6.8.3)"),
+        ("X-WC-Webhook-Source", f"https://{letter.shop}/"),
+        ("X-WC-Webhook-Topic", letter.topic),
+        ("X-WC-Webhook-Resource", resource),
+        ("X-WC-Webhook-Event", event),
+        ("X-WC-Webhook-Signature", _base64(letter.key, letter.body)),
+        ("X-WC-Webhook-ID", "1"),
+        ("X-WC-Webhook-Delivery-ID", seconds),
+    ]
+
+
+def _stripe(letter: Letter) -> Pairs:
+    """stripe-python _webhook.py: hex over `t.body`, the key is the whole secret with its `whsec_`."""
+    signed = letter.seconds.encode() + b"." + letter.body
+    return [
+        ("Content-Type", "application/json; charset=utf-8"),
+        ("User-Agent", "Stripe/1.0 (+https://stripe.com/docs/webhooks)"),
+        ("Stripe-Signature", f"t={letter.seconds},v1={_hex(letter.key, signed)}"),
+    ]
+
+
+def _standard_pairs(letter: Letter, key: bytes) -> Pairs:
+    signed = f"{letter.delivery}.{letter.seconds}.".encode() + letter.body
+    return [
+        _JSON,
+        ("webhook-id", letter.delivery),
+        ("webhook-timestamp", letter.seconds),
+        ("webhook-signature", f"v1,{_base64(key, signed)}"),
+    ]
+
+
+def _standard_webhooks(letter: Letter) -> Pairs:
+    """standard-webhooks.md: base64 over `id.timestamp.body`; the key is the base64 after `whsec_`."""
+    text = letter.secret.removeprefix("whsec_")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        raise ValueError("a Standard Webhooks secret is base64 after `whsec_`") from None
+    return _standard_pairs(letter, key)
+
+
+def _bigcommerce(letter: Letter) -> Pairs:
+    """BigCommerce docs, "HTTPS webhook overview": Standard Webhooks with the client secret's bytes as the key."""
+    return _standard_pairs(letter, letter.key)
+
+
+def _square(letter: Letter) -> Pairs:
+    """square-python-sdk webhooks_helper.py: base64 over the notification URL and the body."""
+    signature = _base64(letter.key, letter.url.encode() + letter.body)
+    return [_JSON, ("square-environment", "Sandbox"), ("x-square-hmacsha256-signature", signature)]
+
+
+def _adyen(_letter: Letter) -> Pairs:
+    """adyen-python-api-library util.py: the signature stands in each item (`prepare`)."""
+    return [_JSON]
+
+
+def _adyen_platform(letter: Letter) -> Pairs:
+    """adyen-python-api-library is_valid_hmac_payload: base64 over the body, the key is hexadecimal."""
+    return [_JSON, ("HmacSignature", _base64(_unhexed(letter.secret), letter.body)), ("Protocol", "HmacSHA256")]
+
+
+def _shopware(letter: Letter) -> Pairs:
+    """Shopware docs, "Webhook": hex over the body with the secret agreed at registration."""
+    return [
+        _JSON,
+        ("sw-version", "6.7.3.0"),
+        ("sw-context-language", "2fbb5fe2e29a4d70aa5854ce7ce3e20b"),
+        ("sw-user-language", "en-GB"),
+        ("X-Shopware-Event-Id", letter.event.replace("-", "")),
+        ("shopware-shop-signature", _hex(letter.key, letter.body)),
+    ]
+
+
+def _github(letter: Letter) -> Pairs:
+    """GitHub docs, "Validating webhook deliveries": `sha256=` and hex over the body."""
+    return [
+        _JSON,
+        ("User-Agent", "GitHub-Hookshot/044aadd"),
+        ("X-GitHub-Event", letter.topic.partition(".")[0]),
+        ("X-GitHub-Delivery", letter.delivery),
+        ("X-GitHub-Hook-ID", "292430182"),
+        ("X-Hub-Signature-256", f"sha256={_hex(letter.key, letter.body)}"),
+    ]
+
+
+def _saleor(letter: Letter) -> Pairs:
+    """As Saleor's webhook/transport/utils.py, where the webhook has a secret key: hex over the body."""
+    return [
+        _JSON,
+        ("Saleor-Event", letter.topic),
+        ("Saleor-Domain", letter.shop),
+        ("Saleor-Api-Url", f"https://{letter.shop}/graphql/"),
+        ("Saleor-Signature", _hex(letter.key, letter.body)),
+    ]
+
+
+def _keyed(letter: Letter) -> Pairs:
+    """Nothing is signed: the sender shows a key (Octolis' webhooks, and bridges in front of commercetools)."""
+    return [_JSON, ("X-Api-Key", letter.secret), ("X-Event-Type", letter.topic)]
+
+
+def _cloudevents(letter: Letter) -> Pairs:
+    """CloudEvents 1.0 over HTTP, structured mode; what is signed is the transport's business."""
+    return [("Content-Type", "application/cloudevents+json"), ("X-Signature", _hex(letter.key, letter.body))]
+
+
+_HEADERS: dict[str, Callable[[Letter], Pairs]] = {
+    "shopify": _shopify,
+    "generic": _generic,
+    "woocommerce": _woocommerce,
+    "stripe": _stripe,
+    "standard-webhooks": _standard_webhooks,
+    "bigcommerce": _bigcommerce,
+    "square": _square,
+    "adyen": _adyen,
+    "adyen-platform": _adyen_platform,
+    "shopware": _shopware,
+    "github": _github,
+    "saleor": _saleor,
+    "octolis": _keyed,
+    "commercetools": _keyed,
+    "cloudevents": _cloudevents,
+}
+
+PRESETS: tuple[str, ...] = tuple(_HEADERS)
+"""The presets that can be signed with a secret alone. PayPal, Wix and Adobe sign with a private key."""
+
+
+# --- Adyen's items ---------------------------------------------------------------------------------------------------
+
+
+def _unhexed(secret: str) -> bytes:
+    try:
+        return bytes.fromhex(secret)
+    except ValueError:
+        raise ValueError("an Adyen HMAC key is hexadecimal") from None
+
+
+def adyen_text(item: Mapping[str, object]) -> str:
+    """What Adyen signs of one item: eight fields joined by colons, nothing escaped, what is missing is empty."""
+    amount = item.get("amount")
+    value, currency = (amount.get("value", ""), amount.get("currency", "")) if isinstance(amount, dict) else ("", "")
+    parts: Sequence[object] = [item.get(name, "") for name in _ADYEN_FIELDS]
+    return ":".join(str(part) for part in (*parts, value, currency, item.get("eventCode", ""), item.get("success", "")))
+
+
+def _with_item_signatures(body: bytes, secret: str) -> bytes:
+    key = _unhexed(secret)
+    notice = document.parse(body)
+    for entry in notice["notificationItems"]:
+        item = entry["NotificationRequestItem"]
+        item.setdefault("additionalData", {})["hmacSignature"] = _base64(key, adyen_text(item).encode())
+    return document.dump(notice)
