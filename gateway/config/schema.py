@@ -214,6 +214,14 @@ class Source(Section):
     )
     body_limit: Bytes | None = Field(None, description="The largest body taken. Default: the receiver's.")
     respond: str | None = Field(None, description="The body of the answer to an accepted event. Default: the preset's.")
+    notification_url: str | None = Field(
+        None, description="The URL as it is registered with the platform, to the letter (Square signs it)."
+    )
+    api_url: str | None = Field(None, pattern="^https://", description="The shop's API (Saleor: its keys are there).")
+    jwks_url: str | None = Field(None, pattern="^https://", description="Where the signing keys are published.")
+    webhook_id: str | None = Field(None, description="The webhook's id at the platform (PayPal signs it).")
+    public_key: str | None = Field(None, description="The platform's public key, PEM (Wix).")
+    client_id: str | None = Field(None, description="The id that events are addressed to (Adobe I/O).")
 
 
 class LimitSetting(Section):
