@@ -4,6 +4,7 @@ Integers of any size stay exact, fractions are `Decimal`, a UTF-8 byte-order mar
 nesting over 200 are refused.
 """
 
+import re
 from decimal import Decimal
 from typing import Any
 
@@ -11,6 +12,8 @@ import msgspec
 
 MAX_DEPTH = 200
 _BOM = b"\xef\xbb\xbf"
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _scanner = msgspec.json.Decoder(msgspec.Raw)
@@ -45,8 +48,7 @@ def dump(document: Any) -> bytes:
 
 
 def _plain(text: bytes) -> bytes:
-    if text.startswith(_BOM):
-        text = text[len(_BOM) :]
+    text = text.removeprefix(_BOM)
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise Unreadable(f"nested deeper than {MAX_DEPTH}")
     return text
@@ -55,23 +57,7 @@ def _plain(text: bytes) -> bytes:
 def _depth(text: bytes) -> int:
     """The deepest nesting, strings left out. Only for texts with many brackets."""
     deepest = depth = 0
-    in_string = escaped = False
-    for byte in text:
-        if in_string:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:  # noqa: PLR2004  a backslash
-                escaped = True
-            elif byte == 0x22:  # noqa: PLR2004  a quote
-                in_string = False
-        elif byte == 0x22:  # noqa: PLR2004  a quote
-            in_string = True
-        elif byte in b"[{":
-            depth += 1
-            if depth > deepest:
-                deepest = depth
-                if deepest > MAX_DEPTH:
-                    return deepest
-        elif byte in b"]}":
-            depth -= 1
+    for bracket in _STRING.sub(b"", text).translate(None, delete=_NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
     return deepest

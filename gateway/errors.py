@@ -1,14 +1,14 @@
 """What can go wrong, in one vocabulary. The same word stands in log, metric, answer and admin page.
 
-    GatewayError
-    ├── ConfigurationError      the operator's: a list of faults, each with file, line, key path, cause and hint
-    ├── Rejected                the sender's: one request is refused, with a status and a cause from a fixed list
-    ├── MappingError            the configuration's, met by one event: mapping, field path, what did not fit
-    ├── Refusal                 the record's: the vendor would refuse it, so it is not sent
-    └── JournalError
-        ├── JournalUnavailable  the journal cannot answer now (full disk, lost connection): try again
-        ├── JournalConflict     somebody else holds the lease or has settled the lane: read again
-        └── GroupRefused        one event of a group can never be stored: says which
+GatewayError
+├── ConfigurationError      the operator's: a list of faults, each with file, line, key path, cause and hint
+├── Rejected                the sender's: one request is refused, with a status and a cause from a fixed list
+├── MappingError            the configuration's, met by one event: mapping, field path, what did not fit
+├── Refusal                 the record's: the vendor would refuse it, so it is not sent
+└── JournalError
+    ├── JournalUnavailable  the journal cannot answer now (full disk, lost connection): try again
+    ├── JournalConflict     somebody else holds the lease or has settled the lane: read again
+    └── GroupRefused        one event of a group can never be stored: says which
 """
 
 from collections.abc import Sequence
@@ -143,7 +143,7 @@ class Rejected(GatewayError):  # noqa: N818  a decision about a request, named a
 
 
 class MappingError(GatewayError):
-    """A mapping met a document it cannot map. `path` is the field's; `cause` names the value's type, never the value."""
+    """A mapping met a document it cannot map. `cause` names the type of the value at `path`, never the value."""
 
     def __init__(self, mapping: str, path: str, cause: str) -> None:
         self.mapping = mapping

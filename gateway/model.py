@@ -52,7 +52,7 @@ class Rejection(Struct, frozen=True):
 
 
 class Group(Struct, frozen=True):
-    """What is committed together. `id` (16 bytes, time-ordered) names the group: offered again it is not taken twice."""
+    """What is committed together. Offered again under its `id` (16 bytes, time-ordered) it is not taken twice."""
 
     id: bytes
     offers: tuple[Offer, ...]
@@ -105,9 +105,10 @@ def seq_of(event: str) -> int | None:
 
 
 class NormalEvent(Struct, frozen=True):
-    """An event in the gateway's own vocabulary. `type` is `<entity>.<verb>` (or the topic, where nothing normalised it),
+    """An event in the gateway's own vocabulary. `type` is `<entity>.<verb>` (the topic, where nothing normalised it),
     `subject` the entity's id, `time` RFC 3339 UTC, `data` the entity. `id` is the event's, with `.2`, `.3` where one
-    event makes several."""
+    event makes several.
+    """
 
     id: str
     seq: int
@@ -191,7 +192,8 @@ SETTLED = tuple(state for state in State if state is not State.WAITING)
 
 def state_of_parts(parts: Iterable[State]) -> State:
     """The state of an event from those of its parts: parked while any is, else dead if any is, else delivered if any
-    is, else superseded, discarded, filtered."""
+    is, else superseded, discarded, filtered.
+    """
     states = set(parts)
     order = (State.PARKED, State.DEAD, State.DELIVERED, State.SUPERSEDED, State.DISCARDED)
     return next((state for state in order if state in states), State.FILTERED)
@@ -235,7 +237,8 @@ class LaneSpec(Struct, frozen=True):
 
 class Lane(Struct, frozen=True):
     """A lane as the journal holds it. All events of its source with start_seq < seq <= cursor, or in `ahead`, are
-    settled. `version` grows with each settle, `changed` with each operator's change."""
+    settled. `version` grows with each settle, `changed` with each operator's change.
+    """
 
     id: int
     source: str
@@ -289,7 +292,8 @@ class Resolved(Struct, frozen=True):
 
 class Attempt(Struct, frozen=True, array_like=True, omit_defaults=True):
     """What came of one part in one settle. `answer`: the vendor's, at most 4 KiB, only where it was not delivered;
-    `receipt`: what the vendor gave for a delivered one. A filtered or superseded event has an attempt without status."""
+    `receipt`: what the vendor gave for a delivered one. A filtered or superseded event has an attempt without status.
+    """
 
     seq: int
     part: str
@@ -330,7 +334,8 @@ class Lease(Struct, frozen=True):
 
 class Intent(Struct, frozen=True):
     """What must be known before a send: a vendor's multi-step or never-to-be-repeated call. `kind` is keyed, steps or
-    once; `members` are (lane, seq, part); `handle` is the vendor's own (an upload's receipt)."""
+    once; `members` are (lane, seq, part); `handle` is the vendor's own (an upload's receipt).
+    """
 
     key: bytes
     account: str

@@ -36,7 +36,8 @@ class Head(Struct, frozen=True):
 
 class Page(Struct, frozen=True):
     """Events in order of seq, and how far the journal was looked through to find them: every event of the wanted
-    sources with after_seq < seq <= read_to is in `events`."""
+    sources with after_seq < seq <= read_to is in `events`.
+    """
 
     events: tuple[Event, ...]
     read_to: int
@@ -45,7 +46,8 @@ class Page(Struct, frozen=True):
 class Keep(Struct, frozen=True):
     """What to keep. Events older than `keep_ms` go once every lane of their source has settled them and no parked or
     dead row needs them; beyond `keep_at_most_ms` or `max_bytes` a lane's oldest waiting events become dead (expired)
-    first. `attempts_ms`, `dead_ms`: how long attempts and dead letters stay. `identities_ms`: the longest window."""
+    first. `attempts_ms`, `dead_ms`: how long attempts and dead letters stay. `identities_ms`: the longest window.
+    """
 
     now_ms: int
     keep_ms: int
@@ -139,14 +141,16 @@ class Delivery(Protocol):
 
     async def renew(self, leases: Sequence[Lease], *, release: bool = False) -> tuple[Lease, ...]:
         """Raise the renewal count of those still held by owner and token, and give them as they stand now; with
-        `release` empty their owner instead. A lease that is missing from the answer is lost."""
+        `release` empty their owner instead. A lease that is missing from the answer is lost.
+        """
         ...
 
     async def parked(
         self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
     ) -> tuple[ParkedRow, ...]:
         """Rows in state parked, by seq: without their `record`, `answer` and `detail` (refs None), or the given
-        (seq, part) whole."""
+        (seq, part) whole.
+        """
         ...
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
@@ -178,7 +182,8 @@ class LaneRow(Struct, frozen=True):
 
 class AuditRow(Struct, frozen=True):
     """A lane recounted from rows: `expected` events of its source up to the cursor and in ahead; `booked` the lane's
-    own counts; `recounted` those found in attempts, parked rows and operations; `removed` no longer recountable."""
+    own counts; `recounted` those found in attempts, parked rows and operations; `removed` no longer recountable.
+    """
 
     lane: Lane
     waiting: int

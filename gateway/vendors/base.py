@@ -41,7 +41,8 @@ class Limit(Struct, frozen=True):
 
 class BatchRules(Struct, frozen=True):
     """What may travel in one request, at most: records, bytes of the body, bytes of one record; and how long a batch
-    that is not full may wait for more (`linger_s`). `one_per_key`: a batch holds at most one record of a key."""
+    that is not full may wait for more (`linger_s`). `one_per_key`: a batch holds at most one record of a key.
+    """
 
     records: int
     body_bytes: int
@@ -198,7 +199,8 @@ Outcome = Delivered | Retry | Refused | Split | Throttled | Suspended
 
 class Verdict(Struct, frozen=True):
     """What an answer means: one outcome per record, in order; and whether the account should pause although all went
-    well (`ease`: a queue that is filling up)."""
+    well (`ease`: a queue that is filling up).
+    """
 
     outcomes: tuple[Outcome, ...]
     ease: Throttled | None = None
@@ -227,7 +229,8 @@ class Vendor(Protocol):
 
     def mapping(self, event: NormalEvent) -> str | None:
         """The shipped mapping (`ometria/order`) for an event that its route names none for; None: the event is sent as
-        it is, or raises LookupError: this destination takes no such entity, and the event is filtered."""
+        it is, or raises LookupError: this destination takes no such entity, and the event is filtered.
+        """
         ...
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[Draft]:

@@ -1,0 +1,214 @@
+"""The dispatcher: holds leases on accounts, and runs one loop for each account it holds.
+
+Three thin loops: leases are kept, the log is watched, and every held account is served. A loop that dies starts again
+with what the journal says; one account's failure is no other's.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from gateway.clock import Chance, Clock
+from gateway.deliver.account import Account
+from gateway.deliver.lane import LaneWork
+from gateway.deliver.lease import RENEW_EVERY_S, LeaseKeeper
+from gateway.deliver.loop import AccountLoop
+from gateway.deliver.outbound import Outbound
+from gateway.deliver.pace import Pace
+from gateway.deliver.plan import Destination, Setup
+from gateway.deliver.reader import Reader
+from gateway.errors import JournalConflict, JournalUnavailable
+from gateway.journal.base import Head, Journal
+from gateway.model import Lane, Lease
+
+RESTART_S = 1.0
+RESTART_MAX_S = 30.0
+WATCH_S = 1.0
+STOP_S = 25.0
+
+log = structlog.get_logger("gateway.deliver")
+
+
+class Dispatcher:
+    """Everything that delivers in one process, under one configuration."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        setup: Setup,
+        outbound: Outbound,
+        owner: str,
+        clock: Clock,
+        chance: Chance,
+    ) -> None:
+        self._journal = journal
+        self._setup = setup
+        self._outbound = outbound
+        self._clock = clock
+        self._chance = chance
+        self._keeper = LeaseKeeper(journal, owner, clock)
+        self._accounts = sorted({destination.account for destination in setup.destinations.values()})
+        self._loops: dict[str, AccountLoop] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._head = Head(0, 0)
+        self._reader: Reader | None = None
+        self._stopping = asyncio.Event()
+        self.ready = asyncio.Event()
+
+    def stop(self) -> None:
+        """Send nothing more and let `run` return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Deliver until `stop`; then what is in flight is finished and settled, and the leases are free."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            while not self._stopping.is_set():
+                await self._keep_leases()
+                await _wait_for(self._stopping, RENEW_EVERY_S)
+        finally:
+            await self._stop_loops()
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+            await self._release()
+
+    # --- leases -------------------------------------------------------------------------------------------------
+
+    async def _keep_leases(self) -> None:
+        try:
+            if self._reader is None:
+                self._head = await self._journal.head()
+                self._reader = Reader(self._journal, self._head, self._setup.revision)
+            await self._keeper.turn(self._accounts)
+        except JournalUnavailable as error:
+            self.ready.clear()
+            log.error("journal.unavailable", detail=str(error))
+            return
+        self.ready.set()
+        for account, loop in self._loops.items():
+            if not self._keeper.holds(account):
+                loop.lose()
+        for account in self._accounts:
+            task = self._tasks.get(account)
+            if self._keeper.held(account) is not None and (task is None or task.done()):
+                self._tasks[account] = asyncio.create_task(self._serve(account))
+
+    async def _serve(self, account: str) -> None:
+        """Serve an account while the lease is held, anew after each change of its lanes and each failure."""
+        wait_s = RESTART_S
+        while (lease := self._keeper.held(account)) is not None and not self._stopping.is_set():
+            try:
+                await self._serve_once(account, lease)
+                wait_s = RESTART_S
+                await self._keeper.turn([account])
+            except JournalConflict:
+                self._keeper.drop(account)
+            except JournalUnavailable as error:
+                log.error("journal.unavailable", account=account, detail=str(error))
+                await _wait_for(self._stopping, wait_s)
+                wait_s = min(wait_s * 2, RESTART_MAX_S)
+            except Exception:  # an account's loop that dies starts again; its reason is in the log
+                log.exception("account.loop_died", account=account, again_in_s=wait_s)
+                await _wait_for(self._stopping, wait_s)
+                wait_s = min(wait_s * 2, RESTART_MAX_S)
+
+    async def _serve_once(self, account: str, lease: Lease) -> None:
+        loop = AccountLoop(
+            await self._open(account, lease),
+            self._setup,
+            self._journal,
+            self._tail(),
+            self._outbound,
+            self._clock,
+            may_send=lambda: self._keeper.held(account) is not None,
+        )
+        self._loops[account] = loop
+        try:
+            await loop.run()
+        finally:
+            self._loops.pop(account, None)
+
+    async def _open(self, name: str, lease: Lease) -> Account:
+        """The account as the journal knows it. The pace starts as if the windows had just been used up, unless nobody
+        ever held the lease before.
+        """
+        mine = [one for one in self._setup.destinations.values() if one.account == name]
+        spent_at_s = None if lease.token <= 1 else self._clock.monotonic_s()
+        account = Account(name, lease, Pace(mine[0].limits, spent_at_s=spent_at_s), self._chance)
+        for lane in await self._journal.lanes():
+            destination = self._mine(lane, name)
+            if destination is not None:
+                account.add(LaneWork(lane, destination, await self._journal.parked(lane.id)))
+        return account
+
+    def _mine(self, lane: Lane, account: str) -> Destination | None:
+        destination = self._setup.destinations.get(lane.destination)
+        if (
+            destination is None
+            or destination.account != account
+            or lane.ended
+            or lane.source not in self._setup.sources
+        ):
+            return None
+        return destination
+
+    def _tail(self) -> Reader:
+        if self._reader is None:
+            raise JournalUnavailable("the log has not been read yet")
+        return self._reader
+
+    # --- the log ------------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        """Follow the log's head and what operators do, and wake the accounts."""
+        while True:
+            if self._reader is None:
+                await _wait_for(self._stopping, 0.05)
+                if self._stopping.is_set():
+                    return
+                continue
+            try:
+                head = await self._journal.wait(self._head, WATCH_S)
+                await self._reader.advance(head)
+                if head.operations != self._head.operations:
+                    await self._operators(await self._journal.lanes())
+                self._head = head
+            except JournalUnavailable as error:
+                log.error("journal.unavailable", detail=str(error))
+                await self._clock.sleep(WATCH_S)
+            for loop in list(self._loops.values()):
+                loop.wake()
+
+    async def _operators(self, lanes: Sequence[Lane]) -> None:
+        """An operator paused or resumed a lane, or retried or discarded what is dead."""
+        for loop in list(self._loops.values()):
+            for lane in lanes:
+                work = loop.account.works.get(lane.id)
+                if work is not None and work.lane.changed != lane.changed:
+                    work.operated(lane, await self._journal.parked(lane.id))
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    async def _stop_loops(self) -> None:
+        for loop in self._loops.values():
+            loop.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=STOP_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _release(self) -> None:
+        try:
+            await self._keeper.release()
+        except JournalUnavailable as error:
+            log.warning("journal.unavailable", detail=str(error))
+
+
+async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass

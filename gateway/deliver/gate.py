@@ -1,0 +1,125 @@
+"""Whether an account may be called at all: throttled, suspended, broken or paused; and which of its channels rest.
+
+Pure: times are monotonic seconds. What stops the account parks nothing: the lanes stand still. A suspended account (its
+key is refused) is probed every 60 s; a breaker opens on an account that only fails, for 30 s doubling to 5 minutes.
+Both probe with one record.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from gateway.errors import Reason
+from gateway.vendors.base import Suspended, Throttled
+
+PROBE_EVERY_S = 60.0
+BREAK_AFTER = 5
+BREAK_FIRST_S = 30.0
+BREAK_MAX_S = 300.0
+THROTTLE_MAX_S = 6 * 3600.0
+
+
+class Standing(StrEnum):
+    """What an account is to its dispatcher."""
+
+    OPEN = "open"
+    THROTTLED = "throttled"
+    SUSPENDED = "suspended"
+    BROKEN = "broken"
+    PROBING = "probing"
+
+
+class Gate:
+    """One account's gate and those of its channels."""
+
+    def __init__(self) -> None:
+        self.why: Reason | None = None
+        self.detail = ""
+        self._throttled_until_s = 0.0
+        self._closed_until_s = 0.0
+        self._probing: Standing | None = None
+        self._failures = 0
+        self._break_s = BREAK_FIRST_S
+        self._channels: dict[str, float] = {}
+        self._stopped_since_s: float | None = None
+        self._stopped_s = 0.0
+
+    def standing(self, now_s: float) -> Standing:
+        """What the account is now."""
+        if self._probing is not None:
+            return self._probing if now_s < self._closed_until_s else Standing.PROBING
+        return Standing.THROTTLED if now_s < self._throttled_until_s else Standing.OPEN
+
+    def opens_s(self, now_s: float) -> float:
+        """When the next request may leave as far as the gate goes: now, or later."""
+        return max(now_s, self._throttled_until_s, self._closed_until_s)
+
+    def probing(self) -> bool:
+        """Only one request of one record may be in flight."""
+        return self._probing is not None
+
+    def channel_opens_s(self, channel: str, now_s: float) -> float:
+        """When a channel may be used: now, or later."""
+        return max(now_s, self._channels.get(channel, 0.0))
+
+    def resting_channels(self, now_s: float) -> Iterator[tuple[str, float]]:
+        """The channels that rest, and until when."""
+        return ((channel, until_s) for channel, until_s in self._channels.items() if until_s > now_s)
+
+    def throttle(self, outcome: Throttled, channel: str, now_s: float) -> None:
+        """The vendor asks for a pause, of the account or of one channel."""
+        until_s = now_s + min(max(outcome.for_s, 0.0), THROTTLE_MAX_S)
+        if outcome.scope == "channel":
+            self._channels[channel] = max(self._channels.get(channel, 0.0), until_s)
+            return
+        self._throttled_until_s = max(self._throttled_until_s, until_s)
+        self.why, self.detail = outcome.reason, outcome.detail
+        self._stop(now_s)
+
+    def suspend(self, outcome: Suspended, now_s: float) -> bool:
+        """The key is refused. True when that is news."""
+        news = self._probing is not Standing.SUSPENDED
+        self._probing = Standing.SUSPENDED
+        self._closed_until_s = now_s + PROBE_EVERY_S
+        self.why, self.detail = outcome.reason, outcome.detail
+        self._stop(now_s)
+        return news
+
+    def failed(self, reason: Reason, detail: str, now_s: float) -> bool:
+        """A request failed as a whole. True when the breaker opens with it, for the first time."""
+        self._failures += 1
+        if self._probing is not None:
+            self._break_s = min(self._break_s * 2, BREAK_MAX_S)
+        elif self._failures < BREAK_AFTER:
+            return False
+        news = self._probing is None
+        self._probing = Standing.BROKEN
+        self._closed_until_s = now_s + self._break_s
+        self.why, self.detail = reason, detail
+        self._stop(now_s)
+        return news
+
+    def succeeded(self, now_s: float) -> bool:
+        """A request was taken. True when the account was suspended or broken until now."""
+        news = self._probing is not None
+        self._probing = None
+        self._failures = 0
+        self._closed_until_s = 0.0
+        self._break_s = BREAK_FIRST_S
+        if now_s >= self._throttled_until_s:
+            self.why, self.detail = None, ""
+            self._go(now_s)
+        return news
+
+    def stopped_s(self, now_s: float) -> float:
+        """Seconds in which the account stood still so far: they do not count against a record."""
+        running = now_s - self._stopped_since_s if self._stopped_since_s is not None else 0.0
+        return self._stopped_s + running
+
+    def _stop(self, now_s: float) -> None:
+        if self._stopped_since_s is None:
+            self._stopped_since_s = now_s
+
+    def _go(self, now_s: float) -> None:
+        if self._stopped_since_s is not None:
+            self._stopped_s += now_s - self._stopped_since_s
+            self._stopped_since_s = None

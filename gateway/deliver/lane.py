@@ -1,0 +1,276 @@
+"""One lane in the hands of its dispatcher: what is read and not settled, and what the next settle will say. Pure.
+
+An event is open until each of its parts has an outcome; only then does it enter a settle, whole. Completed events move
+the cursor, or lie in `ahead` when an earlier one is still open.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from msgspec.structs import replace
+
+from gateway.deliver.parked import ParkedIndex, Ref
+from gateway.deliver.plan import Destination, Planned
+from gateway.deliver.settle import Tried, attempt_of, row_after, row_of_death, row_waiting
+from gateway.errors import Reason
+from gateway.model import (
+    Attempt,
+    Counts,
+    Lane,
+    LaneSettle,
+    ParkedRow,
+    Ranges,
+    Resolved,
+    State,
+    state_of_parts,
+)
+from gateway.vendors.base import Delivered, Record, Refused, Retry, Split
+
+
+class _Open:
+    """An event of which some parts have no outcome yet."""
+
+    __slots__ = ("attempts", "rows", "states", "waiting")
+
+    def __init__(self, parts: Iterable[str]) -> None:
+        self.waiting = set(parts)
+        self.states: dict[str, State] = {}
+        self.rows: list[ParkedRow] = []
+        self.attempts: list[Attempt] = []
+
+
+class _Draft:
+    """What the next settle will say of the lane."""
+
+    __slots__ = ("attempts", "counts", "parked", "resolved")
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys((State.DELIVERED, State.FILTERED, State.SUPERSEDED), 0)
+        self.parked: dict[Ref, ParkedRow] = {}
+        self.resolved: list[Resolved] = []
+        self.attempts: list[Attempt] = []
+
+    def empty(self) -> bool:
+        return not (self.parked or self.resolved or self.attempts or any(self.counts.values()))
+
+
+class LaneWork:
+    """The unsettled part of one lane."""
+
+    def __init__(self, lane: Lane, destination: Destination, parked: Iterable[ParkedRow]) -> None:
+        self.lane = lane
+        self.destination = destination
+        self.read_to = lane.cursor
+        self.queued = 0
+        self.served = 0.0
+        settings = destination.settings
+        self.parked = ParkedIndex(parked, longest_wait_ms=int(settings.retry.max * 1000))
+        self._open: dict[int, _Open] = {}
+        self._order: deque[int] = deque()
+        self._done: set[int] = set()
+        self._stopped_ms: dict[Ref, int] = {}
+        self._next = _Draft()
+        self._settling: _Draft | None = None
+
+    @property
+    def id(self) -> int:
+        return self.lane.id
+
+    def wants_more(self, enough: int) -> bool:
+        """Whether more events should be read: fewer than `enough` records are queued, and every bound has room."""
+        settings = self.destination.settings
+        return (
+            self.queued < enough
+            and len(self._order) < settings.read_ahead
+            and len(self.parked) < settings.parked_max
+            and not self.standing()
+            and (self.lane.end_seq is None or self.read_to < self.lane.end_seq)
+        )
+
+    def standing(self) -> bool:
+        """Whether the lane stands still by an operator's will."""
+        return self.lane.paused or self.lane.ended or self.destination.settings.paused
+
+    def unsettled(self) -> int:
+        """Events that are read and not settled."""
+        return len(self._open)
+
+    def settled_already(self, seq: int) -> bool:
+        """Whether a settle before a restart has already dealt with the event: it lies in `ahead`."""
+        return any(first <= seq <= last for first, last in self.lane.ahead)
+
+    def skip(self, seq: int) -> None:
+        """An event that was settled before a restart."""
+        self._order.append(seq)
+        self._done.add(seq)
+
+    def take(self, seq: int, planned: Planned, now_ms: int) -> Sequence[Record]:
+        """An event that was read and planned; gives the records that are to be queued. Those whose key is parked here
+        are parked behind it.
+        """
+        opened = _Open([record.part for record in planned.records])
+        self._order.append(seq)
+        self._open[seq] = opened
+        for death in planned.deaths:
+            opened.rows.append(row_of_death(seq, death, now_ms))
+            opened.states[death.part] = State.DEAD
+            opened.attempts.append(Attempt(seq, death.part, State.DEAD, reason=death.reason))
+        if not planned.records and not planned.deaths:
+            opened.attempts.append(Attempt(seq, "", State.FILTERED))
+        queued = [record for record in planned.records if not self._behind(record, now_ms)]
+        self._complete_if_done(seq)
+        return queued
+
+    def rest(self, record: Record, now_ms: int, due_at_ms: int, reason: Reason) -> None:
+        """A record that has not failed waits: a new one is parked, a parked one stays so until `due_at_ms`."""
+        ref = (record.seq, record.part)
+        if ref in self.parked:
+            self.parked.postpone(ref, due_at_ms)
+        else:
+            self._row(record, row_waiting(record, now_ms, due_at_ms, reason))
+
+    def delivered(self, record: Record, outcome: Delivered, tried: Tried) -> None:
+        """The vendor has the record."""
+        attempt = attempt_of(record, State.DELIVERED, tried, receipt=outcome.receipt)
+        ref = (record.seq, record.part)
+        if ref in self.parked:
+            self._resolve(ref, State.DELIVERED, attempt)
+            return
+        opened = self._open[record.seq]
+        opened.attempts.append(attempt)
+        self._part_done(record, State.DELIVERED)
+
+    def failed(self, record: Record, outcome: Retry | Refused | Split, tried: Tried) -> ParkedRow:
+        """The record was not delivered: its row is parked, or dead."""
+        ref = (record.seq, record.part)
+        before = self.parked.row(ref) if ref in self.parked else None
+        stopped_ms = tried.stopped_ms - self._stopped_ms.get(ref, 0)
+        row = row_after(record, outcome, replace(tried, stopped_ms=stopped_ms), self.destination.settings.retry, before)
+        if row.state is State.PARKED:
+            self._stopped_ms[ref] = tried.stopped_ms
+        else:
+            self._stopped_ms.pop(ref, None)
+        attempt = attempt_of(record, row.state, tried, row.reason)
+        self._row(record, row, attempt)
+        return row
+
+    def superseded(self, ref: Ref) -> None:
+        """A parked part that mapping anew no longer makes."""
+        self._resolve(ref, State.SUPERSEDED, Attempt(ref[0], ref[1], State.SUPERSEDED))
+
+    def remapped(self, row: ParkedRow, attempt: Attempt | None = None) -> None:
+        """A part as mapping anew makes it: parked and due, or dead again."""
+        self._write_row(row, attempt)
+
+    def operated(self, lane: Lane, rows: Iterable[ParkedRow]) -> None:
+        """An operator did something to the lane: its standing, and its parked rows as they are in the journal now."""
+        self.lane = replace(self.lane, paused=lane.paused, ended=lane.ended, changed=lane.changed, counts=lane.counts)
+        self.parked.merge(rows)
+
+    def settlement(self) -> LaneSettle | None:
+        """What there is to settle, or None. Until `settled`, further outcomes gather for the next one."""
+        if self._next.empty() or self._settling is not None:
+            return None
+        self._settling, self._next = self._next, _Draft()
+        draft = self._settling
+        cursor, ahead = self._progress()
+        return LaneSettle(
+            lane=self.lane.id,
+            version=self.lane.version,
+            cursor=cursor,
+            ahead=ahead,
+            counts=Counts(
+                delivered=draft.counts[State.DELIVERED],
+                filtered=draft.counts[State.FILTERED],
+                superseded=draft.counts[State.SUPERSEDED],
+            ),
+            parked=tuple(draft.parked.values()),
+            resolved=tuple(draft.resolved),
+            attempts=tuple(draft.attempts),
+        )
+
+    def dirty(self) -> bool:
+        """Whether outcomes wait for a settle."""
+        return not self._next.empty()
+
+    def settled(self, lane: Lane) -> None:
+        """The settle is in the journal; parked rows may be due from now on."""
+        self.lane = lane
+        draft, self._settling = self._settling, None
+        for ref, row in draft.parked.items() if draft else ():
+            if row.state is State.PARKED and ref not in self._next.parked:
+                self.parked.durable(ref)
+
+    def _progress(self) -> tuple[int, Ranges]:
+        order, done = self._order, self._done
+        while order and order[0] in done:
+            done.discard(order.popleft())
+        if not order:
+            return self.read_to, ()
+        ranges: list[tuple[int, int]] = []
+        first = last = 0
+        for seq in order:
+            if seq in done:
+                first, last = first or seq, seq
+            elif first:
+                ranges.append((first, last))
+                first = 0
+        if first:
+            ranges.append((first, last))
+        return order[0] - 1, tuple(ranges)
+
+    def _behind(self, record: Record, now_ms: int) -> bool:
+        if self.destination.settings.order == "none" or not self.parked.blocks(record.draft.key_hash):
+            return False
+        self.rest(record, now_ms, now_ms, Reason.BEHIND_ANOTHER)
+        return True
+
+    def _row(self, record: Record, row: ParkedRow, attempt: Attempt | None = None) -> None:
+        if self.destination.settings.order == "none":
+            row = replace(row, key=b"")
+        if (record.seq, record.part) in self.parked:
+            self._write_row(row, attempt)
+            return
+        opened = self._open[record.seq]
+        opened.rows.append(row)
+        if attempt is not None:
+            opened.attempts.append(attempt)
+        if row.state is State.PARKED:
+            self.parked.add(row)
+        self._part_done(record, row.state)
+
+    def _write_row(self, row: ParkedRow, attempt: Attempt | None) -> None:
+        ref = (row.seq, row.part)
+        self._next.parked[ref] = row
+        if attempt is not None:
+            self._next.attempts.append(attempt)
+        if row.state is State.PARKED:
+            self.parked.add(row)
+        else:
+            self.parked.remove(ref)
+
+    def _resolve(self, ref: Ref, outcome: State, attempt: Attempt) -> None:
+        self.parked.remove(ref)
+        self._stopped_ms.pop(ref, None)
+        self._next.parked.pop(ref, None)
+        self._next.resolved.append(Resolved(ref[0], ref[1], outcome))
+        self._next.attempts.append(attempt)
+
+    def _part_done(self, record: Record, state: State) -> None:
+        opened = self._open[record.seq]
+        opened.waiting.discard(record.part)
+        opened.states[record.part] = state
+        self._complete_if_done(record.seq)
+
+    def _complete_if_done(self, seq: int) -> None:
+        opened = self._open.get(seq)
+        if opened is None or opened.waiting:
+            return
+        del self._open[seq]
+        self._done.add(seq)
+        delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
+        for row in opened.rows:
+            self._next.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
+        if not opened.rows:
+            self._next.counts[state_of_parts(opened.states.values())] += 1
+        self._next.attempts.extend(opened.attempts)

@@ -1,0 +1,327 @@
+"""The loop of one account, while its lease is held: read, plan, send what may leave, settle what came back.
+
+A thin loop around `account.py`: it waits, and everything it decides is decided there. A retry is a row with a due time;
+nothing sleeps for it here.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from msgspec.structs import replace
+
+from gateway.clock import Clock
+from gateway.deliver.account import Account, Now
+from gateway.deliver.lane import LaneWork
+from gateway.deliver.outbound import Outbound
+from gateway.deliver.plan import Destination, Setup
+from gateway.deliver.reader import Reader
+from gateway.deliver.settle import row_of_death, row_waiting, unpack
+from gateway.errors import JournalConflict, JournalUnavailable, Reason
+from gateway.journal.base import Journal
+from gateway.model import Attempt, Event, ParkedRow, Settlement, State
+from gateway.telemetry import metrics
+from gateway.vendors.base import (
+    Answer,
+    Batch,
+    Delivered,
+    Failure,
+    Refused,
+    Request,
+    Response,
+    Split,
+    Verdict,
+    same,
+)
+
+SETTLE_EVERY_S = 0.02
+"""Settles are grouped: the journal's writer belongs to the receiver first."""
+IDLE_S = 5.0
+SLICE = 50
+"""Events planned between two looks at everything else."""
+RETRY_ROWS = 200
+JOURNAL_WAIT_S = 0.25
+JOURNAL_WAIT_MAX_S = 5.0
+
+STANDING_EVENTS = {
+    "throttled": "account.throttled",
+    "suspended": "account.suspended",
+    "broken": "account.broken",
+    "resumed": "account.resumed",
+}
+
+log = structlog.get_logger("gateway.deliver")
+
+
+class AccountLoop:
+    """Serves one account until its lease is lost, its lanes must be read anew, or `stop`."""
+
+    def __init__(
+        self,
+        account: Account,
+        setup: Setup,
+        journal: Journal,
+        reader: Reader,
+        outbound: Outbound,
+        clock: Clock,
+        may_send: Callable[[], bool],
+    ) -> None:
+        self.account = account
+        self._destinations = setup.destinations
+        self._planner = setup.planner
+        self._journal = journal
+        self._reader = reader
+        self._outbound = outbound
+        self._clock = clock
+        self._may_send = may_send
+        self._wake = asyncio.Event()
+        self._sends: set[asyncio.Task[None]] = set()
+        self._settle: asyncio.Task[None] | None = None
+        self._settled_s = 0.0
+        self._journal_fails = False
+        self._lost = False
+        self._stopping = False
+        self._next_s: float | None = None
+
+    def wake(self) -> None:
+        """There is news: the log has grown, an operator did something."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Send nothing more; `run` returns when what is in flight is settled."""
+        self._stopping = True
+        self._wake.set()
+
+    def lose(self) -> None:
+        """The lease is another's: what is in flight cannot be settled any more."""
+        self._lost = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Returns when stopped and settled, or when the lanes or the lease are no longer what they were."""
+        try:
+            while not self._lost and not self._finished():
+                self._wake.clear()
+                busy = await self._read() if self._reading() else False
+                await self._retry()
+                self._send()
+                self._start_settle()
+                if not busy:
+                    await self._rest()
+        finally:
+            await self._let_go()
+
+    def _finished(self) -> bool:
+        return self._stopping and not self._sends and self._settle is None and not self.account.dirty()
+
+    def _reading(self) -> bool:
+        return not self._stopping and not self._journal_fails
+
+    def _now(self) -> Now:
+        return Now(self._clock.now_ms(), self._clock.monotonic_s())
+
+    # --- read ---------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> bool:
+        """One page for each lane that wants more. True when there may be more to read at once."""
+        progress = False
+        for work in list(self.account.works.values()):
+            if work.read_to < self._reader.high and work.wants_more(self.account.enough(work)):
+                try:
+                    progress |= await self._read_page(work)
+                except JournalUnavailable as error:
+                    self._journal_failed(error)
+                    return False
+        return progress
+
+    async def _read_page(self, work: LaneWork) -> bool:
+        page = await self._reader.page(work.lane.source, work.read_to)
+        before = work.read_to
+        for place, event in enumerate(page.events):
+            if place % SLICE == SLICE - 1:
+                self._send()
+                await asyncio.sleep(0)
+            if not work.wants_more(self.account.enough(work)):
+                return True
+            self._plan(work, event)
+            work.read_to = event.seq
+        work.read_to = max(work.read_to, page.read_to)
+        return work.read_to > before
+
+    def _plan(self, work: LaneWork, event: Event) -> None:
+        if work.settled_already(event.seq):
+            work.skip(event.seq)
+            return
+        now = self._now()
+        planned = self._planner.plan(event, work.destination, work.id)
+        self.account.queue(work, work.take(event.seq, planned, now.ms), now)
+
+    # --- what is due --------------------------------------------------------------------------------------------
+
+    async def _retry(self) -> None:
+        """Rows that are due become records again; those that are to be mapped anew are written so first."""
+        if self._stopping or self._journal_fails:
+            return
+        for work, refs in self.account.due(self._now(), RETRY_ROWS):
+            try:
+                rows = {(row.seq, row.part): row for row in await self._journal.parked(work.id, refs)}
+                for ref in refs:
+                    row = rows.get(ref)
+                    if row is None:
+                        work.parked.remove(ref)
+                    elif row.record is None:
+                        await self._remap(work, row)
+                    else:
+                        self.account.retry(work, unpack(work.id, row))
+            except JournalUnavailable as error:
+                for ref in refs:
+                    work.parked.durable(ref)
+                self._journal_failed(error)
+                return
+
+    async def _remap(self, work: LaneWork, row: ParkedRow) -> None:
+        """A retried dead part: its event is mapped anew as a whole. Delivered parts are not sent again, new ones are
+        parked and due, and a part that no longer exists is superseded.
+        """
+        now_ms = self._clock.now_ms()
+        event = await self._journal.event(row.seq)
+        if event is None:
+            gone = Attempt(row.seq, row.part, State.DEAD, reason=Reason.EXPIRED)
+            work.remapped(_dead_again(row, Reason.EXPIRED, "the event is no longer in the journal", now_ms), gone)
+            return
+        planned = self._planner.plan(event, work.destination, work.id, row.generation)
+        for death in planned.deaths:
+            if death.part == row.part or not row.part:
+                attempt = Attempt(row.seq, death.part, State.DEAD, reason=death.reason)
+                work.remapped(row_of_death(row.seq, death, now_ms, row.generation), attempt)
+        made = {record.part for record in planned.records} | {death.part for death in planned.deaths}
+        for record in planned.records:
+            known = record.part in row.delivered_parts or (record.seq, record.part) in work.parked
+            if record.part == row.part or not known:
+                waiting = row_waiting(record, now_ms, now_ms, Reason.REDELIVER)
+                work.remapped(waiting, None)
+        if row.part not in made:
+            work.superseded((row.seq, row.part))
+
+    # --- send ---------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """Everything that may leave now leaves."""
+        self._next_s = None
+        while not self._stopping and not self._journal_fails and self._may_send():
+            found = self.account.next_batch(self._now())
+            if not isinstance(found, Batch):
+                self._next_s = found
+                return
+            task = asyncio.create_task(self._deliver(found))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+
+    async def _deliver(self, batch: Batch) -> None:
+        """Send one batch and book what came of it."""
+        destination = self._destinations[batch.destination]
+        started_s = self._clock.monotonic_s()
+        answer, verdict = await self._exchange(destination, batch)
+        latency_s = self._clock.monotonic_s() - started_s
+        news = self.account.finished(batch, answer, verdict, latency_s, self._now())
+        metrics.sent(batch.destination, answer, verdict, latency_s)
+        for one in news:
+            log.warning(STANDING_EVENTS[one.what], account=self.account.name, reason=one.reason, detail=one.detail)
+        self._wake.set()
+
+    async def _exchange(self, destination: Destination, batch: Batch) -> tuple[Answer, Verdict]:
+        if destination.settings.dry_run:
+            return Response(200, {}, b""), same(Delivered(note="dry run"), batch)
+        try:
+            request = destination.vendor.request(batch)
+        except Exception as error:  # noqa: BLE001  a record that its vendor cannot write must not stop the account
+            detail = f"the request could not be built: {type(error).__name__}"
+            outcome = Split(Reason.INCOMPLETE, detail) if len(batch.records) > 1 else Refused(Reason.INCOMPLETE, detail)
+            log.error("request.not_built", destination=batch.destination, error=repr(error))
+            return Failure(Reason.INCOMPLETE, detail), same(outcome, batch)
+        answer = await self._outbound.send(_traced(request, batch), destination.settings.timeout)
+        return answer, destination.vendor.judge(batch, answer)
+
+    # --- settle -------------------------------------------------------------------------------------------------
+
+    def _start_settle(self) -> None:
+        now_s = self._clock.monotonic_s()
+        early = now_s < self._settled_s + SETTLE_EVERY_S and not self._stopping
+        if self._settle is not None or early:
+            return
+        settlement = self.account.settlement(self._clock.now_ms())
+        if settlement is not None:
+            self._settle = asyncio.create_task(self._settle_until_done(settlement))
+
+    async def _settle_until_done(self, settlement: Settlement) -> None:
+        """Write a settlement; the same one again while the journal cannot."""
+        wait_s = JOURNAL_WAIT_S
+        try:
+            while not self._lost:
+                try:
+                    self.account.settled(await self._journal.settle(settlement))
+                    self._journal_fails = False
+                    return
+                except JournalUnavailable as error:
+                    self._journal_failed(error)
+                    await self._clock.sleep(wait_s)
+                    wait_s = min(wait_s * 2, JOURNAL_WAIT_MAX_S)
+        except JournalConflict as error:
+            self._lost = True
+            log.warning("account.conflict", account=self.account.name, detail=str(error))
+        finally:
+            self._settle = None
+            self._settled_s = self._clock.monotonic_s()
+            self._wake.set()
+
+    def _journal_failed(self, error: JournalUnavailable) -> None:
+        if not self._journal_fails:
+            log.error("journal.unavailable", account=self.account.name, detail=str(error))
+        self._journal_fails = True
+
+    # --- rest ---------------------------------------------------------------------------------------------------
+
+    async def _rest(self) -> None:
+        """Wait for news, or until something is due by itself."""
+        now = self._now()
+        until_s = [now.s + IDLE_S]
+        if self._next_s is not None:
+            until_s.append(self._next_s)
+        if self.account.dirty() and self._settle is None:
+            until_s.append(self._settled_s + SETTLE_EVERY_S)
+        if self._journal_fails and self._settle is None:
+            self._journal_fails = False
+            until_s.append(now.s + JOURNAL_WAIT_S)
+        elif (due_ms := self.account.next_due_ms(now)) is not None:
+            gate_s = self.account.gate.opens_s(now.s)
+            until_s.append(max(now.s + (due_ms - now.ms) / 1000, gate_s))
+        wait_s = min(until_s) - now.s
+        if wait_s <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    async def _let_go(self) -> None:
+        """The lease is lost, the lanes are to be read anew, or the process goes: nothing of ours may stay behind."""
+        tasks = [*self._sends, *([self._settle] if self._settle else [])]
+        if self._lost and self._sends:
+            await asyncio.wait(self._sends)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _dead_again(row: ParkedRow, reason: Reason, detail: str, now_ms: int) -> ParkedRow:
+    return replace(row, state=State.DEAD, reason=reason, detail=detail, at_ms=now_ms)
+
+
+def _traced(request: Request, batch: Batch) -> Request:
+    """The request with the trace of its first record passed on."""
+    trace = batch.records[0].traceparent
+    if trace is None or any(name.lower() == "traceparent" for name, _ in request.headers):
+        return request
+    return Request(request.method, request.url, (*request.headers, ("traceparent", trace)), request.body, request.cost)

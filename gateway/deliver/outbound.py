@@ -1,0 +1,93 @@
+"""The one door out: sends a vendor's request with aiohttp and says what came back. Every limit is here.
+
+Redirects are not followed, cookies are not kept, at most 1 MiB of an answer is read.
+"""
+
+from types import TracebackType
+from typing import Protocol, Self
+
+import aiohttp
+
+from gateway import __version__
+from gateway.errors import Reason
+from gateway.vendors.base import Answer, Failure, Request, Response
+
+ANSWER_BYTES = 1 << 20
+CONNECT_TIMEOUT_S = 10.0
+CONNECTIONS = 512
+CONNECTIONS_PER_HOST = 256
+
+
+class Outbound(Protocol):
+    """Something that sends requests."""
+
+    async def send(self, request: Request, timeout_s: float) -> Answer:
+        """What came back, or why nothing did. Raises nothing but cancellation."""
+        ...
+
+
+class HttpOutbound:
+    """Outbound over aiohttp, one pool of connections for the process."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST, keepalive_timeout=60
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"User-Agent": f"webhook-gateway/{__version__}"},
+            trust_env=True,
+            auto_decompress=True,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, request: Request, timeout_s: float) -> Answer:
+        """One request. A failure to connect was surely not applied; a timeout or a broken connection perhaps was."""
+        if self._session is None:
+            raise RuntimeError("the door is closed")
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
+        try:
+            async with self._session.request(
+                request.method,
+                request.url,
+                data=request.body or None,
+                headers=request.headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                body = await _bounded(response)
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                return Response(response.status, headers, body)
+        except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, aiohttp.ConnectionTimeoutError) as error:
+            return Failure(Reason.CONNECTION_FAILED, _named(error))
+        except TimeoutError:
+            return Failure(Reason.TIMEOUT, f"no answer within {timeout_s:g} s")
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Failure(Reason.TIMEOUT, _named(error))
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The first 1 MiB of the body; the connection is closed when there is more."""
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(65536):
+        body += chunk
+        if len(body) >= ANSWER_BYTES:
+            response.close()
+            break
+    return bytes(body[:ANSWER_BYTES])
+
+
+def _named(error: Exception) -> str:
+    """The error's kind, without the URL it may carry (a key may stand there)."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{type(error).__name__}: {error.os_error.strerror or error.os_error}"
+    return type(error).__name__

@@ -1,0 +1,195 @@
+"""When the next request may leave: even spacing within every window that the vendor declares.
+
+Pure: the time comes in, in monotonic seconds. A sliding window never holds more than it allows over any stretch of its
+length; requests are spaced evenly in it. A fixed window with a burst begins with the first request after the last one.
+A reserve of 2 % (up to 3 % of the window when latency jitters) absorbs the difference between when a request leaves and
+when it arrives: a client that paces at exactly the limit is refused by arrival jitter alone.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from math import floor
+
+from gateway.vendors.base import Limit
+
+RESERVE = 0.02
+RESERVE_MAX = 0.03
+WIDER = 1.5
+NARROWER = 0.9
+QUIET_S = 60.0
+
+
+class SlidingWindow:
+    """At most `allow` units in any `per_s` seconds, evenly spaced."""
+
+    def __init__(self, limit: Limit, *, spent_at_s: float | None) -> None:
+        self.limit = limit
+        self._stretch = 1.0
+        self._sent: deque[tuple[float, float]] = deque()
+        self._in_window = 0.0
+        self._next_s = 0.0
+        if spent_at_s is not None:
+            self._next_s = spent_at_s + limit.per_s * (1 + RESERVE)
+
+    def next_s(self, now_s: float, units: float, reserve: float) -> float:
+        """The earliest time at which a request of `units` may leave."""
+        length_s = self.limit.per_s * (1 + reserve / 4)
+        self._forget(now_s - length_s)
+        if self._in_window + units > self.limit.allow:
+            return max(self._next_s, self._free_at(units, length_s))
+        return self._next_s
+
+    def spend(self, now_s: float, units: float, reserve: float) -> None:
+        """A request of `units` leaves now. One that is late by less than half the reserve does not delay those after
+        it: the plan goes on from its own time.
+        """
+        spacing_s = units * self.limit.per_s / self.limit.allow * (1 + reserve) * self._stretch
+        late_s = self.limit.per_s * reserve / 2
+        self._next_s = max(self._next_s, now_s - late_s) + spacing_s
+        self._sent.append((now_s, units))
+        self._in_window += units
+
+    def refused(self) -> None:
+        """The vendor says that it was too fast."""
+        self._stretch = min(self._stretch * WIDER, 16.0)
+
+    def quiet(self) -> None:
+        """A minute without a refusal."""
+        self._stretch = max(self._stretch * NARROWER, 1.0)
+
+    def _forget(self, before_s: float) -> None:
+        while self._sent and self._sent[0][0] <= before_s:
+            self._in_window -= self._sent.popleft()[1]
+
+    def _free_at(self, units: float, length_s: float) -> float:
+        over = self._in_window + units - self.limit.allow
+        for sent_s, spent in self._sent:
+            over -= spent
+            if over <= 0:
+                return sent_s + length_s
+        return 0.0
+
+
+class FixedWindow:
+    """At most `allow` units per window, then `burst` units of a longer window; as many at once as are there."""
+
+    def __init__(self, limit: Limit, *, spent_at_s: float | None) -> None:
+        self.limit = limit
+        burst = limit.burst
+        self._main = _Window(limit.allow, limit.per_s, spent_at_s)
+        self._burst = _Window(burst.allow, burst.per_s, spent_at_s) if burst else None
+
+    def next_s(self, now_s: float, units: float, reserve: float) -> float:
+        """The earliest time at which a request of `units` may leave."""
+        at_s = self._main.free_at(now_s, units, reserve)
+        if at_s > now_s and self._burst is not None:
+            at_s = min(at_s, self._burst.free_at(now_s, units, reserve))
+        return at_s
+
+    def spend(self, now_s: float, units: float, reserve: float) -> None:
+        """A request of `units` leaves now."""
+        if self._burst is None or self._main.free_at(now_s, units, reserve) <= now_s:
+            self._main.spend(now_s, units)
+        else:
+            self._burst.spend(now_s, units)
+
+    def refused(self) -> None:
+        """The vendor says that it was too fast: its window is not where ours is."""
+        self._main.fill()
+        if self._burst is not None:
+            self._burst.fill()
+
+    def quiet(self) -> None:
+        """Nothing to win back: a refused window ends by itself."""
+
+
+class _Window:
+    """One fixed window: begins with the first spending, ends `per_s` (and a reserve) later."""
+
+    def __init__(self, allow: float, per_s: float, spent_at_s: float | None) -> None:
+        self._allow = allow
+        self._per_s = per_s
+        self._start_s = -1e18 if spent_at_s is None else spent_at_s
+        self._spent = 0.0 if spent_at_s is None else allow
+
+    def free_at(self, now_s: float, units: float, reserve: float) -> float:
+        end_s = self._start_s + self._per_s * (1 + reserve)
+        if now_s >= end_s or self._spent + units <= self._allow:
+            return now_s
+        return end_s
+
+    def spend(self, now_s: float, units: float) -> None:
+        if now_s >= self._start_s + self._per_s:
+            self._start_s, self._spent = now_s, 0.0
+        self._spent += units
+
+    def fill(self) -> None:
+        self._spent = self._allow
+
+
+class Pace:
+    """All windows of an account. `spent_at_s`: begin as if every window had just been used up (after a take-over)."""
+
+    def __init__(self, limits: Sequence[Limit], *, spent_at_s: float | None = None) -> None:
+        self._limits = limits
+        self._spent_at_s = spent_at_s
+        self._windows: dict[tuple[int, str], SlidingWindow | FixedWindow] = {}
+        self._reserve = RESERVE
+        self._latencies: deque[float] = deque(maxlen=64)
+        self._refused_at_s = 0.0
+
+    @property
+    def reserve(self) -> float:
+        """The share of each window that is left unused."""
+        return self._reserve
+
+    def next_s(self, now_s: float, cost: str, channel: str) -> float:
+        """The earliest time, at or after now, at which a request of this cost class may leave."""
+        earliest = now_s
+        for window, units in self._of(cost, channel):
+            earliest = max(earliest, window.next_s(now_s, units, self._reserve))
+        return earliest
+
+    def spend(self, now_s: float, cost: str, channel: str) -> None:
+        """A request leaves now."""
+        for window, units in self._of(cost, channel):
+            window.spend(now_s, units, self._reserve)
+
+    def answered(self, now_s: float, latency_s: float, *, refused: bool) -> None:
+        """What the vendor thought of our pace, and how long it took: jitter and refusals widen the reserve."""
+        if refused:
+            self._refused_at_s = now_s
+            for window in self._windows.values():
+                window.refused()
+        elif now_s - self._refused_at_s > QUIET_S:
+            self._refused_at_s = now_s
+            for window in self._windows.values():
+                window.quiet()
+        self._latencies.append(latency_s)
+        self._reserve = self._reserve_for_jitter()
+
+    def rate_per_s(self) -> float | None:
+        """Requests per second that the tightest window allows, None without limits."""
+        rates = [limit.allow / limit.per_s for limit in self._limits]
+        return min(rates) if rates else None
+
+    def _reserve_for_jitter(self) -> float:
+        windows = [limit.per_s for limit in self._limits if limit.kind == "sliding"]
+        if not windows or len(self._latencies) < 8:  # noqa: PLR2004  too few to tell jitter
+            return self._reserve
+        ordered = sorted(self._latencies)
+        jitter_s = ordered[floor(len(ordered) * 0.9)] - ordered[0]
+        return min(max(RESERVE, jitter_s / min(windows)), RESERVE_MAX)
+
+    def _of(self, cost: str, channel: str) -> list[tuple[SlidingWindow | FixedWindow, float]]:
+        found = []
+        for index, limit in enumerate(self._limits):
+            if limit.classes is not None and cost not in limit.classes:
+                continue
+            units = (limit.cost or {}).get(cost, 1.0)
+            key = (index, channel if limit.scope == "channel" else "")
+            if key not in self._windows:
+                kind = SlidingWindow if limit.kind == "sliding" else FixedWindow
+                self._windows[key] = kind(limit, spent_at_s=self._spent_at_s)
+            found.append((self._windows[key], units))
+        return found

@@ -1,0 +1,167 @@
+"""What an event becomes on a lane: normalise, route, map, make the vendor's records. Pure.
+
+What does not depend on the destination (parsing, normalising, routing) is done once for all lanes and kept for a while.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway import document
+from gateway.config.schema import DestinationSettings
+from gateway.deliver.route import Router, Targets
+from gateway.errors import MappingError, Reason, Refusal
+from gateway.mapping.book import Book
+from gateway.mapping.normalise import Normaliser
+from gateway.model import Event, NormalEvent
+from gateway.vendors.base import BatchRules, Draft, Limit, Record, Vendor
+
+REMEMBERED = 4096
+"""Normal events that are kept for the other lanes, at most."""
+
+
+class Destination(Struct, frozen=True):
+    """A configured destination with its vendor, and the vendor's rules as the configuration lowers them."""
+
+    name: str
+    settings: DestinationSettings
+    vendor: Vendor
+    account: str
+    limits: tuple[Limit, ...]
+    rules: BatchRules
+
+
+class Death(Struct, frozen=True):
+    """A part that is dead before it is sent."""
+
+    part: str
+    reason: Reason
+    detail: str
+    mapping: str = ""
+
+
+class Planned(Struct, frozen=True):
+    """What one event is on one lane: records to send, and parts that cannot be sent. Neither: it is filtered."""
+
+    records: tuple[Record, ...] = ()
+    deaths: tuple[Death, ...] = ()
+
+
+Routed = tuple[tuple[NormalEvent, Targets], ...]
+
+
+class Planner:
+    """The pure way from an event to a lane's records, for one configuration."""
+
+    def __init__(self, normalisers: Mapping[str, Normaliser], router: Router, book: Book) -> None:
+        self._normalisers = normalisers
+        self._router = router
+        self._book = book
+        self._routed: OrderedDict[int, Routed | MappingError] = OrderedDict()
+
+    def plan(self, event: Event, destination: Destination, lane: int, generation: int = 0) -> Planned:
+        """The records of the event on this lane. Raises nothing: what cannot be mapped is a death."""
+        routed = self._remembered(event)
+        if isinstance(routed, MappingError):
+            return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
+        drafts: list[Draft] = []
+        deaths: list[Death] = []
+        stems: list[NormalEvent] = []
+        for normal, targets in routed:
+            for mapping in targets.get(destination.name, ()):
+                try:
+                    made = self._drafts(normal, destination, mapping)
+                except MappingError as error:
+                    deaths.append(Death("", Reason.MAPPING_FAILED, str(error), error.mapping))
+                except Refusal as error:
+                    deaths.append(Death(f"refused:{normal.id}", error.reason, error.detail, mapping or ""))
+                else:
+                    drafts.extend(made)
+                    stems.extend([normal] * len(made))
+        return _planned(event, destination, lane, generation, list(zip(drafts, stems, strict=True)), deaths)
+
+    def routed(self, event: Event) -> Routed:
+        """The event's normal forms with who wants each. Raises MappingError."""
+        normals = self._normalisers[event.source].normal(event)
+        return tuple((normal, self._router.targets(normal)) for normal in normals)
+
+    def _remembered(self, event: Event) -> Routed | MappingError:
+        found = self._routed.get(event.seq)
+        if found is None:
+            try:
+                found = self.routed(event)
+            except MappingError as error:
+                found = error
+            self._routed[event.seq] = found
+            if len(self._routed) > REMEMBERED:
+                self._routed.popitem(last=False)
+        return found
+
+    def _drafts(self, normal: NormalEvent, destination: Destination, mapping: str | None) -> tuple[Draft, ...]:
+        try:
+            name = mapping or destination.vendor.mapping(normal)
+        except LookupError:
+            return ()
+        documents = self._book.get(name).apply(normal.document()) if name else None
+        return tuple(destination.vendor.records(normal, documents))
+
+
+def _planned(
+    event: Event,
+    destination: Destination,
+    lane: int,
+    generation: int,
+    made: list[tuple[Draft, NormalEvent]],
+    deaths: list[Death],
+) -> Planned:
+    records: list[Record] = []
+    parts: set[str] = set()
+    for draft, normal in made:
+        part = _distinct(draft.part, parts)
+        encoded = document.dump(draft.data)
+        if len(encoded) > destination.rules.record_bytes:
+            detail = f"{len(encoded)} bytes; {destination.settings.vendor} takes {destination.rules.record_bytes}"
+            deaths.append(Death(part, Reason.TOO_LARGE, detail))
+            continue
+        records.append(
+            Record(
+                lane=lane,
+                seq=event.seq,
+                source=event.source,
+                part=part,
+                draft=draft,
+                encoded=encoded,
+                event_id=normal.id,
+                event_type=normal.type,
+                time=normal.time,
+                generation=generation,
+                traceparent=normal.traceparent,
+            )
+        )
+    return Planned(tuple(records), _merged(deaths))
+
+
+def _distinct(part: str, parts: set[str]) -> str:
+    name, count = part, 1
+    while name in parts:
+        count += 1
+        name = f"{part}#{count}"
+    parts.add(name)
+    return name
+
+
+def _merged(deaths: list[Death]) -> tuple[Death, ...]:
+    """One death per part: a row is found by it."""
+    return tuple({death.part: death for death in reversed(deaths)}.values())
+
+
+class Setup(Struct, frozen=True):
+    """What a configuration means for delivery: its destinations, the sources that still exist, the planner, and the
+    revision up to which events may be read under it.
+    """
+
+    destinations: Mapping[str, Destination]
+    sources: frozenset[str]
+    planner: Planner
+    revision: int

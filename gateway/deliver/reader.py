@@ -1,0 +1,94 @@
+"""Reading the log for many lanes: near the head each event is read once, whatever the number of lanes.
+
+The tail holds the last events of all sources; a lane whose reading has come so far is served from it. A lane that lags
+reads its own source from the journal, page by page; the last pages are kept for lanes that lag together.
+"""
+
+from bisect import bisect_right
+from collections import OrderedDict, deque
+
+from gateway.journal.base import Head, Log, Page
+from gateway.model import Event
+
+TAIL_EVENTS = 5_000
+TAIL_BYTES = 32 << 20
+PAGE_EVENTS = 200
+PAGES = 8
+
+
+class Reader:
+    """The log as the lanes of one dispatcher read it. Events of a revision above `revision` are not given."""
+
+    def __init__(self, log: Log, head: Head, revision: int) -> None:
+        self._log = log
+        self._revision = revision
+        self._low = self._high = head.seq
+        self._events: deque[Event] = deque()
+        self._bytes = 0
+        self._by_source: dict[str, list[Event]] = {}
+        self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
+
+    @property
+    def high(self) -> int:
+        """How far the tail has been read."""
+        return self._high
+
+    async def advance(self, head: Head) -> None:
+        """Read the tail on to the head."""
+        while self._high < head.seq:
+            page = await self._log.read(self._high, limit=PAGE_EVENTS * 5)
+            if page.read_to <= self._high:
+                return
+            for event in page.events:
+                self._keep(event)
+            self._high = page.read_to
+            self._trim()
+
+    async def page(self, source: str, after_seq: int) -> Page:
+        """The next events of a source."""
+        if after_seq >= self._low:
+            return self._seen(self._from_tail(source, after_seq))
+        key = (source, after_seq)
+        page = self._pages.get(key)
+        if page is None:
+            page = await self._log.read(after_seq, sources=(source,), limit=PAGE_EVENTS)
+            self._pages[key] = page
+            if len(self._pages) > PAGES:
+                self._pages.popitem(last=False)
+        return self._seen(page)
+
+    def _from_tail(self, source: str, after_seq: int) -> Page:
+        events = self._by_source.get(source, [])
+        start = bisect_right(events, after_seq, key=_seq)
+        found = tuple(events[start : start + PAGE_EVENTS])
+        more = start + PAGE_EVENTS < len(events)
+        return Page(found, found[-1].seq if more else max(self._high, after_seq))
+
+    def _seen(self, page: Page) -> Page:
+        """The page up to the first event that was accepted under a newer configuration."""
+        for place, event in enumerate(page.events):
+            if event.revision > self._revision:
+                return Page(page.events[:place], event.seq - 1)
+        return page
+
+    def _keep(self, event: Event) -> None:
+        self._events.append(event)
+        self._bytes += len(event.body)
+        self._by_source.setdefault(event.source, []).append(event)
+
+    def _trim(self) -> None:
+        dropped: dict[str, int] = {}
+        while len(self._events) > TAIL_EVENTS or self._bytes > TAIL_BYTES:
+            event = self._events.popleft()
+            self._bytes -= len(event.body)
+            self._low = event.seq
+            dropped[event.source] = dropped.get(event.source, 0) + 1
+        for source, count in dropped.items():
+            events = self._by_source[source]
+            del events[:count]
+            if not events:
+                del self._by_source[source]
+
+
+def _seq(event: Event) -> int:
+    return event.seq

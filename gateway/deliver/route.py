@@ -1,0 +1,98 @@
+"""Which destinations want a normal event, and through which mappings. Pure.
+
+Every matching route counts; the same destination with the same mapping once, with different mappings once each.
+"""
+
+import re
+from collections.abc import Sequence
+from fnmatch import translate
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.config.schema import Route, RouteTarget
+from gateway.errors import MappingError
+from gateway.mapping.expressions import EvaluationError, Expression, compile_expression
+from gateway.model import NormalEvent
+
+Targets = dict[str, tuple[str | None, ...]]
+"""Destination -> the mappings through which it wants the event (None: the vendor's own)."""
+
+
+class Decision(Struct, frozen=True):
+    """Whether one route wants an event, and why not."""
+
+    route: int
+    wants: bool
+    why: str
+    to: tuple[tuple[str, str | None], ...]
+
+
+class _Compiled(Struct, frozen=True):
+    sources: frozenset[str] | None
+    events: re.Pattern[str]
+    when: Expression | None
+    to: tuple[tuple[str, str | None], ...]
+
+
+class Router:
+    """The routes of a configuration, compiled once."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._routes = [_compile(route) for route in routes]
+
+    def targets(self, event: NormalEvent) -> Targets:
+        """Who wants the event. Raises MappingError when a condition cannot be evaluated on it."""
+        found: dict[str, dict[str | None, None]] = {}
+        document: dict[str, Any] | None = None
+        for index, route in enumerate(self._routes):
+            if _mismatch(route, event):
+                continue
+            if route.when is not None:
+                document = document or event.document()
+                if not _holds(route.when, document, index):
+                    continue
+            for destination, mapping in route.to:
+                found.setdefault(destination, {})[mapping] = None
+        return {destination: tuple(mappings) for destination, mappings in found.items()}
+
+    def explain(self, event: NormalEvent) -> tuple[Decision, ...]:
+        """What each route says of the event, for people."""
+        return tuple(_decide(index, route, event) for index, route in enumerate(self._routes))
+
+
+def _compile(route: Route) -> _Compiled:
+    pattern = "|".join(f"(?:{translate(glob)})" for glob in route.events)
+    return _Compiled(
+        frozenset(route.source_names) if route.source_names is not None else None,
+        re.compile(pattern),
+        compile_expression(route.when) if route.when is not None else None,
+        tuple(_target(target) for target in route.to),
+    )
+
+
+def _target(target: str | RouteTarget) -> tuple[str, str | None]:
+    return (target, None) if isinstance(target, str) else (target.destination, target.map)
+
+
+def _mismatch(route: _Compiled, event: NormalEvent) -> str:
+    if route.sources is not None and event.source not in route.sources:
+        return f"from: {event.source} is not among its sources"
+    if route.events.match(event.type) is None:
+        return f"events: {event.type} matches none of its globs"
+    return ""
+
+
+def _holds(when: Expression, document: dict[str, Any], index: int) -> bool:
+    try:
+        value = when(document)
+    except EvaluationError as error:
+        raise MappingError(f"routes[{index}]", "when", str(error)) from None
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _decide(index: int, route: _Compiled, event: NormalEvent) -> Decision:
+    why = _mismatch(route, event)
+    if not why and route.when is not None and not _holds(route.when, event.document(), index):
+        why = "when: the condition does not hold"
+    return Decision(index, not why, why, route.to)

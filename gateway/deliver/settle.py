@@ -1,0 +1,163 @@
+"""What an outcome makes of a record: delivered, a parked row with its next due time, or a dead letter. Pure."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gateway import document
+from gateway.config.schema import RetrySetting
+from gateway.deliver.plan import Death
+from gateway.errors import Reason
+from gateway.model import Attempt, ParkedRow, State
+from gateway.vendors.base import Answer, Draft, Record, Refused, Response, Retry, Split
+
+ANSWER_BYTES = 4096
+"""What is kept of a vendor's answer to something that was not delivered."""
+DETAIL_CHARS = 500
+
+
+class Tried(Struct, frozen=True):
+    """One request and what came of it: when, how long it took, what the vendor said, and the batch's jitter (0..1)."""
+
+    at_ms: int
+    latency_ms: int
+    answer: Answer
+    jitter: float
+    stopped_ms: int = 0
+
+
+def backoff_ms(policy: RetrySetting, attempt: int, jitter: float) -> int:
+    """The wait before the next attempt after `attempt` failed ones: exponential, with full jitter."""
+    exponent = min(attempt - 1, 64)
+    return int(min(policy.first * policy.factor**exponent, policy.max) * 1000 * jitter)
+
+
+def row_after(
+    record: Record, outcome: Retry | Refused | Split, tried: Tried, policy: RetrySetting, before: ParkedRow | None
+) -> ParkedRow:
+    """The row of a record that was not delivered. `before` is its row when it was parked already.
+
+    A retry becomes dead when its policy's `give_up_after` is over since its first own failure; time in which
+    the account stood still does not count.
+    """
+    attempt = (before.attempt if before else 0) + 1
+    first_failed_at_ms = tried.at_ms
+    if before is not None and before.attempt > 0:
+        first_failed_at_ms = min(before.first_failed_at_ms + tried.stopped_ms, tried.at_ms)
+    wait_ms = 0
+    state, reason = State.DEAD, outcome.reason
+    if isinstance(outcome, Retry):
+        after_ms = int(outcome.after_s * 1000) if outcome.after_s is not None else 0
+        wait_ms = max(after_ms, backoff_ms(policy, attempt, tried.jitter))
+        given_up = tried.at_ms + wait_ms - first_failed_at_ms > policy.give_up_after * 1000
+        state = State.DEAD if given_up else State.PARKED
+        reason = Reason.GAVE_UP if given_up else outcome.reason
+    detail = outcome.detail if reason == outcome.reason else f"{outcome.reason}: {outcome.detail}"
+    return ParkedRow(
+        seq=record.seq,
+        part=record.part,
+        channel=record.draft.channel,
+        key=record.draft.key_hash,
+        state=state,
+        attempt=attempt,
+        due_at_ms=tried.at_ms + wait_ms,
+        first_failed_at_ms=first_failed_at_ms,
+        at_ms=tried.at_ms,
+        reason=reason,
+        detail=detail[:DETAIL_CHARS],
+        answer=answer_of(tried.answer),
+        generation=record.generation,
+        record=pack(record),
+        delivered_parts=before.delivered_parts if before else (),
+    )
+
+
+def row_waiting(record: Record, at_ms: int, due_at_ms: int, reason: Reason) -> ParkedRow:
+    """The row of a record that has not failed itself: it waits behind another of its key, or for its channel."""
+    return ParkedRow(
+        seq=record.seq,
+        part=record.part,
+        channel=record.draft.channel,
+        key=record.draft.key_hash,
+        state=State.PARKED,
+        attempt=record.attempt,
+        due_at_ms=due_at_ms,
+        first_failed_at_ms=0,
+        at_ms=at_ms,
+        reason=reason,
+        generation=record.generation,
+        record=pack(record),
+    )
+
+
+def row_of_death(seq: int, death: Death, at_ms: int, generation: int = 0) -> ParkedRow:
+    """The dead letter of a part that could not even be sent."""
+    return ParkedRow(
+        seq=seq,
+        part=death.part,
+        channel="",
+        key=b"",
+        state=State.DEAD,
+        attempt=0,
+        due_at_ms=0,
+        first_failed_at_ms=at_ms,
+        at_ms=at_ms,
+        reason=death.reason,
+        detail=death.detail[:DETAIL_CHARS],
+        mapping=death.mapping,
+        generation=generation,
+    )
+
+
+def attempt_of(record: Record, state: str, tried: Tried, reason: str = "", receipt: str = "") -> Attempt:
+    """What is written down of one attempt at one record."""
+    status = tried.answer.status if isinstance(tried.answer, Response) else 0
+    answer = b"" if state == State.DELIVERED else answer_of(tried.answer)
+    return Attempt(record.seq, record.part, state, status, tried.latency_ms, reason, receipt[:200], answer)
+
+
+def answer_of(answer: Answer) -> bytes:
+    """What is kept of an answer: its body, or why there was none."""
+    if isinstance(answer, Response):
+        return answer.body[:ANSWER_BYTES]
+    return answer.detail.encode()[:ANSWER_BYTES]
+
+
+def pack(record: Record) -> bytes:
+    """A record as it lies in a parked row: JSON that an operator can read."""
+    draft = record.draft
+    return document.dump(
+        {
+            "channel": draft.channel,
+            "key": draft.key,
+            "kind": draft.kind,
+            "cost": draft.cost,
+            "source": record.source,
+            "event_id": record.event_id,
+            "event_type": record.event_type,
+            "time": record.time,
+            "traceparent": record.traceparent,
+            "data": msgspec.Raw(record.encoded),
+        }
+    )
+
+
+def unpack(lane: int, row: ParkedRow) -> Record:
+    """The record of a parked row, as it was last sent."""
+    held: dict[str, Any] = document.parse(row.record or b"{}")
+    draft = Draft(held["channel"], held["key"], held["data"], held["kind"], held["cost"])
+    return Record(
+        lane=lane,
+        seq=row.seq,
+        source=held["source"],
+        part=row.part,
+        draft=draft,
+        encoded=document.dump(draft.data),
+        event_id=held["event_id"],
+        event_type=held["event_type"],
+        time=held["time"],
+        attempt=row.attempt,
+        generation=row.generation,
+        traceparent=held["traceparent"],
+    )

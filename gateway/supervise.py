@@ -1,0 +1,172 @@
+"""Keeps child processes running, and knows how they are. Knows nothing of what they do.
+
+A child that dies is started again after 1 s, doubling to 30 s; one child's death stops no other. Each child holds one
+end of a socket: it says how it is in JSON lines, and sees by its end that its parent is gone.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import structlog
+
+RESTART_S = 1.0
+RESTART_MAX_S = 30.0
+STEADY_S = 60.0
+STOP_S = 30.0
+STATUS_FD = "GATEWAY_STATUS_FD"
+LINE_BYTES = 1 << 16
+
+log = structlog.get_logger("gateway.supervise")
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """A child: its name, its command after `python -m gateway`, and the sockets that it inherits."""
+
+    name: str
+    command: tuple[str, ...]
+    sockets: tuple[socket.socket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStatus:
+    """How a child is: running, ready for its role, what it says, how often it was started again."""
+
+    name: str
+    pid: int | None = None
+    ready: bool = False
+    why: str = "starting"
+    restarts: int = 0
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Supervisor:
+    """Children and their states."""
+
+    def __init__(self, specs: Sequence[ChildSpec], environment: Mapping[str, str]) -> None:
+        self._specs = specs
+        self._environment = dict(environment)
+        self._status = {spec.name: ChildStatus(spec.name) for spec in specs}
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = asyncio.Event()
+
+    def status(self) -> tuple[ChildStatus, ...]:
+        """How every child is now."""
+        return tuple(self._status.values())
+
+    def stop(self) -> None:
+        """Let `run` stop the children and return."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Keep the children running until `stop`; then ask them to end, and end those that take over 30 s."""
+        tasks = [asyncio.create_task(self._keep(spec)) for spec in self._specs]
+        await self._stopping.wait()
+        for process in self._processes.values():
+            _signal(process, signal.SIGTERM)
+        _, late = await asyncio.wait(tasks, timeout=STOP_S)
+        for process in self._processes.values() if late else ():
+            _signal(process, signal.SIGKILL)
+        await asyncio.gather(*tasks)
+
+    async def _keep(self, spec: ChildSpec) -> None:
+        wait_s = RESTART_S
+        while not self._stopping.is_set():
+            started_s = time.monotonic()
+            code = await self._run_once(spec)
+            if self._stopping.is_set():
+                return
+            wait_s = RESTART_S if time.monotonic() - started_s > STEADY_S else wait_s
+            log.error("child.died", child=spec.name, exit_code=code, again_in_s=wait_s)
+            before = self._status[spec.name]
+            self._status[spec.name] = ChildStatus(
+                spec.name, why=f"died with exit code {code}", restarts=before.restarts + 1
+            )
+            await self._pause(wait_s)
+            wait_s = min(wait_s * 2, RESTART_MAX_S)
+
+    async def _run_once(self, spec: ChildSpec) -> int:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            descriptors = (theirs.fileno(), *(one.fileno() for one in spec.sockets))
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "gateway",
+                *spec.command,
+                env={**self._environment, STATUS_FD: str(theirs.fileno())},
+                pass_fds=descriptors,
+            )
+        self._processes[spec.name] = process
+        self._status[spec.name] = replace(self._status[spec.name], pid=process.pid, why="starting")
+        if self._stopping.is_set():
+            _signal(process, signal.SIGTERM)
+        log.info("child.started", child=spec.name, pid=process.pid)
+        listen = asyncio.create_task(self._listen(spec.name, ours))
+        code = await process.wait()
+        del self._processes[spec.name]
+        listen.cancel()
+        await asyncio.gather(listen, return_exceptions=True)
+        return code
+
+    async def _listen(self, name: str, ours: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+        try:
+            while line := await reader.readline():
+                said = json.loads(line)
+                self._status[name] = replace(
+                    self._status[name], ready=bool(said.get("ready")), why=str(said.get("why", "")), said=said
+                )
+        finally:
+            writer.close()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+        except TimeoutError:
+            pass
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    if process.returncode is None:
+        process.send_signal(number)
+
+
+class Parent:
+    """The other end, in the child: says how it is, and hears when to stop (SIGTERM, or the parent is gone)."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(fileno=int(os.environ[STATUS_FD]))
+        self._writer: asyncio.StreamWriter | None = None
+        self._last: dict[str, Any] = {}
+
+    async def attend(self, stop: Callable[[bool], None]) -> None:
+        """Call `stop(orderly)` once: orderly on SIGTERM, not when the parent is gone. Returns then."""
+        loop = asyncio.get_running_loop()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        told = asyncio.Event()
+        loop.add_signal_handler(signal.SIGTERM, told.set)
+        reader, self._writer = await asyncio.open_connection(sock=self._socket)
+        gone = asyncio.create_task(reader.read())
+        waiting = asyncio.create_task(told.wait())
+        await asyncio.wait((gone, waiting), return_when=asyncio.FIRST_COMPLETED)
+        stop(told.is_set())
+        for task in (gone, waiting):
+            task.cancel()
+        await asyncio.gather(gone, waiting, return_exceptions=True)
+
+    def say(self, *, ready: bool, why: str = "", **more: Any) -> None:
+        """How this child is; said only when it changes."""
+        said = {"ready": ready, "why": why, **more}
+        if self._writer is not None and said != self._last and not self._writer.is_closing():
+            self._last = said
+            self._writer.write(json.dumps(said).encode() + b"\n")
