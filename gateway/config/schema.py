@@ -16,6 +16,7 @@ from gateway.config.values import (
     Bytes,
     Country,
     Currency,
+    HttpsUrl,
     HttpUrl,
     Moment,
     Name,
@@ -39,19 +40,19 @@ _JOURNALS = re.compile(r"sqlite:///[^?#]+|postgres(ql)?://.+|memory:")
 
 def _topic(value: str) -> str:
     if not any(value.startswith(kind) and len(value) > len(kind) for kind in _TOPIC):
-        raise ValueError("where the topic stands: header:NAME, json:PATH, query:NAME or const:TEXT")
+        raise ValueError("where the topic stands is wanted: header:NAME, json:PATH, query:NAME or const:TEXT")
     return value
 
 
 def _identity(value: str) -> str:
     if value != "body" and not any(value.startswith(kind) and len(value) > len(kind) for kind in _IDENTITY):
-        raise ValueError("a part of the identity: header:NAME, json:PATH, query:NAME or body")
+        raise ValueError("a part of the identity is wanted: header:NAME, json:PATH, query:NAME or body")
     return value
 
 
 def _journal_url(value: Url) -> Url:
     if not _JOURNALS.fullmatch(value):
-        raise ValueError("where the journal is: sqlite:///relative/path, sqlite:////absolute/path or postgresql://...")
+        raise ValueError("a journal is wanted: sqlite:///relative/path, sqlite:////absolute/path or postgresql://...")
     return value
 
 
@@ -217,11 +218,21 @@ class Source(Section):
     notification_url: str | None = Field(
         None, description="The URL as it is registered with the platform, to the letter (Square signs it)."
     )
-    api_url: str | None = Field(None, pattern="^https://", description="The shop's API (Saleor: its keys are there).")
-    jwks_url: str | None = Field(None, pattern="^https://", description="Where the signing keys are published.")
+    api_url: HttpsUrl | None = Field(None, description="The shop's API (Saleor: its keys are there).")
+    jwks_url: HttpsUrl | None = Field(None, description="Where the signing keys are published.")
     webhook_id: str | None = Field(None, description="The webhook's id at the platform (PayPal signs it).")
     public_key: str | None = Field(None, description="The platform's public key, PEM (Wix).")
     client_id: str | None = Field(None, description="The id that events are addressed to (Adobe I/O).")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.verify and self.preset != "generic":
+            raise ValueError(f"`verify` is for the generic preset: `{self.preset}` knows its signature; remove it")
+        if self.verify and not self.secrets:
+            raise ValueError("`verify` has nothing to verify with: add `secrets`")
+        if self.secrets and not self.verify and self.preset == "generic":
+            raise ValueError("`secrets` verify nothing without `verify`: say how requests are signed")
+        return self
 
 
 class LimitSetting(Section):
@@ -230,8 +241,8 @@ class LimitSetting(Section):
     class Burst(Section):
         """A longer window that may be drawn on."""
 
-        allow: float = Field(gt=0, description="Units.")
-        per: Seconds = Field(description="In this long.")
+        allow: float = Field(gt=0, description="Units of cost that are allowed.", examples=[150])
+        per: Seconds = Field(description="In this long.", examples=["60s"])
 
     allow: float = Field(gt=0, description="Units of cost that are allowed.", examples=[25])
     per: Seconds = Field(description="In this long.", examples=["1s"])
@@ -256,6 +267,12 @@ class RetrySetting(Section):
     factor: float = Field(2.0, ge=1, description="What each further wait is multiplied by.")
     max: Seconds = Field(3600.0, description="The longest wait.")
     give_up_after: Seconds = Field(3 * 86400.0, description="From the record's first own failure; then it is dead.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.first > self.max:
+            raise ValueError("`first` is longer than `max`: the first wait is not above the longest")
+        return self
 
 
 class DestinationSettings(Section):
@@ -302,7 +319,7 @@ class Route(Section):
     """Which normal events of which sources go to which destinations."""
 
     source_names: Texts | None = Field(
-        None, alias="from", description="Sources. Default: every source.", examples=[["uk-shop"]]
+        None, min_length=1, alias="from", description="Sources. Default: every source.", examples=[["uk-shop"]]
     )
     events: Texts = Field(
         ["*"], description="Globs over the normal event's type.", examples=[["order.*", "customer.*"]]

@@ -8,7 +8,7 @@ import re
 from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
@@ -26,6 +26,7 @@ _UNIT_BYTES = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(|B|KB|MB|GB|KiB|MiB|GiB)", re.ASCII)
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\s/]+):(\d{1,5})", re.ASCII)
+_PASSWORD = re.compile(r"(//[^/@:]*):[^/]*@")
 _MAX_PORT = 65535
 _MAX_BYTES = 1 << 50
 
@@ -81,14 +82,8 @@ class Url(str):
 
     def masked(self) -> str:
         """The URL with `***` for its password and the values of its query."""
-        try:
-            parts = urlsplit(self)
-            user, at, host = parts.netloc.rpartition("@")
-        except ValueError:
-            return "***"
-        name, colon, _ = user.partition(":")
-        query = re.sub(r"=[^&]*", "=***", parts.query)
-        return urlunsplit((parts.scheme, (f"{name}{colon}***" if colon else name) + at + host, parts.path, query, ""))
+        address, mark, query = self.partition("?")
+        return _PASSWORD.sub(r"\1:***@", address) + mark + re.sub(r"=[^&]*", "=***", query)
 
     def __repr__(self) -> str:
         return f"Url({self.masked()!r})"
@@ -101,8 +96,8 @@ class Url(str):
 
 
 def listed(value: Any) -> Any:
-    """One text as a list of one."""
-    return [value] if isinstance(value, str | Secret) else value
+    """One value as a list of one."""
+    return [value] if isinstance(value, str | int | float | Secret) else value
 
 
 def seconds(value: Any) -> float:
@@ -159,13 +154,13 @@ def _network(value: str) -> str:
     try:
         return str(ip_network(value, strict=False))
     except ValueError:
-        raise ValueError("an address or a network: 203.0.113.7, 203.0.113.0/24, 2001:db8::/32") from None
+        raise ValueError("an address or a network is wanted: 203.0.113.7, 203.0.113.0/24, 2001:db8::/32") from None
 
 
 def _listen(value: str) -> str:
     match = _LISTEN.fullmatch(value)
     if match is None or int(match[2]) > _MAX_PORT:
-        raise ValueError("an address and a port: 127.0.0.1:8080, 0.0.0.0:8080, [::]:8080")
+        raise ValueError("an address and a port are wanted: 127.0.0.1:8080, 0.0.0.0:8080, [::]:8080")
     return value
 
 
@@ -176,8 +171,14 @@ def _http_url(value: Url) -> Url:
     except ValueError:
         whole = False
     if not whole or re.search(r"\s", value):
-        raise ValueError("a URL: https://api.example.com/path")
+        raise ValueError("a URL is wanted: https://api.example.com/path")
     return value
+
+
+def _https_url(value: Url) -> Url:
+    if not value.startswith("https://"):
+        raise ValueError("a URL that begins with https:// is wanted")
+    return _http_url(value)
 
 
 def _timezone(value: str) -> str:
@@ -185,7 +186,7 @@ def _timezone(value: str) -> str:
         ZoneInfo(value)
     except (ValueError, OSError, LookupError):
         if available_timezones():
-            raise ValueError("an IANA time zone: Europe/London, UTC") from None
+            raise ValueError("an IANA time zone is wanted: Europe/London, UTC") from None
     return value
 
 
@@ -197,7 +198,7 @@ def _moment(value: str) -> str:
             return value
     except ValueError:
         pass
-    raise ValueError("`now`, `beginning`, or a time with its zone: 2026-01-31T09:00:00Z")
+    raise ValueError("`now`, `beginning` or a time with its zone is wanted: 2026-01-31T09:00:00Z")
 
 
 def _letters(count: int, words: str) -> AfterValidator:
@@ -233,14 +234,19 @@ HttpUrl = Annotated[
 ]
 """An absolute http or https URL."""
 
+HttpsUrl = Annotated[
+    Url, AfterValidator(_https_url), WithJsonSchema({"type": "string", "pattern": "^(https://|\\$\\{)"})
+]
+"""An absolute https URL."""
+
 Country = Annotated[
     str,
-    _letters(2, "an ISO 3166 country in two capitals: GB"),
+    _letters(2, "an ISO 3166 country in two capitals is wanted: GB"),
     WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"}),
 ]
 Currency = Annotated[
     str,
-    _letters(3, "an ISO 4217 currency in three capitals: GBP"),
+    _letters(3, "an ISO 4217 currency in three capitals is wanted: GBP"),
     WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"}),
 ]
 Timezone = Annotated[str, AfterValidator(_timezone)]

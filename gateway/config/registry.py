@@ -1,0 +1,47 @@
+"""What the configuration is held against, and what comes of it."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.config.schema import Config, DestinationSettings
+from gateway.errors import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A finding by key path; the loader knows its place. A `warning` refuses nothing; `key`: the key itself is meant,
+    not its value.
+    """
+
+    path: tuple[str | int, ...]
+    cause: str
+    hint: str = ""
+    warning: bool = False
+    key: bool = False
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A configuration in force: its models, each destination's settings as its vendor reads them, 12 hex digits that
+    change with the files' bytes, the files in the order read, and what is worth a look.
+    """
+
+    config: Config
+    destinations: Mapping[str, DestinationSettings]
+    digest: str
+    files: tuple[str, ...]
+    warnings: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What may be named: vendors and their settings, presets, shipped mappings.
+
+    `checks` look at a configuration whose models are sound. Its references may dangle (they are reported already), so
+    a check passes over what is not there.
+    """
+
+    vendors: Mapping[str, type[DestinationSettings]]
+    presets: Collection[str] = ()
+    packs: Collection[str] = ()
+    checks: tuple[Callable[[Loaded], Iterable[Problem]], ...] = ()
