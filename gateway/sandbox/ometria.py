@@ -1,0 +1,435 @@
+"""Ometria's Data API v2, as VENDORS describes it: limits, sizes, the queue behind `push`, merge and null, `_errors`.
+
+`push` answers at once and a queue is drained at a rate, as there; the draining is computed from the clock whenever
+somebody looks, so that nothing runs in the background and a test's clock is enough.
+"""
+
+from collections.abc import Collection
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from gateway import document
+from gateway.clock import Clock
+from gateway.sandbox import ometria_fields
+from gateway.sandbox.faults import asked
+from gateway.sandbox.ometria_account import (
+    DEFAULT_COLLECTION,
+    EVENT_TYPE_MAX,
+    RECORDS_MAX,
+    Account,
+    Refused,
+    Rules,
+    Stored,
+    name_of,
+)
+from gateway.sandbox.simulator import BodyTooLarge, Figure, body_of, integer, masked
+from gateway.sandbox.witness import Witness
+
+BODY_MAX_BYTES = 16 << 20
+ACCOUNTS_MAX = 100
+PAGE_MAX = 250
+TOO_LARGE = "Payload invalid: Record is too large."
+ATTACHMENTS_MAX = 10
+COLLECTION_OF = {"order": "orders", "product": "products", "custom_event": "custom_events"}
+
+
+def _sound(record: Any) -> bool:
+    """Whether a record has the structure that is looked at before it is queued."""
+    return (
+        isinstance(record, dict)
+        and record.get("@type") in ometria_fields.TYPES
+        and isinstance(record.get("id"), str | int)
+        and not isinstance(record.get("id"), bool)
+        and record.get("id") != ""
+    )
+
+
+class Ometria:
+    """The API, mounted so that `base_url` is `http://host:port/ometria/v2`. `keys`: those it knows (None: any)."""
+
+    name = "ometria"
+    title = "Ometria Data API"
+    hint = "/ometria/v2"
+    plays = frozenset({"forced_429", "queue_full", "expired_token"})
+
+    def __init__(self, clock: Clock, rules: Rules | None = None, keys: Collection[str] | None = None) -> None:
+        self.rules = rules or Rules()
+        self.accounts: dict[str, Account] = {}
+        self.refused_keys = 0
+        self._clock = clock
+        self._keys = keys
+        self._app = Starlette(routes=self._routes(), exception_handlers={Refused: self._refused})
+
+    def _routes(self) -> list[Route]:
+        gets = {
+            "/push/_errors": self._errors,
+            "/contacts": self._collections,
+            "/contacts/{collection}": self._contacts,
+            "/contacts/{collection}/{id}": self._contact,
+            "/orders": self._orders,
+            "/orders/{id}": self._order,
+            "/products": self._products,
+            "/products/{id}": self._product,
+            "/profiles": self._profiles,
+            "/data-deletion-requests": self._deletions,
+            "/data-deletion-requests/{id}": self._deletion,
+        }
+        posts = {
+            "/push": self._push,
+            "/contacts/{collection}/{id}": self._put_one,
+            "/orders/{id}": self._put_one,
+            "/products/{id}": self._put_one,
+            "/transactional-email/send": self._email,
+            "/data-deletion-requests": self._delete,
+        }
+        return [
+            *(Route(f"/v2{path}", endpoint, methods=["POST"]) for path, endpoint in posts.items()),
+            *(Route(f"/v2{path}", endpoint, methods=["GET"]) for path, endpoint in gets.items()),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        handled = scope["ometria"] = _Handled()
+        account = self._known(Request(scope))
+        if account is None:
+            await self._app(scope, receive, send)
+            return
+
+        async def watched(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                handled.status = message["status"]
+            await send(message)
+
+        with account.witness.handling() as arrival:
+            try:
+                await self._app(scope, receive, watched)
+            finally:
+                account.witness.leave(handled.keys)
+                sizes = (handled.records, handled.bytes)
+                account.witness.visit(arrival, scope["method"], _path(scope), handled.status, sizes, handled.what)
+
+    def _known(self, request: Request) -> Account | None:
+        key = request.headers.get("x-ometria-auth", "")
+        known = bool(key) if self._keys is None else key in self._keys
+        if not known or asked(request.scope) == "expired_token":
+            return None
+        if key not in self.accounts and len(self.accounts) < ACCOUNTS_MAX:
+            self.accounts[key] = Account(key, self._clock, self.rules)
+        return self.accounts.get(key)
+
+    def _account(self, request: Request, limit: str) -> Account:
+        """The account of the request's key, with the request counted against its limit."""
+        account = self._known(request)
+        if account is None:
+            self.refused_keys += not asked(request.scope)
+            raise Refused(403, "API key is not authorised to access this resource")
+        if asked(request.scope) == "forced_429":
+            raise Refused(429, "Too many requests")
+        account.take(limit)
+        return account
+
+    async def _refused(self, request: Request, refused: Exception) -> Response:
+        if not isinstance(refused, Refused):
+            raise refused
+        account = self._known(request)
+        headers = None
+        if account is not None and refused.rule:
+            account.witness.breach(refused.rule, refused.detail)
+        if account is not None and refused.status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers = _queue_headers(account, full=asked(request.scope) == "queue_full")
+        return _json({"status": "ERROR", "message": refused.message}, refused.status, headers)
+
+    # --- push --------------------------------------------------------------------------------------------------------
+
+    async def _push(self, request: Request) -> Response:
+        account = self._account(request, "push")
+        handled: _Handled = request.scope["ometria"]
+        records = _array(await _bytes(request, handled), self.rules)
+        handled.records = len(records)
+        handled.what = ", ".join(_types(records))
+        if self.rules.strict and len(_types(records)) > 1:
+            raise Refused(400, "Payload invalid: Only one type of object per call.", "mixed_types", handled.what)
+        encoded = [document.dump(record) for record in records]
+        if any(len(text) > self.rules.record_bytes for text in encoded):
+            raise Refused(400, TOO_LARGE, "record_too_large", str(max(map(len, encoded))))
+        self._queued(account, request, len(records))
+        sound = [(record, text) for record, text in zip(records, encoded, strict=True) if _sound(record)]
+        handled.keys = account.witness.enter(name_of(record) for record, _ in sound)
+        return self._accept(account, sound, len(records) - len(sound))
+
+    def _queued(self, account: Account, request: Request, records: int) -> None:
+        if asked(request.scope) == "queue_full":
+            raise Refused(429, "Too many requests")
+        if account.room() < records:
+            raise Refused(429, "Too many requests", "queue_full", f"{records} records, room for {account.room()}")
+
+    def _accept(self, account: Account, sound: list[tuple[dict[str, Any], bytes]], rejected: int) -> Response:
+        for record, text in sound:
+            account.witness.came(name_of(record), text)
+            _habits(account.witness, record)
+        if rejected:
+            account.rejected += rejected
+            account.witness.breach("malformed_record", f"{rejected} of {rejected + len(sound)}")
+        account.enqueue(record for record, _ in sound)
+        number = account.witness.statuses.total() + 1
+        body = {
+            "status": "OK",
+            "request_id": f"{number:08x}-{self._clock.now_ms():013x}",
+            "accepted": len(sound),
+            "rejected": rejected,
+            "skipped": 0,
+        }
+        return _json(body, 202, _queue_headers(account))
+
+    async def _put_one(self, request: Request) -> Response:
+        account = self._account(request, "data")
+        handled: _Handled = request.scope["ometria"]
+        try:
+            record = document.parse(await _bytes(request, handled))
+        except document.Unreadable as error:
+            raise Refused(400, "Payload invalid: not JSON", "unreadable", str(error)) from None
+        kind = _path(request.scope).split("/")[2].removesuffix("s")
+        if not isinstance(record, dict):
+            raise Refused(400, "Payload invalid: not an object", "malformed_record")
+        record = {**record, "@type": kind, "id": request.path_params["id"]}
+        if kind == "contact":
+            record["@collection"] = request.path_params["collection"]
+        account.witness.came(name_of(record), document.dump(record))
+        account.drain()
+        account.apply(record)
+        return _json({"status": "OK"}, 200)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    async def _errors(self, request: Request) -> Response:
+        account = self._account(request, "data")
+        account.drain()
+        return _json(list(account.errors), 200)
+
+    async def _collections(self, request: Request) -> Response:
+        contacts = self._account(request, "data").of("contact:")
+        names = dict.fromkeys(str(one.document.get("@collection", DEFAULT_COLLECTION)) for one in contacts)
+        return _json([{"id": name} for name in names], 200)
+
+    async def _contacts(self, request: Request) -> Response:
+        return _page(request, self._account(request, "data").of(f"contact:{request.path_params['collection']}:"))
+
+    async def _contact(self, request: Request) -> Response:
+        name = f"contact:{request.path_params['collection']}:{request.path_params['id']}"
+        return _one(self._account(request, "data").get(name))
+
+    async def _orders(self, request: Request) -> Response:
+        return _page(request, self._account(request, "data").of("order:"))
+
+    async def _order(self, request: Request) -> Response:
+        return _one(self._account(request, "data").get(f"order:{request.path_params['id']}"))
+
+    async def _products(self, request: Request) -> Response:
+        products = self._account(request, "data").of("product:")
+        if request.query_params.get("active") is not None:
+            wanted = request.query_params["active"].lower() in ("1", "true")
+            products = [one for one in products if one.document.get("is_active", True) is wanted]
+        if request.query_params.get("includeVariants", "").lower() != "true":
+            products = [one for one in products if one.document.get("is_variant") is not True]
+        return _page(request, products)
+
+    async def _product(self, request: Request) -> Response:
+        return _one(self._account(request, "data").get(f"product:{request.path_params['id']}"))
+
+    async def _profiles(self, request: Request) -> Response:
+        contacts = self._account(request, "data").of("contact:")
+        by_email: dict[str, list[dict[str, Any]]] = {}
+        for one in contacts:
+            by_email.setdefault(str(one.document.get("email", "")).lower(), []).append(one.document)
+        wanted = request.query_params.get("email")
+        if wanted is not None:
+            by_email = {wanted.lower(): by_email.get(wanted.lower(), [])}
+        return _json([{"email": email, "listings": them} for email, them in by_email.items() if email and them], 200)
+
+    # --- e-mail and deletion -----------------------------------------------------------------------------------------
+
+    async def _email(self, request: Request) -> Response:
+        account = self._account(request, "email")
+        handled: _Handled = request.scope["ometria"]
+        message = _object(await _bytes(request, handled))
+        _check_email(message)
+        account.witness.came(
+            f"email:{document.dump(message['to']).decode()}:{message['subject']}", document.dump(message)
+        )
+        account.emails.append({"at_ms": self._clock.now_ms(), "to": message["to"], "subject": message["subject"]})
+        return _json({"status": "OK"}, 200)
+
+    async def _delete(self, request: Request) -> Response:
+        account = self._account(request, "deletion")
+        handled: _Handled = request.scope["ometria"]
+        asked_for = _object(await _bytes(request, handled))
+        identities = asked_for.get("identities")
+        if asked_for.get("action") != "anonymise" or not isinstance(identities, list) or not identities:
+            raise Refused(400, "Payload invalid: action and identities are required", "malformed_record")
+        number = str(len(account.deletions) + 1)
+        account.deletions[number] = deletion = {
+            "id": number,
+            "action": "anonymise",
+            "comment": asked_for.get("comment"),
+            "identities": [{"hashed_email": masked(str(one.get("email", "")))} for one in identities],
+            "source": {"origin": "api"},
+            "timestamp_created": self._clock.now_ms(),
+            "timestamp_completed": None,
+        }
+        return _json(deletion, 200)
+
+    async def _deletions(self, request: Request) -> Response:
+        return _json(list(self._account(request, "deletion").deletions.values()), 200)
+
+    async def _deletion(self, request: Request) -> Response:
+        found = self._account(request, "deletion").deletions.get(request.path_params["id"])
+        if found is None:
+            raise Refused(404, "Not found")
+        return _json(found, 200)
+
+    # --- for the server and for tests --------------------------------------------------------------------------------
+
+    def view(self) -> dict[str, Any]:
+        accounts = [
+            {
+                "account": account.name,
+                "counts": account.counts(),
+                "queue": {"limit": account.rules.queue, "remaining": account.room()},
+                "errors": list(account.errors),
+                "emails": list(account.emails),
+                **account.witness.view(),
+            }
+            for account in self.accounts.values()
+        ]
+        return {
+            "vendor": self.name,
+            "rules": msgspec.to_builtins(self.rules),
+            "refused_keys": self.refused_keys,
+            "accounts": accounts,
+        }
+
+    def figures(self) -> list[Figure]:
+        counts = [account.counts() for account in self.accounts.values()]
+        breaches = sum(account.witness.broken.total() for account in self.accounts.values())
+        requests = sum(account.witness.statuses.total() for account in self.accounts.values())
+        labels = {"contact": "contacts", **COLLECTION_OF, "received_again": "received again", "queue": "in its queue"}
+        return [
+            Figure("requests", str(requests)),
+            *(Figure(label.replace("_", " "), str(sum(one[key] for one in counts))) for key, label in labels.items()),
+            Figure("validation errors", str(sum(one["failed"] for one in counts))),
+            Figure("rules broken", str(breaches), breaches > 0),
+        ]
+
+    def adjust(self, change: dict[str, Any]) -> None:
+        self.rules = msgspec.convert({**msgspec.to_builtins(self.rules), **change}, Rules)
+        for account in self.accounts.values():
+            account.drain()
+            account.follow(self.rules)
+
+    def reset(self) -> None:
+        self.accounts.clear()
+        self.refused_keys = 0
+
+
+class _Handled(Struct):
+    """What a request turned out to be, noted while it is handled."""
+
+    status: int = 500
+    records: int = 0
+    bytes: int = 0
+    what: str = ""
+    keys: tuple[str, ...] = ()
+
+
+async def _bytes(request: Request, handled: _Handled) -> bytes:
+    try:
+        body = await body_of(request, BODY_MAX_BYTES)
+    except BodyTooLarge:
+        raise Refused(413, "Payload too large", "body_too_large") from None
+    handled.bytes = len(body)
+    return body
+
+
+def _array(body: bytes, rules: Rules) -> list[Any]:
+    try:
+        records = document.parse(body)
+    except document.Unreadable as error:
+        raise Refused(400, "Payload invalid: not JSON", "unreadable", str(error)) from None
+    if not isinstance(records, list) or not records:
+        raise Refused(400, "Payload invalid: an array of records is expected.", "not_an_array")
+    if len(records) > rules.records:
+        raise Refused(
+            400, f"Payload invalid: More than {rules.records} records.", "too_many_records", str(len(records))
+        )
+    return records
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = document.parse(body)
+    except document.Unreadable as error:
+        raise Refused(400, "Payload invalid: not JSON", "unreadable", str(error)) from None
+    if not isinstance(value, dict):
+        raise Refused(400, "Payload invalid: an object is expected.", "malformed_record")
+    return value
+
+
+def _types(records: list[Any]) -> list[str]:
+    return sorted({str(record.get("@type")) for record in records if isinstance(record, dict)})
+
+
+def _habits(witness: Witness, record: dict[str, Any]) -> None:
+    """Rules that Ometria states but does not enforce in its answer."""
+    if "@" in str(record["id"]):
+        witness.breach("pii_in_id", record["@type"])
+    if record.get("@force_optin") and record.get("marketing_optin") is None:
+        witness.breach("force_optin_alone", name_of(record))
+    if len(str(record.get("event_type", ""))) > EVENT_TYPE_MAX:
+        witness.breach("event_type_truncated", name_of(record))
+
+
+def _check_email(message: dict[str, Any]) -> None:
+    missing = [name for name in ("to", "from", "subject") if not message.get(name)]
+    if missing or not (message.get("template_id") or message.get("content")):
+        raise Refused(400, "Payload invalid: required key not provided", "malformed_record", ", ".join(missing))
+    names = [one.get("name") for one in message.get("attachments") or ()]
+    if len(names) > ATTACHMENTS_MAX or len(names) != len(set(names)):
+        raise Refused(400, "Payload invalid: attachments", "malformed_record", "attachments")
+
+
+def _path(scope: Scope) -> str:
+    """The path below where the simulator is mounted."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
+def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> Response:
+    return Response(document.dump(body), status, headers, "application/json")
+
+
+def _queue_headers(account: Account, *, full: bool = False) -> dict[str, str]:
+    remaining = 0 if full else account.room()
+    return {"X-QueueSize-Limit": str(account.rules.queue), "X-QueueSize-Remaining": str(remaining)}
+
+
+def _page(request: Request, stored: list[Stored]) -> Response:
+    if request.query_params.get("orderby") == "timestamp_update":
+        stored = sorted(stored, key=lambda one: one.updated_at_ms)
+    offset = integer(request.query_params.get("offset"), 0, RECORDS_MAX)
+    limit = integer(request.query_params.get("limit"), 10, PAGE_MAX)
+    return _json([one.document for one in stored[offset : offset + limit]], 200)
+
+
+def _one(stored: Stored | None) -> Response:
+    if stored is None:
+        raise Refused(404, "Not found")
+    return _json(stored.document, 200)
