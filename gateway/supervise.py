@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import structlog
+from gateway.telemetry import log as logs
 
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
@@ -24,7 +24,7 @@ STOP_S = 30.0
 STATUS_FD = "GATEWAY_STATUS_FD"
 LINE_BYTES = 1 << 16
 
-log = structlog.get_logger("gateway.supervise")
+log = logs.get("supervise")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Supervisor:
             if self._stopping.is_set():
                 return
             wait_s = RESTART_S if time.monotonic() - started_s > STEADY_S else wait_s
-            log.error("child.died", child=spec.name, exit_code=code, again_in_s=wait_s)
+            log.error("child.died", role=spec.name, exit_code=code, again_in_s=wait_s)
             before = self._status[spec.name]
             self._status[spec.name] = ChildStatus(
                 spec.name, why=f"died with exit code {code}", restarts=before.restarts + 1
@@ -109,7 +109,7 @@ class Supervisor:
         self._status[spec.name] = replace(self._status[spec.name], pid=process.pid, why="starting")
         if self._stopping.is_set():
             _signal(process, signal.SIGTERM)
-        log.info("child.started", child=spec.name, pid=process.pid)
+        log.info("child.started", role=spec.name, pid=process.pid)
         listen = asyncio.create_task(self._listen(spec.name, ours))
         code = await process.wait()
         del self._processes[spec.name]

@@ -53,11 +53,12 @@ class Now(Struct, frozen=True):
 
 
 class News(Struct, frozen=True):
-    """What a finished batch means beyond its records: the account's standing changed, `why`."""
+    """What a finished batch means beyond its records: the account's standing changed. `what` is the log event."""
 
     what: str
     reason: str = ""
     detail: str = ""
+    for_s: float = 0.0
 
 
 class Queue:
@@ -370,15 +371,18 @@ class Account:
         for outcome in {*outcomes, *([verdict.ease] if verdict.ease else [])}:
             if isinstance(outcome, Throttled):
                 self.gate.throttle(outcome, batch.channel, now.s)
-                news.append(News("throttled", outcome.reason, outcome.detail))
+                news.append(News("account.throttled", outcome.reason, outcome.detail, outcome.for_s))
             elif isinstance(outcome, Suspended) and self.gate.suspend(outcome, now.s):
-                news.append(News("suspended", outcome.reason, outcome.detail))
+                news.append(News("account.suspended", outcome.reason, outcome.detail))
         first = outcomes[0]
         if all(isinstance(one, Retry) for one in outcomes) and isinstance(first, Retry):
             if self.gate.failed(first.reason, first.detail, now.s):
-                news.append(News("broken", first.reason, first.detail))
-        elif not any(isinstance(one, Suspended | Throttled) for one in outcomes) and self.gate.succeeded(now.s):
-            news.append(News("resumed"))
+                for_s = self.gate.opens_s(now.s) - now.s
+                news.append(News("breaker.opened", first.reason, first.detail, for_s))
+        elif not any(isinstance(one, Suspended | Throttled) for one in outcomes):
+            suspended = self.gate.suspended()
+            if self.gate.succeeded(now.s):
+                news.append(News("account.resumed" if suspended else "breaker.closed"))
         return tuple(news)
 
     def _tried(self, answer: Answer, latency_s: float, now: Now) -> Tried:

@@ -7,8 +7,6 @@ with what the journal says; one account's failure is no other's.
 import asyncio
 from collections.abc import Sequence
 
-import structlog
-
 from gateway.clock import Chance, Clock
 from gateway.deliver.account import Account
 from gateway.deliver.lane import LaneWork
@@ -21,13 +19,14 @@ from gateway.deliver.reader import Reader
 from gateway.errors import JournalConflict, JournalUnavailable
 from gateway.journal.base import Head, Journal
 from gateway.model import Lane, Lease
+from gateway.telemetry import log as logs
 
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
 WATCH_S = 1.0
 STOP_S = 25.0
 
-log = structlog.get_logger("gateway.deliver")
+log = logs.get("deliver")
 
 
 class Dispatcher:
@@ -83,7 +82,7 @@ class Dispatcher:
             await self._keeper.turn(self._accounts)
         except JournalUnavailable as error:
             self.ready.clear()
-            log.error("journal.unavailable", detail=str(error))
+            log.error("journal.unavailable", reason=str(error))
             return
         self.ready.set()
         for account, loop in self._loops.items():
@@ -105,11 +104,11 @@ class Dispatcher:
             except JournalConflict:
                 self._keeper.drop(account)
             except JournalUnavailable as error:
-                log.error("journal.unavailable", account=account, detail=str(error))
+                log.error("journal.unavailable", account=account, reason=str(error))
                 await _wait_for(self._stopping, wait_s)
                 wait_s = min(wait_s * 2, RESTART_MAX_S)
             except Exception:  # an account's loop that dies starts again; its reason is in the log
-                log.exception("account.loop_died", account=account, again_in_s=wait_s)
+                log.exception("process.failed", loop=f"account {account}", again_in_s=wait_s)
                 await _wait_for(self._stopping, wait_s)
                 wait_s = min(wait_s * 2, RESTART_MAX_S)
 
@@ -175,7 +174,7 @@ class Dispatcher:
                     await self._operators(await self._journal.lanes())
                 self._head = head
             except JournalUnavailable as error:
-                log.error("journal.unavailable", detail=str(error))
+                log.error("journal.unavailable", reason=str(error))
                 await self._clock.sleep(WATCH_S)
             for loop in list(self._loops.values()):
                 loop.wake()
@@ -203,7 +202,7 @@ class Dispatcher:
         try:
             await self._keeper.release()
         except JournalUnavailable as error:
-            log.warning("journal.unavailable", detail=str(error))
+            log.warning("journal.unavailable", reason=str(error))
 
 
 async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:

@@ -5,7 +5,6 @@ key is refused) is probed every 60 s; a breaker opens on an account that only fa
 Both probe with one record.
 """
 
-from collections.abc import Iterator
 from enum import StrEnum
 
 from gateway.errors import Reason
@@ -57,13 +56,13 @@ class Gate:
         """Only one request of one record may be in flight."""
         return self._probing is not None
 
+    def suspended(self) -> bool:
+        """Whether the key is refused."""
+        return self._probing is Standing.SUSPENDED
+
     def channel_opens_s(self, channel: str, now_s: float) -> float:
         """When a channel may be used: now, or later."""
         return max(now_s, self._channels.get(channel, 0.0))
-
-    def resting_channels(self, now_s: float) -> Iterator[tuple[str, float]]:
-        """The channels that rest, and until when."""
-        return ((channel, until_s) for channel, until_s in self._channels.items() if until_s > now_s)
 
     def throttle(self, outcome: Throttled, channel: str, now_s: float) -> None:
         """The vendor asks for a pause, of the account or of one channel."""

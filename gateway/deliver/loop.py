@@ -7,10 +7,10 @@ nothing sleeps for it here.
 import asyncio
 from collections.abc import Callable
 
-import structlog
 from msgspec.structs import replace
 
 from gateway.clock import Clock
+from gateway.deliver import tell
 from gateway.deliver.account import Account, Now
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.outbound import Outbound
@@ -20,7 +20,6 @@ from gateway.deliver.settle import row_of_death, row_waiting, unpack
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
 from gateway.journal.base import Journal
 from gateway.model import Attempt, Event, ParkedRow, Settlement, State
-from gateway.telemetry import metrics
 from gateway.vendors.base import (
     Answer,
     Batch,
@@ -42,15 +41,6 @@ SLICE = 50
 RETRY_ROWS = 200
 JOURNAL_WAIT_S = 0.25
 JOURNAL_WAIT_MAX_S = 5.0
-
-STANDING_EVENTS = {
-    "throttled": "account.throttled",
-    "suspended": "account.suspended",
-    "broken": "account.broken",
-    "resumed": "account.resumed",
-}
-
-log = structlog.get_logger("gateway.deliver")
 
 
 class AccountLoop:
@@ -224,9 +214,10 @@ class AccountLoop:
         answer, verdict = await self._exchange(destination, batch)
         latency_s = self._clock.monotonic_s() - started_s
         news = self.account.finished(batch, answer, verdict, latency_s, self._now())
-        metrics.sent(batch.destination, answer, verdict, latency_s)
+        now = self._now()
+        tell.sent(batch, answer, verdict, latency_s, now.ms)
         for one in news:
-            log.warning(STANDING_EVENTS[one.what], account=self.account.name, reason=one.reason, detail=one.detail)
+            tell.standing(self.account.name, one, self.account.gate.standing(now.s))
         self._wake.set()
 
     async def _exchange(self, destination: Destination, batch: Batch) -> tuple[Answer, Verdict]:
@@ -237,7 +228,7 @@ class AccountLoop:
         except Exception as error:  # noqa: BLE001  a record that its vendor cannot write must not stop the account
             detail = f"the request could not be built: {type(error).__name__}"
             outcome = Split(Reason.INCOMPLETE, detail) if len(batch.records) > 1 else Refused(Reason.INCOMPLETE, detail)
-            log.error("request.not_built", destination=batch.destination, error=repr(error))
+            tell.not_built(batch, error)
             return Failure(Reason.INCOMPLETE, detail), same(outcome, batch)
         answer = await self._outbound.send(_traced(request, batch), destination.settings.timeout)
         return answer, destination.vendor.judge(batch, answer)
@@ -259,7 +250,9 @@ class AccountLoop:
         try:
             while not self._lost:
                 try:
+                    began_s = self._clock.monotonic_s()
                     self.account.settled(await self._journal.settle(settlement))
+                    tell.settled(self.account.name, settlement, self._clock.monotonic_s() - began_s)
                     self._journal_fails = False
                     return
                 except JournalUnavailable as error:
@@ -268,7 +261,7 @@ class AccountLoop:
                     wait_s = min(wait_s * 2, JOURNAL_WAIT_MAX_S)
         except JournalConflict as error:
             self._lost = True
-            log.warning("account.conflict", account=self.account.name, detail=str(error))
+            tell.conflict(self.account.name, error)
         finally:
             self._settle = None
             self._settled_s = self._clock.monotonic_s()
@@ -276,7 +269,7 @@ class AccountLoop:
 
     def _journal_failed(self, error: JournalUnavailable) -> None:
         if not self._journal_fails:
-            log.error("journal.unavailable", account=self.account.name, detail=str(error))
+            tell.journal_failed(self.account.name, error)
         self._journal_fails = True
 
     # --- rest ---------------------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ EVENTS: dict[str, str] = {
     "lane.resumed": "A lane goes on: `source`, `destination`, `by`.",
     "mapping.failed": "A mapping could not map an event; it is dead on that lane: `mapping`, `path`, `cause`.",
     "batch.sent": "A request to a vendor was answered (debug): `destination`, `channel`, `records`, `bytes`, `status`.",
+    "request.not_built": "A vendor could not write the request of a batch; it is halved to find out: `destination`.",
     "settle.done": "What became of events was committed: `account`, `delivered`, `parked`, `dead`, `filtered`.",
     "settle.conflict": "A settle was refused since the lane or lease had changed; it is read again: `account`.",
     "record.parked": "A record waits for its next attempt (debug): `event`, `destination`, `reason`, `due_in_s`.",

@@ -1,0 +1,93 @@
+"""The wiring: the one place that names concrete journals and vendors, and makes a configuration into running parts."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config.load import Loaded, Registry, load
+from gateway.config.schema import BatchSetting, DestinationSettings, LimitSetting
+from gateway.deliver.plan import Destination, Planner, Setup
+from gateway.deliver.route import Router
+from gateway.errors import JournalUnavailable
+from gateway.journal.base import Journal
+from gateway.journal.sqlite import SqliteJournal
+from gateway.mapping.book import Book
+from gateway.mapping.normalise import Normaliser
+from gateway.receive.presets import Preset, load_presets
+from gateway.vendors import VENDORS
+from gateway.vendors.base import BatchRules, Burst, Limit
+
+SQLITE = "sqlite:///"
+
+
+def registry() -> Registry:
+    """What a configuration may name: the shipped vendors, presets and mappings."""
+    return Registry(
+        vendors={name: vendor.Settings for name, vendor in VENDORS.items()},
+        presets=load_presets({}).keys(),
+        packs=Book({}).names(),
+    )
+
+
+def load_config(path: Path, env: Mapping[str, str] | None = None) -> Loaded:
+    """The configuration in a file or folder. Raises ConfigurationError with all its faults."""
+    return load(path, registry(), os.environ if env is None else env)
+
+
+def open_journal(url: str) -> Journal:
+    """The journal of a URL, not yet opened."""
+    if url.startswith(SQLITE):
+        return SqliteJournal(Path(url.removeprefix(SQLITE)))
+    raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
+
+
+def presets_of(loaded: Loaded) -> Mapping[str, Preset]:
+    """The shipped presets and the configuration's own."""
+    return load_presets(loaded.config.presets)
+
+
+def destinations_of(loaded: Loaded) -> dict[str, Destination]:
+    """Every configured destination with its vendor."""
+    return {name: _destination(name, settings) for name, settings in loaded.destinations.items()}
+
+
+def setup_of(loaded: Loaded, revision: int) -> Setup:
+    """What the configuration means for delivery."""
+    config = loaded.config
+    presets = presets_of(loaded)
+    book = Book(config.mappings)
+    normalisers = {
+        name: Normaliser(name, source, presets[source.preset].normalise, book)
+        for name, source in config.sources.items()
+    }
+    planner = Planner(normalisers, Router(config.routes), book)
+    return Setup(destinations_of(loaded), frozenset(config.sources), planner, revision)
+
+
+def _destination(name: str, settings: DestinationSettings) -> Destination:
+    vendor = VENDORS[settings.vendor](name, settings)
+    limits = [_limit(one) for one in settings.limits] if settings.limits is not None else vendor.limits()
+    return Destination(
+        name=name,
+        settings=settings,
+        vendor=vendor,
+        account=settings.account or vendor.account(),
+        limits=tuple(limits),
+        rules=_lowered(vendor.rules(), settings.batch),
+    )
+
+
+def _limit(setting: LimitSetting) -> Limit:
+    burst = Burst(setting.burst.allow, setting.burst.per) if setting.burst else None
+    return Limit(setting.allow, setting.per, setting.kind, burst, setting.scope, setting.cost or None)
+
+
+def _lowered(rules: BatchRules, setting: BatchSetting) -> BatchRules:
+    """The vendor's rules, lowered by the configuration: never raised."""
+    return BatchRules(
+        records=min(rules.records, setting.records or rules.records),
+        body_bytes=min(rules.body_bytes, setting.bytes or rules.body_bytes),
+        record_bytes=rules.record_bytes,
+        linger_s=rules.linger_s if setting.linger is None else setting.linger,
+        one_per_key=rules.one_per_key,
+    )

@@ -1,0 +1,32 @@
+"""Which lanes a configuration names: one for each source and destination that a route joins."""
+
+from collections.abc import Mapping
+
+from gateway.config.schema import Config, DestinationSettings, Route, RouteTarget
+from gateway.model import LaneSpec
+
+
+def lane_specs(config: Config, destinations: Mapping[str, DestinationSettings]) -> tuple[LaneSpec, ...]:
+    """The lanes, in the order of the routes, each once."""
+    pairs = {
+        (source, destination): None
+        for route in config.routes
+        for source in _sources(config, route)
+        for destination in _destinations(route)
+        if destination in destinations
+    }
+    return tuple(_spec(source, name, destinations[name]) for source, name in pairs)
+
+
+def _spec(source: str, name: str, settings: DestinationSettings) -> LaneSpec:
+    start_seq = 0 if settings.start == "beginning" else None
+    return LaneSpec(source, name, start_seq=start_seq, was=tuple(settings.was))
+
+
+def _sources(config: Config, route: Route) -> list[str]:
+    names = route.source_names if route.source_names is not None else list(config.sources)
+    return [name for name in names if name in config.sources]
+
+
+def _destinations(route: Route) -> list[str]:
+    return [target.destination if isinstance(target, RouteTarget) else target for target in route.to]

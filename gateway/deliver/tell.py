@@ -1,0 +1,79 @@
+"""What delivery tells of itself: one log line for each change of an account's standing and each settle, and counts."""
+
+from collections import Counter
+
+from gateway.deliver.account import News
+from gateway.deliver.gate import Standing
+from gateway.model import Settlement, State
+from gateway.telemetry import log as logs
+from gateway.telemetry import metrics
+from gateway.vendors.base import Answer, Batch, Outcome, Response, Verdict
+
+log = logs.get("deliver")
+
+
+def sent(batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now_ms: int) -> None:
+    """A batch was answered."""
+    meters = metrics.destination(batch.destination)
+    meters.seconds.observe(latency_s)
+    meters.batch_records.observe(len(batch.records))
+    meters.batch_bytes.observe(sum(record.size for record in batch.records))
+    if isinstance(answer, Response):
+        meters.sent(answer.status)
+    else:
+        meters.sent(None, answer.reason)
+    for (kind, reason), count in Counter(_outcome(one) for one in verdict.outcomes).items():
+        meters.outcome(kind, reason, count)
+    log.debug(
+        "batch.sent",
+        destination=batch.destination,
+        channel=batch.channel,
+        records=len(batch.records),
+        status=answer.status if isinstance(answer, Response) else answer.reason,
+        events=[record.event_id for record in batch.records],
+        took_ms=int(now_ms - batch.sent_at_ms),
+    )
+
+
+def standing(account: str, news: News, now: Standing) -> None:
+    """The account's standing changed."""
+    metrics.account(account).stands(now)
+    level = log.info if news.what in ("account.resumed", "breaker.closed") else log.warning
+    fields = {"for_s": round(news.for_s, 1)} if news.for_s else {}
+    level(news.what, account=account, reason=news.reason, detail=news.detail, **fields)
+
+
+def settled(account: str, settlement: Settlement, took_s: float) -> None:
+    """A settle is in the journal."""
+    metrics.settle_seconds.observe(took_s)
+    counts: Counter[str] = Counter()
+    for lane in settlement.lanes:
+        counts["delivered"] += lane.counts.delivered
+        counts["filtered"] += lane.counts.filtered
+        counts["superseded"] += lane.counts.superseded
+        counts.update(str(row.state) for row in lane.parked)
+        counts.update(str(one.outcome) for one in lane.resolved)
+        for row in lane.parked:
+            if row.state is State.DEAD:
+                log.warning("record.dead", seq=row.seq, part=row.part, reason=row.reason, detail=row.detail)
+    log.info("settle.done", account=account, **{name: count for name, count in counts.items() if count})
+
+
+def not_built(batch: Batch, error: Exception) -> None:
+    """A vendor could not write the request of a batch."""
+    log.error("request.not_built", destination=batch.destination, exception=repr(error))
+
+
+def conflict(account: str, error: Exception) -> None:
+    """The lease or a lane is no longer what it was."""
+    metrics.settle_conflicts.inc()
+    log.warning("settle.conflict", account=account, detail=str(error))
+
+
+def journal_failed(account: str, error: Exception) -> None:
+    """The journal cannot answer now."""
+    log.error("journal.unavailable", account=account, reason=str(error))
+
+
+def _outcome(outcome: Outcome) -> tuple[str, str]:
+    return type(outcome).__name__.lower(), str(getattr(outcome, "reason", ""))
