@@ -1,0 +1,88 @@
+"""Requests that are no events: pings, handshakes, challenges. They are answered as the platform expects, no more."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import translate
+
+from gateway.errors import Cause, Rejected
+from gateway.receive.answers import Answer, answer
+from gateway.receive.guards import one_of
+from gateway.receive.parts import Part, compile_part, compile_template
+from gateway.receive.presets import Aside, Challenge
+from gateway.receive.request import Request, query_value
+
+Holds = Callable[[Request], bool]
+
+MATCHED_BYTES = 4096
+"""A longer value matches no glob but `*`."""
+
+ECHO_BYTES = 1024
+"""A longer challenge is not echoed."""
+
+
+def compile_conditions(conditions: Mapping[str, Sequence[str] | None]) -> Holds:
+    """Whether all conditions hold. What cannot be read is absent."""
+    tests = tuple(_condition(compile_part(spec), globs) for spec, globs in conditions.items())
+    return lambda request: all(test(request) for test in tests)
+
+
+def _condition(part: Part, globs: Sequence[str] | None) -> Holds:
+    if globs is None:
+        return lambda request: _read(part, request) is None
+    if "*" in globs:
+        return lambda request: _read(part, request) is not None
+    pattern = re.compile("|".join(translate(glob) for glob in globs))
+
+    def holds(request: Request) -> bool:
+        value = _read(part, request)
+        return value is not None and len(value) <= MATCHED_BYTES and pattern.match(value.decode("latin-1")) is not None
+
+    return holds
+
+
+def _read(part: Part, request: Request) -> bytes | None:
+    try:
+        return part(request) or None
+    except Rejected:
+        return None
+
+
+class NoEvent:
+    """One kind of request that is no event: how it is known, what is answered, whether it is kept as rejected."""
+
+    def __init__(self, aside: Aside) -> None:
+        self.signed = aside.signed
+        self.holds = compile_conditions(aside.when)
+        self.keep = aside.keep
+        self.detail = aside.detail
+        self.visit = None if aside.visit is None else compile_part(aside.visit)
+        self.visit_hosts = tuple(aside.visit_hosts)
+        self._content_type = aside.answer.content_type
+        self._body = compile_template(aside.answer.body or "")
+
+    def answer(self, request: Request) -> Answer:
+        """What is answered. Raises Rejected when the answer needs what is not there."""
+        body = self._body(request)
+        if body is None:
+            raise Rejected(Cause.BODY_UNREADABLE)
+        return answer(200, body, self._content_type)
+
+
+def compile_challenge(challenge: Challenge, secrets: Sequence[str]) -> Callable[[Request], Answer]:
+    """The answer to a challenge by GET. Raises Rejected where it is none, or its token is wrong."""
+    holds = compile_conditions(challenge.when)
+    wanted = challenge.query.encode()
+    token = None if challenge.token is None else challenge.token.encode()
+    valid = tuple(secret.encode() for secret in secrets)
+
+    def reply(request: Request) -> Answer:
+        echo = query_value(request.query, wanted)
+        if not echo or len(echo) > ECHO_BYTES or not holds(request):
+            raise Rejected(Cause.BODY_UNREADABLE, "this is no challenge")
+        if token is not None:
+            given = query_value(request.query, token) or b""
+            if not one_of(given, valid):
+                raise Rejected(Cause.CREDENTIALS_WRONG)
+        return answer(200, echo, "text/plain; charset=utf-8", (("x-content-type-options", "nosniff"),))
+
+    return reply

@@ -1,0 +1,264 @@
+"""The door that senders knock at: a plain ASGI callable, and the application around it.
+
+Starlette's Request and Response objects cost more than all the checks together, so the endpoint reads the scope and
+sends the messages itself. Order of checks: source, method, addresses, headers, API key, size, encoding, signature over
+the bytes on the wire, what the body says, topic, identity; then the event is accepted.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from gateway.clock import Chance, Clock
+from gateway.config.schema import Config
+from gateway.errors import Cause, ConfigurationError, Fault, Rejected
+from gateway.journal.base import Log
+from gateway.model import Rejection
+from gateway.receive.accept import Acceptor
+from gateway.receive.answers import Answer, answer, problem, refusal
+from gateway.receive.body import Bodies, Gone, check_encoding, declared_length, unpack
+from gateway.receive.door import Door, Keeper, compile_door, problems
+from gateway.receive.guards import Clients
+from gateway.receive.observe import Observer, Quiet
+from gateway.receive.presets import Preset
+from gateway.receive.request import Request
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+REJECTED_BODY_BYTES = 4096
+"""How much of a refused body is kept."""
+
+_OURS = frozenset({Cause.OVERLOADED, Cause.JOURNAL_UNAVAILABLE, Cause.KEY_UNAVAILABLE})
+"""Causes that are not the sender's: answered and counted, not kept among the rejected."""
+
+_ALIVE = answer(200, b'{"status": "alive"}', "application/json")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """One configuration of all sources. A request uses the one it began with."""
+
+    doors: Mapping[str, Door]
+    revision: int
+    clients: Clients
+
+    @classmethod
+    def of(cls, config: Config, presets: Mapping[str, Preset], revision: int) -> "Rules":
+        """Compile every source. Raises ConfigurationError with all faults."""
+        faults = [
+            Fault("", 0, 0, ".".join(map(str, found.path)), found.cause, found.hint)
+            for found in problems(config)
+            if not found.warning
+        ]
+        faults += [
+            Fault("", 0, 0, f"sources.{name}.preset", f"there is no preset {source.preset}")
+            for name, source in config.sources.items()
+            if source.preset not in presets
+        ]
+        if faults:
+            raise ConfigurationError(faults)
+        clients = Clients(config.receiver.trusted_proxies, config.receiver.forwarded)
+        doors = {
+            name: compile_door(name, source, presets[source.preset], config, clients)
+            for name, source in config.sources.items()
+        }
+        return cls(doors, revision, clients)
+
+
+class Endpoint:
+    """`/webhooks/{source}`. Never raises into the server, never answers 500."""
+
+    def __init__(self, rules: Rules, acceptor: Acceptor, bodies: Bodies, clock: Clock, observer: Observer) -> None:
+        self.rules = rules
+        self._acceptor = acceptor
+        self._bodies = bodies
+        self._clock = clock
+        self._observer = observer
+        self._keep = Keeper()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        rules = self.rules
+        peer = scope.get("client")
+        request = Request(
+            scope["method"],
+            scope["headers"],
+            scope["query_string"],
+            peer[0] if peer else "",
+            self._clock.now_ms(),
+        )
+        door = rules.doors.get(scope["path_params"]["source"])
+        try:
+            reply = await self._take(door, request, receive, rules.revision)
+        except Rejected as rejected:
+            reply = self._refuse(door, request, rejected, rules)
+        except Gone:
+            return
+        except Exception as error:  # noqa: BLE001  whatever is wrong here is ours: the sender is to come again
+            self._observer.failed("request", error)
+            reply = problem(Cause.JOURNAL_UNAVAILABLE)
+        await send(reply[0])
+        await send(reply[1])
+
+    async def _take(self, door: Door | None, request: Request, receive: Receive, revision: int) -> Answer:
+        """Answer one request, or raise Rejected or Gone."""
+        if door is None:
+            raise Rejected(Cause.UNKNOWN_SOURCE)
+        if request.method not in door.methods and not (request.method == "GET" and door.challenge):
+            raise Rejected(Cause.METHOD_NOT_ALLOWED, headers=(("allow", door.allow),))
+        door.admit(request)
+        if request.method not in door.methods and door.challenge:
+            return door.challenge(request)
+        await self._read(door, request, receive)
+        for aside in door.unsigned_asides:
+            if aside.holds(request):
+                return self._no_event(door, request, aside)
+        if door.verify is not None:
+            door.verify(request.wire, request.fields, request.arrived_ms)
+        encoding = request.fields.get(b"content-encoding")
+        if encoding is not None:
+            request.body = unpack(request.wire, check_encoding(encoding), door.limit_bytes)
+        door.understand(request)
+        for aside in door.asides:
+            if aside.holds(request):
+                return self._no_event(door, request, aside)
+        (receipt,) = await self._acceptor.accept((door.offer(request, revision),))
+        return door.accepted(receipt.id, duplicate=receipt.duplicate)
+
+    async def _read(self, door: Door, request: Request, receive: Receive) -> None:
+        """Read the body as it streams in, never more than the source takes."""
+        fields = request.fields
+        if declared_length(fields.get(b"content-length")) > door.limit_bytes:
+            raise Rejected(Cause.BODY_TOO_LARGE)
+        if b"content-encoding" in fields:
+            check_encoding(fields[b"content-encoding"])
+        request.wire = request.body = await self._bodies.read(receive, door.limit_bytes)
+
+    def _no_event(self, door: Door, request: Request, aside: Any) -> Answer:
+        if aside.keep:
+            self._keep_rejection(door, request, Rejected(Cause.NOT_AN_EVENT, aside.detail))
+        reply: Answer = aside.answer(request)
+        return reply
+
+    def _refuse(self, door: Door | None, request: Request, rejected: Rejected, rules: Rules) -> Answer:
+        """Tell, keep and answer a refusal."""
+        client = rules.clients.address(request)
+        source = "" if door is None else door.source
+        self._observer.refused(source, rejected.cause, rejected.detail, client, request.method)
+        if door is not None and rejected.cause not in _OURS:
+            self._keep_rejection(door, request, rejected)
+        return refusal(rejected)
+
+    def _keep_rejection(self, door: Door, request: Request, rejected: Rejected) -> None:
+        self._acceptor.reject(
+            Rejection(
+                source=door.source,
+                at_ms=request.arrived_ms,
+                cause=str(rejected.cause),
+                detail=rejected.detail,
+                method=request.method[:16],
+                client=door.clients.address(request),
+                headers=door.keep(request.headers),
+                body=request.wire[:REJECTED_BODY_BYTES],
+            )
+        )
+
+
+class Receiver:
+    """The receiver as the application holds it: its ASGI app, and the sources in force."""
+
+    def __init__(
+        self,
+        config: Config,
+        presets: Mapping[str, Preset],
+        log: Log,
+        revision: int,
+        clock: Clock,
+        chance: Chance,
+        observer: Observer | None = None,
+    ) -> None:
+        observer = observer or Quiet()
+        settings = config.receiver
+        self.acceptor = Acceptor(
+            log,
+            clock,
+            chance,
+            group_limit=settings.group_limit,
+            waiting_limit=settings.waiting_limit,
+            commit_timeout_s=settings.commit_timeout,
+            observer=observer,
+        )
+        rules = Rules.of(config, presets, revision)
+        self._endpoint = Endpoint(rules, self.acceptor, Bodies(settings.body_timeout), clock, observer)
+        self.app = Starlette(
+            routes=[Route("/webhooks/{source}", self._endpoint), Route("/healthz", _Fixed(_ALIVE))],
+            lifespan=self._lifespan,
+        )
+        self.app.router.redirect_slashes = False  # senders count a redirect as failure, or lose the event by it
+        self.app.router.default = _not_found
+        self.app.state.receiver = self
+
+    @property
+    def revision(self) -> int:
+        """The revision in force."""
+        return self._endpoint.rules.revision
+
+    def swap(self, config: Config, presets: Mapping[str, Preset], revision: int) -> None:
+        """Let requests that begin from now on find these sources. Raises ConfigurationError, changing nothing.
+
+        Limits of the receiver itself (`group_limit`, `waiting_limit`, timeouts, `listen`) change at a restart.
+        """
+        self._endpoint.rules = Rules.of(config, presets, revision)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        self.acceptor.start()
+        try:
+            yield
+        finally:
+            await self.acceptor.close()
+
+
+def build(
+    config: Config,
+    presets: Mapping[str, Preset],
+    log: Log,
+    revision: int,
+    clock: Clock,
+    chance: Chance,
+    observer: Observer | None = None,
+) -> Starlette:
+    """The receiver's ASGI application; `app.state.receiver` is the Receiver, whose `swap` changes the sources.
+
+    Its lifespan starts and drains the acceptor. Raises ConfigurationError for sources that cannot be served.
+    """
+    return Receiver(config, presets, log, revision, clock, chance, observer).app
+
+
+class _Fixed:
+    """One answer to GET and HEAD, whatever is asked."""
+
+    def __init__(self, reply: Answer) -> None:
+        self._reply = reply
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  ASGI's signature
+        reply = self._reply
+        if scope["method"] not in {"GET", "HEAD"}:
+            reply = problem(Cause.METHOD_NOT_ALLOWED, headers=(("allow", "GET, HEAD"),))
+        await send(reply[0])
+        await send(reply[1])
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  ASGI's signature
+    """Every other path; a WebSocket is closed."""
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.close", "code": 1000, "reason": ""})
+        return
+    reply = problem(Cause.UNKNOWN_SOURCE, "there is nothing here")
+    await send(reply[0])
+    await send(reply[1])

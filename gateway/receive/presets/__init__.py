@@ -1,0 +1,128 @@
+"""What the gateway knows of each platform, as data: one YAML file here, or a section of the configuration.
+
+A preset names how requests are signed, where topic and identity stand, what is answered, what is no event, and which
+mapping makes the normal form. Adding a platform is a file here, its cases and a line in the docs.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+from ruamel.yaml import YAML
+
+from gateway.config.schema import Network, Section, Texts
+from gateway.config.values import Seconds
+from gateway.errors import ConfigurationError, Fault
+from gateway.receive.parts import compile_part
+from gateway.receive.verify import AnyScheme
+
+
+def _part(spec: str) -> str:
+    compile_part(spec)
+    return spec
+
+
+PartText = Annotated[str, AfterValidator(_part)]
+Conditions = dict[PartText, Texts | None]
+"""Parts to globs, any of which may match; `null`: the part is absent. All must hold."""
+
+
+class Answer(Section):
+    """What a sender is told."""
+
+    body: str | None = Field(None, description="The body; without one the JSON with the event's id.")
+    content_type: str = Field("application/json", description="Its type.")
+
+
+class Challenge(Section):
+    """A GET by which a platform proves that the URL is ours: one query parameter comes back as the answer."""
+
+    query: str = Field(description="The parameter that is echoed.", examples=["hub.challenge"])
+    when: Conditions = Field({}, description="What must hold as well.", examples=[{"query:hub.mode": "subscribe"}])
+    token: str | None = Field(
+        None, description="The parameter that must carry one of the source's secrets.", examples=["hub.verify_token"]
+    )
+
+
+class Aside(Section):
+    """A request that is answered 200 and is no event: a ping, a handshake, an error page that was sent by mistake."""
+
+    when: Conditions = Field(description="How it is known.")
+    signed: bool = Field(True, description="Whether it must be signed as events are.")
+    keep: bool = Field(False, description="Whether it is kept among the rejected.")
+    detail: str = Field("", description="What is said of it there.")
+    answer: Answer = Field(Answer(body=""), description="What is answered; its body may be a template of parts.")
+    visit: PartText | None = Field(None, description="A URL in it that has to be called to confirm a subscription.")
+    visit_hosts: list[str] = Field([], description="Host globs that may be called.")
+
+
+class Unwrap(Section):
+    """An envelope around the event: what a queue or a bridge puts around it."""
+
+    when: Conditions = Field({}, description="How the envelope is known.")
+    take: str = Field("", description="Where in it the event stands (a JSON path); empty: the envelope is the event.")
+    encoding: Literal["json", "text", "base64", "jwt"] = Field(
+        "json", description="How it stands there: JSON, JSON in a text, base64 of JSON, or a JWT's claims."
+    )
+
+
+class Preset(Section):
+    """A platform."""
+
+    title: str = Field(description="The platform's name, as people write it.")
+    docs: str = Field("", description="Where the platform describes its webhooks.")
+    notes: str = Field("", description="What an operator should know.")
+    methods: list[Literal["POST", "PUT"]] = Field(["POST"], description="Methods taken, unless the source says.")
+    verify: AnyScheme | None = Field(None, description="How requests are signed.")
+    signature: Literal["required", "optional"] = Field(
+        "required",
+        description="`optional`: some senders of this platform sign nothing; an API key, Basic or Bearer may stand in.",
+    )
+    ips: list[Network] | None = Field(
+        None, description="Networks the platform publishes, unless the source names some."
+    )
+    headers: dict[str, Texts] = Field({}, description="Headers that each request must carry.")
+    content: list[Literal["json", "form", "xml", "jwt"]] = Field(["json"], description="What bodies may be.")
+    unwrap: list[Unwrap] = Field([], description="Envelopes, the outermost first.")
+    each: str | None = Field(
+        None, description="Where a list stands whose items are an event each; empty: the body itself is the list."
+    )
+    topic: Annotated[list[PartText], Field(min_length=1)] = Field(
+        description="Where the topic stands; the first found."
+    )
+    identity: list[list[PartText]] = Field([], description="What makes two requests the same event; alternatives.")
+    window: Seconds | None = Field(None, description="How long a retry is recognised. Default: the journal's.")
+    drop_headers: list[str] = Field([], description="Headers that are not kept, beside those that carry credentials.")
+    answers: Answer = Field(Answer(), description="What is answered to an accepted event.")
+    challenge: Challenge | None = Field(None, description="The handshake by GET.")
+    asides: list[Aside] = Field([], description="Requests that are no events.")
+    normalise: dict[str, str] = Field({}, description="Topic globs to mappings; the first that matches.")
+
+
+@cache
+def shipped() -> Mapping[str, Preset]:
+    """The presets that come with the gateway, by name."""
+    reader = YAML(typ="safe", pure=True)
+    found = sorted((entry for entry in files(__name__).iterdir() if entry.name.endswith(".yaml")), key=lambda e: e.name)
+    return {entry.name.removesuffix(".yaml"): Preset.model_validate(reader.load(entry.read_text())) for entry in found}
+
+
+def load_presets(own: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Preset]:
+    """The shipped presets and the configuration's own, which may replace them. Raises ConfigurationError."""
+    faults = [
+        Fault("", 0, 0, ".".join(str(step) for step in ("presets", *path)), cause) for path, cause in own_faults(own)
+    ]
+    if faults:
+        raise ConfigurationError(faults)
+    return {**shipped(), **{name: Preset.model_validate(data) for name, data in own.items()}}
+
+
+def own_faults(own: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong in presets of the configuration: the path below `presets`, and why."""
+    for name, data in own.items():
+        try:
+            Preset.model_validate(data)
+        except ValidationError as error:
+            yield from (((name, *found["loc"]), found["msg"]) for found in error.errors())
