@@ -1,0 +1,226 @@
+"""From the raw event to normal events: the body parsed once, a mapping found by the topic, an envelope around it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from fnmatch import translate
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import xmltodict
+
+from gateway import document as documents
+from gateway.config.schema import Source
+from gateway.document import Unreadable
+from gateway.errors import MappingError
+from gateway.mapping import rules, types
+from gateway.mapping.book import Book
+from gateway.mapping.functions import EvaluationError, bounded
+from gateway.mapping.types import Unfit
+from gateway.model import Event, Headers, NormalEvent
+
+_PAIRS_MAX = 10_000  # fields of a form; a query has far fewer
+_TOPICS_MAX = 1024  # topics whose mapping is remembered; some senders choose them freely
+
+_PAST: dict[str, str] = {
+    "create": "created",
+    "update": "updated",
+    "delete": "deleted",
+    "remove": "removed",
+    "cancel": "cancelled",
+    "canceled": "cancelled",
+    "pay": "paid",
+    "fulfil": "fulfilled",
+    "fulfill": "fulfilled",
+    "ship": "shipped",
+    "refund": "refunded",
+    "complete": "completed",
+    "close": "closed",
+    "open": "opened",
+    "enable": "enabled",
+    "disable": "disabled",
+    "archive": "archived",
+    "restore": "restored",
+    "publish": "published",
+    "abandon": "abandoned",
+    "redact": "redacted",
+    "add": "added",
+    "edit": "edited",
+    "change": "changed",
+}
+"""Verbs as platforms write them in topics -> the past tense that normal types have. Others stay as they are."""
+
+_APART = re.compile(r"[^a-z0-9_-]+")
+
+
+class Normaliser:
+    """Makes the normal events of one source. `normalise` are the preset's topic globs, behind the source's own."""
+
+    def __init__(self, name: str, source: Source, normalise: Mapping[str, str], book: Book) -> None:
+        self._name = name
+        self._book = book
+        self._rules = [(glob(pattern), mapping) for pattern, mapping in (*source.normalise.items(), *normalise.items())]
+        settings = {"name": name, "country": source.country, "timezone": source.timezone, "currency": source.currency}
+        self._settings = {key: value for key, value in settings.items() if value is not None}
+        self._mapping_of = lru_cache(maxsize=_TOPICS_MAX)(self._find)
+
+    def normal(self, event: Event) -> tuple[NormalEvent, ...]:
+        """The normal events of an event: one, several where the mapping makes several, none where it wants none.
+
+        Raises `MappingError`: the body cannot be read, or the mapping cannot take it.
+        """
+        mapping_name = self._mapping_of(event.topic)
+        body = self._body(event, mapping_name or "normalise")
+        received = _instant(event)
+        if mapping_name is None:
+            return (_normal(event, 1, dotted(event.topic), None, body, received),)
+        mapping = self._book.get(mapping_name)
+        kind = f"{mapping.entity}.{mapping.verb or verb(event.topic)}" if mapping.entity else dotted(event.topic)
+        results = mapping.apply(self._document(event, body))
+        return tuple(
+            _normal(event, place, kind, mapping.entity, data, received) for place, data in enumerate(results, start=1)
+        )
+
+    def mapping(self, topic: str) -> rules.Mapping | None:
+        """The mapping that takes events of this topic, if any. Raises `MappingError` where it has faults."""
+        name = self._mapping_of(topic)
+        return None if name is None else self._book.get(name)
+
+    def _find(self, topic: str) -> str | None:
+        return next((mapping for pattern, mapping in self._rules if pattern.fullmatch(topic)), None)
+
+    def _document(self, event: Event, body: Any) -> dict[str, Any]:
+        """What a normalising mapping reads."""
+        return {
+            "body": body,
+            "headers": header_table(event.headers),
+            "query": pair_table(parse_qsl(event.query, keep_blank_values=True)) if event.query else {},
+            "topic": event.topic,
+            "source": self._settings,
+            "received_at": _instant(event),
+        }
+
+    def _body(self, event: Event, mapping: str) -> Any:
+        try:
+            return read_body(event.headers, event.body)
+        except Unreadable as error:
+            raise MappingError(mapping, "body", f"cannot be read: {error}") from None
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_body(headers: Headers, body: bytes) -> Any:
+    """The document in a body, by its content type: forms and XML where it says so, else JSON; an empty body is null.
+
+    A form is an object of texts, with lists where a name comes more than once. XML is as `xmltodict` has it: attributes
+    are `@name`, a text beside them `#text`. Raises `Unreadable`.
+    """
+    if not body.strip():
+        return None
+    media = next((value for name, value in headers if name == "content-type"), "").partition(";")[0].strip().lower()
+    if media == "application/x-www-form-urlencoded":
+        return _form(body)
+    if media in {"application/xml", "text/xml"} or media.endswith("+xml"):
+        return _xml(body)
+    return documents.parse(body)
+
+
+def _form(body: bytes) -> dict[str, Any]:
+    try:
+        text = body.decode()
+        return pair_table(parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_PAIRS_MAX))
+    except ValueError as error:  # too many fields; not UTF-8
+        raise Unreadable(f"no form: {type(error).__name__}") from None
+
+
+def _xml(body: bytes) -> Any:
+    """Entities are refused by the parser: no bombs, nothing fetched."""
+    try:
+        found = xmltodict.parse(body, disable_entities=True)
+        bounded(found)
+    except (EvaluationError, RecursionError):
+        raise Unreadable("XML nested too deeply, or too large") from None
+    except Exception as error:  # noqa: BLE001  expat's and xmltodict's errors share no base
+        raise Unreadable(f"no XML: {type(error).__name__}") from None
+    return found
+
+
+def pair_table(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Names and values as an object; a name that comes more than once has the list of its values."""
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in table:
+            table[name] = value
+        elif isinstance(table[name], list):
+            table[name].append(value)
+        else:
+            table[name] = [table[name], value]
+    return table
+
+
+def header_table(headers: Headers) -> dict[str, str]:
+    """Headers as an object; those that come more than once are joined as HTTP joins them."""
+    table: dict[str, str] = {}
+    for name, value in headers:
+        table[name] = f"{table[name]}, {value}" if name in table else value
+    return table
+
+
+# --- naming ----------------------------------------------------------------------------------------------------------
+
+
+def glob(pattern: str) -> re.Pattern[str]:
+    """A topic glob (`orders/*`, `order.[cu]*`) as a regular expression. `*` also crosses dots and slashes."""
+    return re.compile(translate(pattern))
+
+
+def dotted(topic: str) -> str:
+    """A topic as a type: `app/uninstalled` is `app.uninstalled`."""
+    return _APART.sub(".", topic.lower()).strip(".") or "event"
+
+
+def verb(topic: str) -> str:
+    """What a topic says has happened: its last part, in the past tense (`orders/create` is `created`)."""
+    last = dotted(topic).rpartition(".")[2]
+    return _PAST.get(last, last)
+
+
+def _normal(event: Event, place: int, kind: str, entity: str | None, data: Any, received: str) -> NormalEvent:
+    return NormalEvent(
+        id=event.id if place == 1 else f"{event.id}.{place}",
+        seq=event.seq,
+        source=event.source,
+        type=kind,
+        subject=_subject(data),
+        time=_time(kind, data) or received,
+        topic=event.topic,
+        entity=entity,
+        data=data,
+        received_at_ms=event.received_at_ms,
+        traceparent=event.traceparent,
+    )
+
+
+def _subject(data: Any) -> str | None:
+    found = data.get("id") if type(data) is dict else None
+    return types.string(found) if type(found) is str or type(found) is int else None
+
+
+def _time(kind: str, data: Any) -> str | None:
+    """When it happened, where the entity says so: a creation at `created_at`, all else at `updated_at`."""
+    if type(data) is not dict:
+        return None
+    names = ("updated_at", "created_at") if kind.endswith(".created") else ("updated_at",)
+    for name in names:
+        try:
+            if data.get(name) is not None:
+                return types.utc_datetime(data[name])
+        except Unfit:
+            continue
+    return None
+
+
+def _instant(event: Event) -> str:
+    return datetime.fromtimestamp(event.received_at_ms / 1000, UTC).isoformat()[:19] + "Z"

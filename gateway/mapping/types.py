@@ -1,0 +1,364 @@
+"""The types a field may have: strict conversions from what shops send to what platforms take.
+
+Each conversion takes a value that is not null and gives the converted one, or raises `Unfit`: never a silent null. A
+fault names the type that was expected and the type that came, never the value.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import ROUND_HALF_UP, Context, Decimal, DecimalException
+from email.utils import parsedate_to_datetime
+from functools import cache, lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import phonenumbers
+import pycountry
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+
+DIGITS_MAX = 400
+"""Digits of a number in plain notation; more is no figure of a shop, and arithmetic on it would cost seconds."""
+CACHED = 8192
+"""Phones and e-mails whose conversion is remembered: a number costs 50 microseconds anew and 0.1 remembered."""
+
+ARITHMETIC = Context(prec=50, rounding=ROUND_HALF_UP)
+"""Decimal arithmetic as the gateway does it: 50 digits, halves up, division by zero and overflow raise."""
+
+_NUMBER = re.compile(r"\s*[+-]?(\d+)(\.\d*)?([eE][+-]?\d{1,4})?\s*", re.ASCII)
+_DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
+_DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ].*)?", re.ASCII)
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d.*)?|\d{8}(?:T\d{4}.*)?", re.ASCII)
+_SECONDS_BELOW = 10**11
+_MILLISECONDS_BELOW = 10**14
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UTC_FORM = 20  # the length of 2026-01-02T03:04:05Z
+
+_KINDS: dict[type, str] = {
+    str: "string",
+    bool: "boolean",
+    int: "number",
+    Decimal: "number",
+    float: "number",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+
+
+class Unfit(ValueError):  # noqa: N818  a fact about a value, not a failure of the gateway
+    """A value does not fit a type. Names types, never the value, so that it can stand in logs and dead letters."""
+
+    def __init__(self, expected: str, value: Any, why: str = "") -> None:
+        super().__init__(f"expected {expected}, got {kind(value)}{f': {why}' if why else ''}")
+
+
+def kind(value: Any) -> str:
+    """The JSON type of a value: string number boolean array object null."""
+    return _KINDS.get(type(value), "unknown")
+
+
+# --- texts and numbers -----------------------------------------------------------------------------------------------
+
+
+def string(value: Any) -> str:
+    """A text. Of a number its exact digits (12.0 and 12 are `12`: ids stay ids), of a boolean `true` or `false`."""
+    if type(value) is str:
+        return value
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) is int or type(value) is Decimal:
+        return _digits(value)
+    raise Unfit("string", value)
+
+
+def _digits(value: int | Decimal) -> str:
+    if isinstance(value, Decimal):
+        if not value.is_finite() or abs(value.adjusted()) > DIGITS_MAX:
+            raise Unfit("string", value, f"more than {DIGITS_MAX} digits")
+        return str(int(value)) if value == value.to_integral_value() else format(value, "f")
+    try:
+        return str(value)
+    except ValueError:
+        raise Unfit("string", value, "more digits than can be written") from None
+
+
+def integer(value: Any) -> int:
+    """A whole number, from a number or a text of one (`12`, `12.0`). 12.5 does not fit: nothing is rounded unseen."""
+    if type(value) is int:
+        return value
+    found = number(value) if type(value) in {Decimal, str} else value
+    if type(found) is int:
+        return found
+    if type(found) is Decimal and found == found.to_integral_value():
+        return int(found)
+    raise Unfit("integer", value)
+
+
+def number(value: Any) -> int | Decimal:
+    """A number, exact: whole ones as int, fractions as Decimal. Also from a text of one (`398.00`)."""
+    if type(value) is str:
+        return _number_in(value)
+    if type(value) is int:
+        return value
+    if type(value) is float:
+        value = Decimal(repr(value))
+    if type(value) is Decimal and value.is_finite() and abs(value.adjusted()) <= DIGITS_MAX:
+        return value
+    raise Unfit("number", value)
+
+
+def _number_in(text: str) -> int | Decimal:
+    found = _NUMBER.fullmatch(text)
+    if found is None or len(text) > DIGITS_MAX:
+        raise Unfit("number", text)
+    if found[2] is None and found[3] is None:
+        return int(text)
+    value = Decimal(text)
+    if abs(value.adjusted()) > DIGITS_MAX:
+        raise Unfit("number", text)
+    return value
+
+
+_TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+def boolean(value: Any) -> bool:
+    """True or false, also from the texts true false yes no 1 0 and the numbers 1 and 0."""
+    if type(value) is bool:
+        return value
+    known = _TRUTHS.get(value.strip().lower()) if type(value) is str else None
+    if known is None and type(value) is int and value in {0, 1}:
+        known = bool(value)
+    if known is None:
+        raise Unfit("boolean", value)
+    return known
+
+
+def json_object(value: Any) -> dict[str, Any]:
+    """An object, passed on as it is."""
+    if type(value) is dict:
+        return value
+    raise Unfit("object", value)
+
+
+def json_list(value: Any) -> list[Any]:
+    """A list, passed on as it is."""
+    if type(value) is list:
+        return value
+    raise Unfit("list", value)
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1024)
+def zone(name: str) -> tzinfo:
+    """The IANA time zone of this name. Raises `Unfit`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; not a name; a folder of zones
+        raise Unfit("time zone", name) from None
+
+
+def moment(value: Any, timezone: str | None = None) -> datetime:
+    """An instant in UTC: ISO 8601 or RFC 3339 (a time without offset is in `timezone`, else UTC), an e-mail date
+    (RFC 5322), Unix seconds, or Unix milliseconds (11 digits are the last seconds, 12 the first milliseconds).
+    """
+    if type(value) is str:
+        found = _moment_in(value.strip())
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=zone(timezone) if timezone else UTC)
+        try:
+            return found.astimezone(UTC)
+        except OverflowError:
+            raise Unfit("datetime", value) from None
+    if type(value) is int or type(value) is Decimal:
+        return _unix_moment(value)
+    raise Unfit("datetime", value)
+
+
+def _moment_in(text: str) -> datetime:
+    try:
+        if _MOMENT.fullmatch(text):
+            return datetime.fromisoformat(text)
+        if _DIGITS.fullmatch(text) and len(text) <= DIGITS_MAX:
+            return _unix_moment(int(text))
+        return parsedate_to_datetime(text)
+    except Unfit:
+        raise
+    except (ValueError, TypeError, IndexError, OverflowError):
+        raise Unfit("datetime", text) from None
+
+
+def _unix_moment(value: int | Decimal) -> datetime:
+    size = -value if value < 0 else value
+    if size < _SECONDS_BELOW:
+        milliseconds = int(value * 1000)
+    elif size < _MILLISECONDS_BELOW:
+        milliseconds = int(value)
+    else:
+        raise Unfit("datetime", value)
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        raise Unfit("datetime", value) from None
+
+
+def utc_datetime(value: Any, timezone: str | None = None) -> str:
+    """RFC 3339 in UTC to the second, `2026-01-02T03:04:05Z`; fractions are cut. Takes what `moment` takes."""
+    if type(value) is str and len(value) == _UTC_FORM and value[-1] == "Z" and value[10] == "T":
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            raise Unfit("datetime", value) from None
+        if value[4] == "-" and value[13] == ":":
+            return value
+    return moment(value, timezone).isoformat()[:19] + "Z"
+
+
+def date(value: Any) -> str:
+    """A day, `2026-01-02`: from a date, from the date in a time (as written: a birthday knows no zone), or from Unix
+    seconds or milliseconds in UTC. `02/01/2026` does not fit: nobody can tell which month it means.
+    """
+    if type(value) is int or type(value) is Decimal:
+        return _unix_moment(value).date().isoformat()
+    found = _DAY.fullmatch(value.strip()) if type(value) is str else None
+    if found is None:
+        raise Unfit("date", value)
+    try:
+        return datetime(int(found[1]), int(found[2]), int(found[3]), tzinfo=UTC).date().isoformat()
+    except ValueError:
+        raise Unfit("date", value) from None
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+SPECIAL_USE_DOMAIN_NAMES.clear()  # the library's own way to take `.test` and `.local`: what they are is not syntax
+
+
+def email(value: Any) -> str:
+    """An e-mail address by its syntax (no look-up, reserved domains such as `.test` are fine), its domain in lower
+    case.
+    """
+    found = _email(value.strip()) if type(value) is str and len(value) < DIGITS_MAX else None
+    if found is None:
+        raise Unfit("email", value)
+    return found
+
+
+@lru_cache(maxsize=CACHED)
+def _email(text: str) -> str | None:
+    try:
+        return validate_email(text, check_deliverability=False).normalized
+    except EmailNotValidError:
+        return None
+
+
+def phone(value: Any, country_code: str | None = None) -> str:
+    """A phone number in E.164, `+442079460018`. One in national form needs a country (alpha-2). Its length is checked
+    against the country's plan, not whether the range is in use: new ranges are opened every month.
+    """
+    text = value if type(value) is str else string(value) if type(value) is int else ""
+    found = _phone(text, country_code) if 0 < len(text) < DIGITS_MAX else None
+    if found is None:
+        why = "" if country_code or text.lstrip().startswith("+") else "in national form, and no country is known"
+        raise Unfit("phone", value, why)
+    return found
+
+
+@lru_cache(maxsize=CACHED)
+def _phone(text: str, country_code: str | None) -> str | None:
+    try:
+        found = phonenumbers.parse(text, country_code)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(found):
+        return None
+    return phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164)
+
+
+# --- countries and money ---------------------------------------------------------------------------------------------
+
+_OTHER_COUNTRIES = {"uk": "GB", "el": "GR", "xk": "XK", "kosovo": "XK", "great britain": "GB"}
+"""In wide use and not in ISO 3166-1: the EU's UK and EL, and XK (user-assigned; Shopify and the EU send it)."""
+
+
+@cache
+def _countries() -> dict[str, str]:
+    """Every spelling of a country in lower case -> alpha-2. Built on first use: the table costs 20 ms to read."""
+    found: dict[str, str] = {}
+    for entry in pycountry.countries:
+        spellings = (
+            getattr(entry, key, None) for key in ("alpha_2", "alpha_3", "name", "official_name", "common_name")
+        )
+        found.update((spelling.lower(), entry.alpha_2) for spelling in spellings if spelling)
+    return found | _OTHER_COUNTRIES
+
+
+def country(value: Any) -> str:
+    """ISO 3166-1 alpha-2, from alpha-2, alpha-3 or the English name."""
+    found = _countries().get(value.strip().lower()) if type(value) is str else None
+    if found is None:
+        raise Unfit("country", value)
+    return found
+
+
+@cache
+def _currencies() -> frozenset[str]:
+    return frozenset(entry.alpha_3 for entry in pycountry.currencies)
+
+
+def currency(value: Any) -> str:
+    """ISO 4217, three capital letters."""
+    found = value.strip().upper() if type(value) is str else ""
+    if found not in _currencies():
+        raise Unfit("currency", value)
+    return found
+
+
+_MINOR_DIGITS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_QUANTA = {code: Decimal(1).scaleb(-digits) for digits, codes in _MINOR_DIGITS.items() for code in codes.split()}
+_CENT = Decimal("0.01")
+
+
+def money(value: Any, code: str | None) -> int | Decimal:
+    """An amount with its currency's digits (ISO 4217: JPY none, KWD three, most two), halves up. Without a known
+    currency it keeps the digits it has.
+    """
+    amount = number(value)
+    if code is None:
+        return amount
+    try:
+        return ARITHMETIC.quantize(Decimal(amount), _QUANTA.get(currency(code), _CENT))
+    except DecimalException:
+        raise Unfit("money", value, "too many digits") from None
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+PLAIN: Mapping[str, Callable[[Any], Any]] = {
+    "string": string,
+    "integer": integer,
+    "number": number,
+    "boolean": boolean,
+    "date": date,
+    "email": email,
+    "country": country,
+    "currency": currency,
+    "object": json_object,
+    "list": json_list,
+}
+"""Types that need nothing but the value."""
+
+PLACED: Mapping[str, tuple[str, Callable[[Any, str | None], Any]]] = {
+    "datetime": ("timezone", utc_datetime),
+    "phone": ("country", phone),
+}
+"""Types that also need to know where: the block's key (and the source's setting) that says so, and the conversion."""
+
+NAMES: tuple[str, ...] = (*PLAIN, *PLACED)
