@@ -181,7 +181,7 @@ class _Findings:
         config = self._config()
         settings = self._destinations()
         if self._whole:
-            self._note(dangling(self._filled, self._registry))
+            self._note(dangling(self._filled, self._registry, self._expansion.expanded))
         self._note(contradictory(self._filled))
         if config is None or settings is None:
             return None

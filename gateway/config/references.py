@@ -23,8 +23,10 @@ class Named(NamedTuple):
     what: str
 
 
-def dangling(raw: Mapping[str, Any], registry: Registry) -> Iterator[Problem]:
-    """Names of sources, destinations, vendors, presets and mappings that there are not."""
+def dangling(raw: Mapping[str, Any], registry: Registry, shown: Mapping[Path, str]) -> Iterator[Problem]:
+    """Names of sources, destinations, vendors, presets and mappings that there are not. `shown`: what to print for
+    those that came from outside the file.
+    """
     known: dict[str, Collection[str]] = {
         "source": _table(raw, "sources"),
         "destination": _table(raw, "destinations"),
@@ -34,7 +36,8 @@ def dangling(raw: Mapping[str, Any], registry: Registry) -> Iterator[Problem]:
     }
     for named in _names(raw):
         if named.name not in known[named.what]:
-            yield Problem(named.path, f"there is no {named.what} `{named.name}`", near(named.name, known[named.what]))
+            name = shown.get(named.path, named.name)
+            yield Problem(named.path, f"there is no {named.what} `{name}`", near(named.name, known[named.what]))
 
 
 def _names(raw: Mapping[str, Any]) -> Iterator[Named]:
@@ -100,13 +103,12 @@ def contradictory(raw: Mapping[str, Any]) -> Iterator[Problem]:
     admin = _table(raw, "admin").get("listen", Admin.model_fields["listen"].default)
     if receiver == admin and not str(receiver).endswith(":0"):
         section = "admin" if "listen" in _table(raw, "admin") else "receiver"
-        cause = f"receiver and admin both listen on {receiver}"
-        yield Problem((section, "listen"), cause, "give each a port of its own")
+        yield Problem((section, "listen"), "receiver and admin listen on one address", "give each a port of its own")
     for name, destination in _tables(raw, "destinations"):
         for path, former in _texts(destination, "was", ("destinations", name)):
             if former in _table(raw, "destinations"):
                 hint = "a former name is one that is gone; remove one of the two"
-                yield Problem(path, f"there still is a destination `{former}`", hint)
+                yield Problem(path, "there still is a destination of this name", hint)
 
 
 def doubtful(config: Config, plain: Mapping[str, Any], expanded: Mapping[Path, str]) -> Iterator[Problem]:

@@ -40,19 +40,19 @@ _JOURNALS = re.compile(r"sqlite:///[^?#]+|postgres(ql)?://.+|memory:")
 
 def _topic(value: str) -> str:
     if not any(value.startswith(kind) and len(value) > len(kind) for kind in _TOPIC):
-        raise ValueError("where the topic stands is wanted: header:NAME, json:PATH, query:NAME or const:TEXT")
+        raise ValueError("a topic's place begins with header:, json:, query: or const:")
     return value
 
 
 def _identity(value: str) -> str:
     if value != "body" and not any(value.startswith(kind) and len(value) > len(kind) for kind in _IDENTITY):
-        raise ValueError("a part of the identity is wanted: header:NAME, json:PATH, query:NAME or body")
+        raise ValueError("a part of the identity begins with header:, json: or query:, or is body")
     return value
 
 
 def _journal_url(value: Url) -> Url:
     if not _JOURNALS.fullmatch(value):
-        raise ValueError("a journal is wanted: sqlite:///relative/path, sqlite:////absolute/path or postgresql://...")
+        raise ValueError("a journal's URL begins with sqlite:/// or postgresql://")
     return value
 
 
@@ -89,8 +89,14 @@ class Journal(Section):
     keep_attempts: Seconds = Field(30 * 86400, description="What came of each attempt is forgotten after this.")
     identities: Seconds = Field(7 * 86400, description="How long a retried request is recognised.")
     max_size: Bytes | None = Field(
-        None, description="The most the journal's events may take; beyond it the oldest expire."
+        None, description="The most the journal's events may take; beyond it the oldest expire.", examples=["20GiB"]
     )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if "keep" in self.model_fields_set and self.keep > self.keep_at_most:
+            raise ValueError("`keep` is longer than `keep_at_most`: what is removed in any case is not kept longer")
+        return self
 
 
 class Receiver(Section):
@@ -227,7 +233,7 @@ class Source(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.verify and self.preset != "generic":
-            raise ValueError(f"`verify` is for the generic preset: `{self.preset}` knows its signature; remove it")
+            raise ValueError("`verify` is for the generic preset; a platform's preset knows its signature: remove it")
         if self.verify and not self.secrets:
             raise ValueError("`verify` has nothing to verify with: add `secrets`")
         if self.secrets and not self.verify and self.preset == "generic":

@@ -82,7 +82,10 @@ def problems(error: ValidationError, model: type[BaseModel], raw: Any, shown: Ma
 
 
 def _unique(found: Iterable[Problem]) -> list[Problem]:
-    return list(dict.fromkeys(found))
+    """Each once; a key that is there, but mistyped, is not missing as well."""
+    unique = list(dict.fromkeys(found))
+    mistyped = {(*one.path[:-1], one.hint) for one in unique if one.key}
+    return [one for one in unique if (*one.path, f"did you mean {one.cause.partition(' is')[0]}?") not in mistyped]
 
 
 def _brought_home(detail: ErrorDetails, raw: Any) -> _Found:
@@ -194,7 +197,7 @@ def _no_choice(case: _Case) -> Problem:
 def _said(case: _Case) -> Problem:
     """A ValueError of ours: its text is written for operators."""
     wanted = str(case.context.get("error", ""))
-    hint = case.about() if not case.found.key else ""
+    hint = "" if case.found.key or isinstance(case.value, dict) else case.about()
     if case.shown is not None and case.value == "":
         hint = f"{case.shown} is empty"
     return Problem(case.path, wanted, hint, key=case.found.key)
