@@ -6,10 +6,9 @@ Names are `<thing>.<what became of it>`. A line's fields tell the rest; docs/tel
 EVENTS: dict[str, str] = {
     # the receiver
     "receiver.ready": "The receiver takes requests: `listen`, `sources`.",
-    "request.accepted": "An event was committed, or recognised (`log.accepted`): `source`, `topic`, `id`, `duplicate`.",
+    "group.committed": "A group was committed (`log.accepted`): `accepted` and `duplicates` by source, `took_ms`.",
     "request.refused": "A request was refused: `source`, `cause`, `status`, `client`, `detail`.",
-    "request.failed": "A request met a fault of the gateway's own and was answered 503: `source`, `exception`.",
-    "group.refused": "Events of a group can never be stored; the others were committed: `refused`.",
+    "receiver.failed": "Something in the receiver failed that should not; the answer is 503: `what`, `exception`.",
     "key.fetched": "Signing keys were fetched: `source`, `url`.",
     "key.unavailable": "Signing keys could not be fetched; the last good ones stay in use: `source`, `url`, `reason`.",
     # the journal

@@ -80,7 +80,7 @@ class UnknownEvent(LookupError):  # noqa: N818  a fact about a name
 
 def get(name: str) -> FilteringBoundLogger:
     """The logger of a room (`receive`, `deliver`). May be called before `configure`, and follows each of its calls."""
-    return cast("FilteringBoundLogger", structlog.get_logger(room=name))
+    return cast("FilteringBoundLogger", structlog.get_logger(name))
 
 
 def configure(
@@ -112,7 +112,7 @@ def configure(
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=lambda *_: _Sink(out),
+        logger_factory=lambda *names: _Sink(out, *names),
         cache_logger_on_first_use=False,  # a reload changes the level of loggers that exist
     )
     _route_libraries(_LEVELS[level])
@@ -134,7 +134,8 @@ def _escaped(text: str) -> str:
 class _Sink:
     """Where lines end: one write for each, and a failure to write is counted."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, name: str = "") -> None:
+        self.name = name.removeprefix("gateway.")
         self._stream = stream
 
     def msg(self, line: str) -> None:
@@ -161,13 +162,13 @@ def _known(*, strict: bool) -> Processor:
 def _frame(clock: Clock, role: str) -> Processor:
     """The fields that every line has, in front: when, how important, what, whose."""
 
-    def frame(_: Any, method: str, fields: Fields) -> Fields:
+    def frame(sink: Any, method: str, fields: Fields) -> Fields:
         now = datetime.fromtimestamp(clock.now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
         framed: dict[str, Any] = {
             "at": now.replace("+00:00", "Z"),
             "level": _LEVEL_OF.get(method, method),
             "event": fields.pop("event", ""),
-            "room": fields.pop("room", ""),
+            "room": getattr(sink, "name", ""),
         }
         if role:
             framed["role"] = role
@@ -329,7 +330,7 @@ def _until_configured() -> None:
             _without_hidden,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=lambda *_: _Sink(sys.stderr),
+        logger_factory=lambda *names: _Sink(sys.stderr, *names),
         cache_logger_on_first_use=False,
     )
 

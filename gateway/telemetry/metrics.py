@@ -40,14 +40,12 @@ events_duplicate = Counter(
     ["source"],
     registry=REGISTRY,
 )
-events_bytes = Counter("gateway_events_bytes", "Bytes of accepted bodies.", ["source"], registry=REGISTRY)
 requests_rejected = Counter(
     "gateway_requests_rejected", "Requests refused, by cause.", ["source", "cause"], registry=REGISTRY
 )
 rejections_unkept = Counter(
     "gateway_rejections_unkept",
     "Refused requests that were counted and not kept: more than 10 a second of one source.",
-    ["source"],
     registry=REGISTRY,
 )
 commit_seconds = Histogram(
@@ -56,9 +54,7 @@ commit_seconds = Histogram(
 commit_events = Histogram(
     "gateway_commit_events", "Events that were committed together.", buckets=_GROUP, registry=REGISTRY
 )
-commit_failures = Counter(
-    "gateway_commit_failures", "Groups that could not be committed.", ["cause"], registry=REGISTRY
-)
+commit_failures = Counter("gateway_commit_failures", "Groups that could not be committed.", registry=REGISTRY)
 requests_waiting = Gauge(
     "gateway_requests_waiting",
     "Requests that wait for their commit now.",
@@ -182,8 +178,6 @@ class SourceMeters:
 
     accepted: Counter
     duplicate: Counter
-    bytes: Counter
-    unkept: Counter
     rejected: Mapping[Cause, Counter]
 
 
@@ -232,8 +226,6 @@ def source(name: str) -> SourceMeters:
     return SourceMeters(
         accepted=events_accepted.labels(name),
         duplicate=events_duplicate.labels(name),
-        bytes=events_bytes.labels(name),
-        unkept=rejections_unkept.labels(name),
         rejected=_Rejected(name),
     )
 
