@@ -1,0 +1,172 @@
+"""The world around the dispatchers of a simulation: vendors with moods, processes that die and freeze."""
+
+import asyncio
+import random
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import document
+from gateway.errors import JournalUnavailable, Reason
+from gateway.vendors.base import Answer, Failure, Request, Response
+
+MOODS = ("well", "slow", "failing", "hanging", "forgetful", "throttling", "refusing", "busy", "picky", "unreachable")
+"""well: takes all · slow: takes all, late · failing: 500 · hanging: no answer, not applied · forgetful: applied, no
+answer · throttling: 429 · refusing: 401 · busy: 423 for a channel · picky: 400 while a batch holds poison · unreachable."""
+
+
+@dataclass
+class Arrival:
+    """One record at a vendor: when, from which process, whether it was applied."""
+
+    at_s: float
+    process: int
+    id: str
+    lane: int
+    seq: int
+    channel: str
+    key: str
+
+
+@dataclass
+class Site:
+    """A vendor's side of one destination."""
+
+    mood: str = "well"
+    applied: list[Arrival] = field(default_factory=list)
+    requests: list[tuple[float, int]] = field(default_factory=list)
+    in_flight: dict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    breaches: list[str] = field(default_factory=list)
+
+
+class World:
+    """The vendors, by destination."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.sites: dict[str, Site] = defaultdict(Site)
+
+    async def receive(self, process: int, request: Request, timeout_s: float) -> Answer:
+        """What a vendor does with a request, as its mood is."""
+        destination = request.url.removeprefix("https://").partition(".")[0]
+        site = self.sites[destination]
+        items: list[dict[str, Any]] = document.parse(request.body)
+        keys = [(item["channel"], item["key"]) for item in items]
+        for key in set(keys):
+            if key in site.in_flight[process]:
+                site.breaches.append(f"two of {key} in flight at {destination}")
+        site.in_flight[process].extend(keys)
+        try:
+            return await self._as_mood(site, process, items, timeout_s)
+        finally:
+            for key in keys:
+                site.in_flight[process].remove(key)
+
+    async def _as_mood(self, site: Site, process: int, items: list[dict[str, Any]], timeout_s: float) -> Answer:
+        await asyncio.sleep(self.rng.uniform(0.0, 0.004))
+        mood = site.mood
+        if mood == "unreachable":
+            return Failure(Reason.CONNECTION_FAILED, "refused")
+        site.requests.append((asyncio.get_running_loop().time(), process))
+        if mood == "hanging":
+            await asyncio.sleep(timeout_s)
+            return Failure(Reason.TIMEOUT, "no answer")
+        if mood == "slow":
+            await asyncio.sleep(self.rng.uniform(0.1, 3.0))
+        status = {"failing": 500, "throttling": 429, "refusing": 401, "busy": 423}.get(mood)
+        if status is None and mood == "picky" and any(item["poison"] for item in items):
+            status = 400
+        if status is not None:
+            return Response(status, {}, b"")
+        answer = self._apply(site, process, items)
+        if mood == "forgetful":
+            await asyncio.sleep(timeout_s)
+            return Failure(Reason.TIMEOUT, "applied, but no answer")
+        return answer
+
+    def _apply(self, site: Site, process: int, items: list[dict[str, Any]]) -> Response:
+        now_s = asyncio.get_running_loop().time()
+        statuses = []
+        for item in items:
+            statuses.append(422 if item["poison"] else 200)
+            if not item["poison"]:
+                site.applied.append(
+                    Arrival(now_s, process, item["id"], item["lane"], item["seq"], item["channel"], item["key"])
+                )
+        return Response(200, {}, document.dump(statuses))
+
+
+class Process:
+    """A process that may die or freeze between any two steps. Its steps are its calls of the journal and the vendors."""
+
+    def __init__(self, number: int, *, dies_after: int | None = None) -> None:
+        self.number = number
+        self.dead = False
+        self.steps = 0
+        self._dies_after = dies_after
+        self._running = asyncio.Event()
+        self._running.set()
+
+    def freeze(self) -> None:
+        self._running.clear()
+
+    def thaw(self) -> None:
+        self._running.set()
+
+    def die(self) -> None:
+        self.dead = True
+
+    async def step(self) -> None:
+        """Goes on, later, or never."""
+        self.steps += 1
+        if self._dies_after is not None and self.steps > self._dies_after:
+            self.dead = True
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
+        if not self._running.is_set():
+            await self._running.wait()
+            await self.step()
+
+
+class Through:
+    """The journal as one process reaches it: each call is a step before and after, and may find the journal away."""
+
+    def __init__(self, journal: Any, process: Process, weather: "Weather") -> None:
+        self._journal = journal
+        self._process = process
+        self._weather = weather
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._journal, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._process.step()
+            if self._weather.journal_away:
+                raise JournalUnavailable("away")
+            result = await method(*args, **kwargs)
+            await self._process.step()
+            return result
+
+        return call
+
+
+@dataclass
+class Weather:
+    """What goes for every process."""
+
+    journal_away: bool = False
+
+
+class Door:
+    """The way out of one process into the world."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def send(self, request: Request, timeout_s: float) -> Answer:
+        await self._process.step()
+        answer = asyncio.ensure_future(self._world.receive(self._process.number, request, timeout_s))
+        result = await asyncio.shield(answer)
+        await self._process.step()
+        return result
