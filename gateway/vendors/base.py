@@ -7,6 +7,7 @@ A vendor file stands in this order: settings, limits, records, request, response
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -179,12 +180,17 @@ class Split(Struct, frozen=True):
 
 
 class Throttled(Struct, frozen=True):
-    """Nothing is wrong with the record: the account (or the channel alone) is to be left alone for `for_s` seconds."""
+    """Nothing is wrong with the record: the account (or the channel alone) is to be left alone for `for_s` seconds.
+
+    `up_to_s`: while the vendor keeps saying so and does not name a time itself, the pause doubles up to this (0: it
+    does not grow).
+    """
 
     reason: Reason
     for_s: float
     scope: str = "account"
     detail: str = ""
+    up_to_s: float = 0.0
 
 
 class Suspended(Struct, frozen=True):
@@ -257,3 +263,26 @@ class Vendor(Protocol):
 def same(outcome: Outcome, batch: Batch) -> Verdict:
     """One outcome for every record of the batch."""
     return Verdict((outcome,) * len(batch.records))
+
+
+def account_name(vendor: str, place: str, *credentials: str) -> str:
+    """What limits count over unless the configuration says otherwise: vendor, host or tenant, and a hash of what the
+    account is known by there (12 hex digits).
+    """
+    known_by = hashlib.blake2b("\n".join(credentials).encode(), digest_size=6).hexdigest()
+    return f"{vendor}:{place}:{known_by}"
+
+
+def verb_of(event: NormalEvent) -> str:
+    """What happened to the event's entity (`created`); empty where nothing normalised it."""
+    return event.type.rpartition(".")[2] if event.entity else ""
+
+
+def json_array(batch: Batch) -> bytes:
+    """The batch's records as one JSON array, byte for byte as they were measured."""
+    return b"[" + b",".join(record.encoded for record in batch.records) + b"]"
+
+
+def host_of(url: str) -> str:
+    """The host, and the port where one stands, of a URL; never a user or a password."""
+    return urlsplit(url).netloc.rpartition("@")[2]

@@ -1,0 +1,75 @@
+"""What a vendor requires of a record, checked before it is sent: a vendor that stores later cannot refuse in time.
+
+A vendor's file holds tables of these and asks for the first fault, in words that name the field and never its value.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.errors import Reason, Refusal
+
+Required = tuple[tuple[str, ...], ...]
+"""Groups of names: a record needs one of each group."""
+
+
+class Form(Struct, frozen=True):
+    """What a value must look like: a test, and what it wants in words."""
+
+    fits: Callable[[Any], bool]
+    wanted: str
+
+
+def text(pattern: str, wanted: str) -> Form:
+    """A text that matches the whole pattern (ASCII)."""
+    compiled = re.compile(pattern, re.ASCII)
+    return Form(lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None, wanted)
+
+
+def is_id(value: Any) -> bool:
+    """A text or a whole number, as ids are."""
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+ID = Form(is_id, "a text or a whole number")
+TIME = text(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)", "an ISO 8601 time with its zone")
+CURRENCY = text("[A-Z]{3}", "an ISO 4217 currency in capitals")
+
+
+def missing(data: Mapping[str, Any], required: Required, path: str = "") -> Iterator[str]:
+    """What is missing: a group none of whose fields has a value."""
+    for names in required:
+        if all(data.get(name) in (None, "") for name in names):
+            yield f"{path}{' or '.join(names)} is missing"
+
+
+def missing_in_items(data: Mapping[str, Any], name: str, required: Required) -> Iterator[str]:
+    """What is missing from the objects of a list."""
+    items = data.get(name)
+    for index, item in enumerate(items if isinstance(items, list | tuple) else ()):
+        yield from missing(item if isinstance(item, dict) else {}, required, f"{name}[{index}].")
+
+
+def unfit(data: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[str]:
+    """Fields that have a value of another form than the vendor takes. A null passes."""
+    for name, form in forms.items():
+        if data.get(name) is not None and not form.fits(data[name]):
+            yield f"{name} is not {form.wanted}"
+
+
+def refuse_if_any(what: str, *faults: Iterable[str]) -> None:
+    """Raise Refusal, INCOMPLETE, with the first fault of `what`."""
+    first = next((fault for found in faults for fault in found), None)
+    if first is not None:
+        raise Refusal(Reason.INCOMPLETE, f"{what}: {first}")
+
+
+def as_object(document: Any, vendor: str) -> dict[str, Any]:
+    """A mapping's document as the object that a record is. Raises Refusal for anything else."""
+    if not isinstance(document, dict):
+        raise Refusal(
+            Reason.PAYLOAD_REFUSED, f"{vendor} takes objects, and the mapping made a {type(document).__name__}"
+        )
+    return document

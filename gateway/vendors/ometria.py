@@ -1,0 +1,267 @@
+"""Ometria Data API v2, `POST /push`: contacts, orders, products and custom events, queued by Ometria and stored later.
+
+A 202 says that records were received, not that they are valid, and nothing ties a later error to its record; so what
+Ometria requires is checked here, before anything is sent.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from gateway.config.schema import DestinationSettings
+from gateway.config.values import Secret
+from gateway.errors import Reason, Refusal
+from gateway.model import NormalEvent
+from gateway.vendors import answers, base, checks
+
+
+class OmetriaSettings(DestinationSettings):
+    """One Ometria account, by its API key."""
+
+    api_key: Secret = Field(description="The account's API key, sent as `X-Ometria-Auth`.")
+    collection: str | None = Field(
+        None,
+        min_length=1,
+        max_length=100,
+        description="The contacts' `@collection`: a contact is known by it and its id. Default: the source's name.",
+        examples=["uk-shop"],
+    )
+    merge: bool = Field(
+        True, description="Send contacts and products with `@merge: true`: what a record leaves out stays as it is."
+    )
+    force_optin: bool = Field(
+        False, description="Send `@force_optin` with a `marketing_optin`: it counts whatever other collections say."
+    )
+    add_to_lists: list[int] = Field([], description="Ids of the lists that contacts are added to.")
+    remove_from_lists: list[int] = Field([], description="Ids of the lists that contacts are taken from.")
+    variants: bool = Field(False, description="Send a product's variants as products of their own.")
+
+
+class Ometria:
+    """Push to one Ometria account. One record type travels per call (Ometria API introduction): it is the channel."""
+
+    name: ClassVar[str] = "ometria"
+    Settings: ClassVar[type[DestinationSettings]] = OmetriaSettings
+
+    def __init__(self, destination: str, settings: OmetriaSettings) -> None:
+        self.destination = destination
+        self._settings = settings
+        self._base_url = (settings.base_url or BASE_URL).rstrip("/")
+
+    def account(self) -> str:
+        return base.account_name(self.name, base.host_of(self._base_url), self._settings.api_key.reveal())
+
+    def secrets(self) -> Sequence[str]:
+        return (self._settings.api_key.reveal(),)
+
+    # --- limits ------------------------------------------------------------------------------------------------------
+
+    def limits(self) -> Sequence[base.Limit]:
+        """4 requests a second per account (Ometria API introduction); some plans have more."""
+        return (base.Limit(4, 1.0),)
+
+    def rules(self) -> base.BatchRules:
+        """100 records a call, 60 KB a record (Ometria API introduction), read as 60,000 bytes of compact JSON."""
+        return base.BatchRules(100, 100 * (RECORD_BYTES + 1) + 2, RECORD_BYTES, linger_s=0.2)
+
+    # --- records -----------------------------------------------------------------------------------------------------
+
+    def mapping(self, event: NormalEvent) -> str | None:
+        if event.entity == "product" and base.verb_of(event) in NOT_SENT:
+            return None
+        if event.entity not in SHIPPED or base.verb_of(event) in NOT_SENT:
+            raise LookupError(event.type)
+        return f"ometria/{event.entity}"
+
+    def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
+        """A draft for each document. A deleted product is taken off sale; nothing else can be deleted by push."""
+        if base.verb_of(event) in NOT_SENT:
+            return (_off_sale(event),) if event.entity == "product" else ()
+        if documents is None:
+            raise Refusal(Reason.INCOMPLETE, f"{event.type}: no mapping makes an Ometria record of it")
+        drafts = [self._draft(event, document) for document in documents]
+        if self._settings.variants and event.entity == "product":
+            drafts.extend(self._draft(event, variant) for variant in _variants(answers.object_of(event.data)))
+        return drafts
+
+    def _draft(self, event: NormalEvent, document: Any) -> base.Draft:
+        fields = checks.as_object(document, "Ometria")
+        type_ = str(fields.get("@type") or TYPE_OF.get(event.entity or "", "custom_event"))
+        if type_ not in REQUIRED:
+            raise Refusal(Reason.PAYLOAD_REFUSED, f"@type is none of {', '.join(REQUIRED)}")
+        data = {"@type": type_, **self._controls(type_, event, fields), **fields}
+        checks.refuse_if_any(
+            type_,
+            checks.missing(data, _required(type_, event, data)),
+            checks.missing_in_items(data, "lineitems", LINE_REQUIRED),
+            checks.unfit(data, FORMS),
+        )
+        key = f"{data['@collection']}/{data['id']}" if type_ == "contact" else str(data["id"])
+        return base.Draft(type_, key, data, "fact" if type_ == "custom_event" else "state")
+
+    def _controls(self, type_: str, event: NormalEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that steer Ometria. A mapping that names one itself has the last word."""
+        settings, controls = self._settings, dict[str, Any]()
+        if type_ == "contact":
+            controls["@collection"] = settings.collection or event.source
+        if type_ in MERGED and settings.merge:
+            controls["@merge"] = True
+        if type_ == "contact" and settings.force_optin and fields.get("marketing_optin") is not None:
+            controls["@force_optin"] = True
+        if type_ == "contact" and settings.add_to_lists:
+            controls["@add_to_lists"] = settings.add_to_lists
+        if type_ == "contact" and settings.remove_from_lists:
+            controls["@remove_from_lists"] = settings.remove_from_lists
+        return controls
+
+    # --- request -----------------------------------------------------------------------------------------------------
+
+    def request(self, batch: base.Batch) -> base.Request:
+        headers = (
+            ("Accept", "application/json"),
+            ("Content-Type", "application/json"),
+            ("X-Ometria-Auth", self._settings.api_key.reveal()),
+        )
+        return base.Request("POST", f"{self._base_url}/push", headers, base.json_array(batch))
+
+    # --- response ----------------------------------------------------------------------------------------------------
+
+    def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
+        if not isinstance(answer, base.Response):
+            return base.same(answers.by_status(STATUSES, batch, answer, self.secrets()), batch)
+        free = answers.whole(answer.headers.get("x-queuesize-remaining"))
+        if answer.status // 100 == TAKEN:
+            return base.Verdict((self._taken(batch, answer),) * len(batch.records), _ease(free))
+        said = answers.words(answer, "message", "error_message", "error")
+        statuses = QUEUE_FULL if free is not None and free < len(batch.records) else STATUSES
+        if TOO_LARGE in said:
+            statuses = RECORD_TOO_LARGE
+        return base.same(answers.by_status(statuses, batch, answer, self.secrets(), said), batch)
+
+    def _taken(self, batch: base.Batch, answer: base.Response) -> base.Outcome:
+        """What a 2xx means: `{"status": "OK", "request_id": ..., "accepted": n, "rejected": n, "skipped": n}`.
+
+        Which record was rejected is not said, so the batch is halved: safe, as pushes are upserts.
+        """
+        body = answers.object_of(answers.json_of(answer))
+        rejected = answers.whole(body.get("rejected", 0))
+        detail = answers.bounded(f"{answer.status} {answers.words(answer, 'message')}", self.secrets())
+        if rejected:
+            return answers.refused_if_alone(base.Split(Reason.RECORD_REFUSED, detail), batch)
+        told = body.get("status") == "OK" or ("status" not in body and answers.whole(body.get("accepted")) is not None)
+        silent = answer.status == ACCEPTED and not answer.body.strip()
+        if rejected is None or not (told or silent):
+            return base.Retry(Reason.UNEXPECTED_ANSWER, detail, answers.retry_after_s(answer, batch.sent_at_ms))
+        skipped = answers.whole(body.get("skipped"))
+        receipt = answers.bounded(answers.text_in(body.get("request_id")), self.secrets())
+        return base.Delivered(receipt, f"{skipped} skipped by Ometria" if skipped else "")
+
+
+def _ease(free: int | None) -> base.Throttled | None:
+    """10 s for each 1,000 places short of 10,000: the queue should not fill up before it refuses."""
+    if free is None or free >= QUEUE_LOW:
+        return None
+    for_s = (QUEUE_LOW - free) / 1000 * EASE_S
+    return base.Throttled(Reason.QUEUE_FULL, for_s, detail=f"{free} places are left in Ometria's queue")
+
+
+def _required(type_: str, event: NormalEvent, data: Mapping[str, Any]) -> checks.Required:
+    if type_ == "order" and data.get("@merge") is True:
+        return (("id",),)
+    return REQUIRED_NEW.get(type_, REQUIRED[type_]) if base.verb_of(event) == "created" else REQUIRED[type_]
+
+
+def _off_sale(event: NormalEvent) -> base.Draft:
+    checks.refuse_if_any("product", checks.missing({"id": event.subject}, (("id",),)))
+    data = {"@type": "product", "@merge": True, "id": event.subject, "is_active": False}
+    return base.Draft("product", str(event.subject), data)
+
+
+def _variants(product: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The variants of a normal product as Ometria products: children without a page of their own."""
+    variants = product.get("variants")
+    for variant in map(answers.object_of, variants if isinstance(variants, list) else ()):
+        now, before = _number(variant.get("price")), _number(variant.get("list_price"))
+        reduced = now is not None and before is not None and float(before) > float(now)
+        stock = _number(variant.get("stock"))
+        options = answers.object_of(variant.get("options")).items()
+        fields = {
+            "id": variant.get("id"),
+            "is_variant": True,
+            "title": variant.get("title") or product.get("title"),
+            "sku": variant.get("sku"),
+            "price": before if reduced else now,
+            "special_price": now if reduced else None,
+            "is_active": product.get("active"),
+            "is_in_stock": None if stock is None else stock > 0,
+            "url": product.get("url"),
+            "image_url": product.get("image_url"),
+            "attributes": [{"type": name, "id": str(value), "label": str(value)} for name, value in options if value],
+        }
+        yield {name: value for name, value in fields.items() if value is not None}
+
+
+def _number(value: Any) -> int | float | Decimal | None:
+    return value if isinstance(value, int | float | Decimal) else None
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+BASE_URL = "https://api.ometria.com/v2"
+TAKEN = 2
+ACCEPTED = 202
+RECORD_BYTES = 60_000
+QUEUE_LOW = 10_000
+EASE_S = 10.0
+TOO_LARGE = "Record is too large"
+
+SHIPPED = frozenset({"customer", "order", "product"})
+"""Entities that a mapping ships for."""
+
+NOT_SENT = frozenset({"deleted", "redacted"})
+"""Verbs that push has no record for, but for a product taken off sale."""
+
+TYPE_OF = {"customer": "contact", "order": "order", "product": "product"}
+"""The `@type` by the normal entity; anything else that is mapped is a custom_event, unless its document says."""
+
+MERGED = frozenset({"contact", "product"})
+"""Types sent as partial updates. Orders are always sent whole."""
+
+REQUIRED: Mapping[str, checks.Required] = {
+    "contact": (("id",), ("@collection",), ("email", "phone_number")),
+    "order": (("id",), ("timestamp",), ("grand_total",), ("currency",)),
+    "product": (("id",),),
+    "custom_event": (("id",), ("event_type",), ("timestamp",), ("identity_email", "identity_account_id", "profile_id")),
+}
+"""What a record needs. An order with `@merge: true` (a change of status alone) needs only its id."""
+
+REQUIRED_NEW: Mapping[str, checks.Required] = {"product": (("id",), ("title",), ("price",))}
+LINE_REQUIRED: checks.Required = (("product_id",), ("quantity",), ("unit_price", "subtotal"))
+
+FORMS: Mapping[str, checks.Form] = {
+    "id": checks.ID,
+    "currency": checks.CURRENCY,
+    "timestamp": checks.TIME,
+    "marketing_optin": checks.text(
+        "EXPLICITLY_OPTEDIN|EXPLICITLY_OPTEDOUT|NOT_SPECIFIED",
+        "EXPLICITLY_OPTEDIN, EXPLICITLY_OPTEDOUT or NOT_SPECIFIED",
+    ),
+    "gender": checks.text("[mfo]", "m, f or o"),
+}
+"""Fields whose form Ometria states. A record with another is taken with 202 and dropped later."""
+
+STATUSES: answers.Statuses = {
+    4: answers.split(Reason.PAYLOAD_REFUSED),
+    413: answers.split(Reason.TOO_LARGE),
+    422: answers.split(Reason.RECORD_REFUSED),
+    429: answers.throttle(Reason.RATE_LIMITED, 1.0),
+}
+"""By status. 403 (the key may not do this) and 404 (wrong path) are documented and mean what they always mean."""
+
+QUEUE_FULL: answers.Statuses = {**STATUSES, 429: answers.throttle(Reason.QUEUE_FULL, 10.0, up_to_s=300.0)}
+"""When the queue of 50,000 records has no room for the batch: it drains in its own time."""
+
+RECORD_TOO_LARGE: answers.Statuses = {**STATUSES, 400: answers.split(Reason.TOO_LARGE)}
+"""`Payload invalid: Record is too large.` (Ometria API introduction)."""
