@@ -23,6 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.clock import Chance, Clock, SystemChance, SystemClock
@@ -53,17 +54,15 @@ class Sandbox:
         return (self.ometria, self.sink)
 
     def _routes(self) -> list[Route | Mount]:
-        mounts = [
-            Mount(f"/{name}", Faulty(simulator, self.faults, simulator.plays))
-            for name, simulator in self.simulators.items()
-        ]
+        served = {name: Faulty(one, self.faults, one.plays) for name, one in self.simulators.items()}
         return [
             Route("/", self._page),
             Route("/_sandbox", self._index),
             Route("/_sandbox/faults", self._fault, methods=["GET", "POST", "DELETE"]),
             Route("/_sandbox/faults/{id:int}", self._clear, methods=["DELETE"]),
             Route("/_sandbox/{name}", self._desk, methods=["GET", "PATCH", "DELETE"]),
-            *mounts,
+            *(Route(f"/{name}", _Rooted(f"/{name}", app)) for name, app in served.items()),
+            *(Mount(f"/{name}", app) for name, app in served.items()),
         ]
 
     async def _page(self, request: Request) -> Response:
@@ -109,6 +108,17 @@ class Sandbox:
 
     async def _clear(self, request: Request) -> Response:
         return JSONResponse({"cleared": self.faults.clear(request.path_params["id"])})
+
+
+class _Rooted:
+    """An app at its very path, without a slash behind it, where Starlette's Mount would answer with a redirect."""
+
+    def __init__(self, root: str, app: ASGIApp) -> None:
+        self._root = root
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app({**scope, "root_path": self._root}, receive, send)
 
 
 async def _asked(request: Request, kind: type[T]) -> T:
