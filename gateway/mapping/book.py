@@ -5,7 +5,7 @@ a shipped mapping's name takes its place, and may extend the one it replaces.
 """
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,9 +14,11 @@ from typing import Any, TypeGuard
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from gateway.config.registry import Problem
+from gateway.config.wording import near
 from gateway.errors import MappingError
 from gateway.mapping import rules
-from gateway.mapping.rules import Path, Problem, did_you_mean
+from gateway.mapping.rules import Path
 
 _PACKS = files("gateway.mapping") / "packs"
 _CHAIN_MAX = 16  # mappings that extend one another
@@ -48,7 +50,7 @@ class Book:
         """What is wrong with the configuration's own mappings, by key path from the top of the configuration."""
         for name in self._own:
             for problem in self._compile(name)[1]:
-                yield problem._replace(path=("mappings", name, *problem.path))
+                yield replace(problem, path=("mappings", name, *problem.path))
 
     def unfit(self) -> dict[tuple[str, str], int]:
         """How many values did not fit their type and were omitted or kept, by mapping and field path."""
@@ -68,7 +70,8 @@ class Book:
         raw = self._own.get(name)
         if raw is None or "extends" not in raw or _stands(raw, problem.path):
             return problem
-        return Problem(("extends",), f"{'.'.join(map(str, problem.path))}: {problem.cause}", problem.hint)
+        where = ".".join(map(str, problem.path))
+        return replace(problem, path=("extends",), cause=f"{where}: {problem.cause}", key=False)
 
 
 class _Resolver:
@@ -101,9 +104,8 @@ class _Resolver:
         if raw is None:
             raw = shipped_mapping(name)
         if raw is None:
-            near = get_close_matches(name, {*shipped_names(), *self._own}, 1)
             path: Path = ("extends",) if inherited else ()
-            self._problem(path, f"there is no mapping {name}", f"did you mean {near[0]}?" if near else "")
+            self._problem(path, f"there is no mapping `{name}`", near(name, {*shipped_names(), *self._own}))
         elif not isinstance(raw, Mapping):
             self._problem((), "a mapping is a table of keys")
             return None
@@ -152,7 +154,7 @@ class _Resolver:
         if isinstance(fields, dict) and last in fields:
             del fields[last]
         elif own:
-            hint = did_you_mean(last, map(str, fields)) if isinstance(fields, dict) else ""
+            hint = near(last, list(map(str, fields))) if isinstance(fields, dict) else ""
             self._problem(("drop", place), f"the extended mapping has no field {path}", hint)
 
     def _problem(self, path: Path, cause: str, hint: str = "") -> None:

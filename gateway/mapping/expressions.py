@@ -12,8 +12,6 @@ import operator
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from difflib import get_close_matches
-from functools import partial
 from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple, cast
@@ -21,17 +19,17 @@ from typing import Any, NamedTuple, cast
 from jmespath import exceptions, lexer, parser
 
 from gateway import document as documents
+from gateway.config.wording import near
 from gateway.mapping.functions import (
     FUNCTIONS,
     TEXTS_MAX,
     VALUES_MAX,
-    EvaluationError,
     Function,
     Parameter,
     bounded,
     truthy,
 )
-from gateway.mapping.types import Unfit
+from gateway.mapping.types import EvaluationError
 
 __all__ = ["EvaluationError", "Expression", "ExpressionError", "Meter", "compile_expression"]
 
@@ -381,10 +379,7 @@ class _Compiler:
         name, count = node["value"], len(node["children"])
         function = FUNCTIONS.get(name)
         if function is None:
-            near = get_close_matches(name, FUNCTIONS, 1)
-            raise self._fault(
-                node, f"no function {name}()", "unknown-function", f"did you mean {near[0]}()?" if near else ""
-            )
+            raise self._fault(node, f"there is no function `{name}`", "unknown-function", near(name, FUNCTIONS))
         if not function.accepts(count):
             raise self._fault(node, f"{function.signature} does not take {count} arguments", "invalid-arity")
         return function
@@ -398,14 +393,13 @@ class _Compiler:
         return self.part(child["children"][0] if parameter.reference else child)
 
     def _call(self, function: Function, runs: list[Run], references: list[bool]) -> Run:
-        inner = _plain_call(function, runs) if not any(references) else _reference_call(function, runs, references)
+        inner = _reference_call(function, runs, references) if any(references) else _plain_call(function, runs)
+        if not function.grows:
+            return inner
         spend = self._meter.spend_characters
 
         def run(value: Any) -> Any:
-            try:
-                result = inner(value)
-            except Unfit as unfit:
-                raise EvaluationError(f"{function.name}(): {unfit}", "invalid-value") from None
+            result = inner(value)
             if type(result) is str:
                 spend(len(result))
             return result
@@ -692,37 +686,53 @@ def _references(function: Function, count: int) -> list[bool]:
 
 
 def _plain_call(function: Function, runs: list[Run]) -> Run:
-    """A call whose arguments are all values, checked as the table says."""
-    if len(runs) == 1:
-        return _call_of_one(function, runs[0])
+    """A call whose arguments are all values, checked as the table says. One and two arguments go without a loop."""
+    parameters = [function.parameter(place) for place in range(len(runs))]
+    pairs = list(zip(runs, parameters, strict=True))
+    if len(pairs) == 1:
+        return _call_of_one(function, *pairs[0])
+    if len(pairs) == 2:  # noqa: PLR2004
+        return _call_of_two(function, *pairs[0], *pairs[1])
     body, name, passes_null = function.call, function.name, function.passes_null
-    arguments = [(run, function.parameter(place)) for place, run in enumerate(runs)]
 
     def run(value: Any) -> Any:
-        values = [argument(value) for argument, _ in arguments]
-        if passes_null and None in values:
+        values = [argument(value) for argument in runs]
+        if passes_null and any(found is None for found in values):
             return None
-        _check(name, values, arguments)
+        for found, parameter in zip(values, parameters, strict=True):
+            parameter.check(name, found)
         return body(*values)
 
     return run
 
 
-def _check(name: str, values: list[Any], arguments: list[tuple[Run, Parameter]]) -> None:
-    for found, (_, parameter) in zip(values, arguments, strict=True):
-        parameter.check(name, found)
-
-
-def _call_of_one(function: Function, argument: Run) -> Run:
+def _call_of_one(function: Function, argument: Run, parameter: Parameter) -> Run:
     body, name, passes_null = function.call, function.name, function.passes_null
-    check = partial(function.parameters[0].check, name)
+    kinds, elements = parameter.kinds, parameter.elements
 
     def run(value: Any) -> Any:
         found = argument(value)
         if found is None and passes_null:
             return None
-        check(found)
+        if elements or type(found) not in kinds:
+            parameter.check(name, found)
         return body(found)
+
+    return run
+
+
+def _call_of_two(function: Function, first: Run, one: Parameter, second: Run, two: Parameter) -> Run:
+    body, name, passes_null = function.call, function.name, function.passes_null
+    one_kinds, two_kinds, elements = one.kinds, two.kinds, one.elements or two.elements
+
+    def run(value: Any) -> Any:
+        left, right = first(value), second(value)
+        if passes_null and (left is None or right is None):
+            return None
+        if elements or type(left) not in one_kinds or type(right) not in two_kinds:
+            one.check(name, left)
+            two.check(name, right)
+        return body(left, right)
 
     return run
 

@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from gateway import document
 from gateway.mapping import types
-from gateway.mapping.types import ARITHMETIC, DIGITS_MAX, Unfit, kind
+from gateway.mapping.types import ARITHMETIC, DIGITS_MAX, EvaluationError, Unfit, kind
 
 TEXT_MAX = 1 << 18
 """Characters of a text that a function makes out of others. A vendor's record is a quarter of it."""
@@ -35,29 +35,18 @@ Reference = Callable[[Any], Any]
 """A `&expression` as a function receives it."""
 
 
-class EvaluationError(Exception):
-    """An expression met a document that it cannot be evaluated on. Names functions and types, never values.
-
-    `kind` is one of JMESPath's: invalid-type, invalid-value; or too-large.
-    """
-
-    def __init__(self, cause: str, kind: str = "invalid-type") -> None:
-        super().__init__(cause)
-        self.kind = kind
-
-
 class Parameter(NamedTuple):
-    """What one argument may be. `kinds` None: anything. `elements`: what a list's elements must all be, one of."""
+    """What one argument may be. `elements`: what a list's elements must all be, one of these."""
 
     name: str
     text: str
-    kinds: frozenset[type] | None
+    kinds: frozenset[type]
     elements: tuple[frozenset[type], ...]
     reference: bool
     optional: bool
 
     def check(self, function: str, value: Any) -> None:
-        if self.kinds is not None and type(value) not in self.kinds:
+        if type(value) not in self.kinds:
             raise EvaluationError(f"{function}(): {self.name} must be {self.text}, not {kind(value)}")
         if self.elements and type(value) is list:
             self._check_elements(function, value)
@@ -80,6 +69,7 @@ class Function:
     variadic: bool
     passes_null: bool
     lazy: bool
+    grows: bool
     doc: str
 
     def accepts(self, count: int) -> bool:
@@ -119,6 +109,8 @@ _KINDS: dict[str, frozenset[type]] = {
     "null": frozenset({type(None)}),
 }
 
+_ANY = frozenset().union(*_KINDS.values())
+
 FUNCTIONS: dict[str, Function] = {}
 """Every function, by the name it has in an expression."""
 
@@ -130,7 +122,7 @@ def _parameter(name: str, spec: str) -> Parameter:
     optional = spec.endswith("?")
     spec = spec.rstrip("?*")
     if spec in {"any", "&"}:
-        return Parameter(name, "an &expression" if spec == "&" else "anything", None, (), spec == "&", optional)
+        return Parameter(name, "an &expression" if spec == "&" else "anything", _ANY, (), spec == "&", optional)
     kinds: set[type] = set()
     elements: list[frozenset[type]] = []
     for part in spec.split("|"):
@@ -142,9 +134,11 @@ def _parameter(name: str, spec: str) -> Parameter:
 
 
 def _function(
-    name: str, *specs: str, group: str = "JMESPath", passes_null: bool = False, lazy: bool = False
+    name: str, *specs: str, group: str = "JMESPath", passes_null: bool = False, lazy: bool = False, grows: bool = False
 ) -> Callable[[_Body], _Body]:
-    """Enter a function into the table. A last spec that ends in `*` repeats."""
+    """Enter a function into the table. A last spec that ends in `*` repeats; one that `grows` makes texts longer than
+    those it is given, so they are counted.
+    """
 
     def enter(body: _Body) -> _Body:
         taken = inspect.signature(body).parameters.values()
@@ -152,7 +146,7 @@ def _function(
         parameters = tuple(_parameter(name, spec) for name, spec in zip(names, specs, strict=True))
         variadic = bool(specs) and specs[-1].endswith("*")
         doc = inspect.getdoc(body) or ""
-        FUNCTIONS[name] = Function(name, group, body, parameters, variadic, passes_null, lazy, doc)
+        FUNCTIONS[name] = Function(name, group, body, parameters, variadic, passes_null, lazy, grows, doc)
         return body
 
     return enter
@@ -188,7 +182,7 @@ def _sum(values: Sequence[Any]) -> Number:
 def _add_two(left: Number, right: Number) -> Number:
     if isinstance(left, int) and isinstance(right, int):
         return _exact(left + right)
-    return ARITHMETIC.add(Decimal(left), Decimal(right))
+    return _decimal(ARITHMETIC.add, left, right)
 
 
 # --- JMESPath's own --------------------------------------------------------------------------------------------------
@@ -209,7 +203,7 @@ def _avg(numbers: list[Number]) -> Number | None:
 
     avg(`[1, 2]`) -> 1.5
     """
-    return ARITHMETIC.divide(Decimal(_sum(numbers)), Decimal(len(numbers))) if numbers else None
+    return _decimal(ARITHMETIC.divide, _sum(numbers), len(numbers)) if numbers else None
 
 
 @_function("ceil", "number")
@@ -251,7 +245,7 @@ def _floor(value: Number) -> int:
     return math.floor(_exact(value))
 
 
-@_function("join", "string", "array[string]")
+@_function("join", "string", "array[string]", grows=True)
 def _join(glue: str, texts: list[str]) -> str:
     """Texts as one, with glue between them.
 
@@ -422,7 +416,7 @@ def _to_number(value: Any) -> Number | None:
         return None
 
 
-@_function("to_string", "any")
+@_function("to_string", "any", grows=True)
 def _to_string(value: Any) -> str:
     """A text as it is, anything else as JSON.
 
@@ -485,7 +479,7 @@ def _trim(text: str) -> str:
     return text.strip()
 
 
-@_function("concat", "string|number|null*", group="text")
+@_function("concat", "string|number|null*", group="text", grows=True)
 def _concat(part: str | Number | None, *more: str | Number | None) -> str | None:
     """Texts and numbers one after the other. Nulls are left out; null when all are.
 
@@ -512,7 +506,7 @@ def _split(text: str, separator: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-@_function("replace", "string", "string", "string", group="text", passes_null=True)
+@_function("replace", "string", "string", "string", group="text", passes_null=True, grows=True)
 def _replace(text: str, old: str, new: str) -> str:
     """A text with every `old` replaced by `new`.
 
@@ -538,17 +532,49 @@ def _slug(text: str) -> str:
     return _APART.sub("-", plain).strip("-")
 
 
+# --- lists and objects -----------------------------------------------------------------------------------------------
+
+
+@_function("from_items", "array", group="objects", passes_null=True)
+def _from_items(pairs: list[Any]) -> dict[str, Any]:
+    """An object from a list of names and values; a later pair wins, one without a name is left out.
+
+    from_items(`[["engraving", "Ada"], ["colour", "red"]]`) -> {"engraving": "Ada", "colour": "red"}
+    from_items(`[{"name": "a", "value": 1}]`[].[name, value]) -> {"a": 1}
+    """
+    made: dict[str, Any] = {}
+    for pair in pairs:
+        if type(pair) is not list or len(pair) != 2:  # noqa: PLR2004  a name and a value
+            raise EvaluationError("from_items(): pairs must be arrays of two: a name and a value")
+        if pair[0] is not None and pair[0] != "":
+            made[types.string(pair[0])] = pair[1]
+    return made
+
+
+@_function("compact", "object|array", group="objects", passes_null=True)
+def _compact(value: Any) -> Any:
+    """An object or a list without its nulls; null when nothing is left.
+
+    compact(`{"a": 1, "b": null}`) -> {"a": 1}
+    compact(`[null]`) -> null
+    """
+    if type(value) is dict:
+        return {key: element for key, element in value.items() if element is not None} or None
+    return [element for element in value if element is not None] or None
+
+
 # --- numbers ---------------------------------------------------------------------------------------------------------
 
 
 def _operand(value: Any) -> Number:
     """A number, or a text of one: shops write money as text."""
-    return _exact(types.number(value))
+    found = types.number(value)
+    return _exact(found) if type(found) is int else found
 
 
-def _decimal(compute: Callable[[Decimal, Decimal], Decimal], left: Number, right: Number) -> Decimal:
+def _decimal(compute: Callable[[Any, Any], Decimal], left: Number, right: Number) -> Decimal:
     try:
-        return compute(Decimal(left), Decimal(right))
+        return compute(left, right)
     except DecimalException as error:
         raise EvaluationError(f"arithmetic: {type(error).__name__}", "invalid-value") from None
 
@@ -580,9 +606,14 @@ def _mul(number: Any, *more: Any) -> Number:
     """
     product: Number = _operand(number)
     for factor in map(_operand, more):
-        whole = isinstance(product, int) and isinstance(factor, int)
-        product = _exact(product * factor if whole else _decimal(ARITHMETIC.multiply, product, factor))
+        product = _product(product, factor)
     return product
+
+
+def _product(left: Number, right: Number) -> Number:
+    if isinstance(left, int) and isinstance(right, int):
+        return _exact(left * right)
+    return _decimal(ARITHMETIC.multiply, left, right)
 
 
 @_function("div", "number|string", "number|string", group="numbers", passes_null=True)
@@ -612,6 +643,22 @@ def _round(value: Any, digits: Number = 0) -> Number:
     except DecimalException:
         raise EvaluationError("round(): too many digits", "too-large") from None
     return rounded if places else int(rounded)
+
+
+@_function("minor", "number|string|null", "string|null", "object?", group="numbers")
+def _minor(amount: Any, currency: str | None, digits: dict[str, Any] | None = None) -> Number | None:
+    """An amount in a currency's smallest unit as an amount: its digits are ISO 4217's, but for those the table names.
+    Null without an amount, or without a currency to tell what it is worth.
+
+    minor(`1990`, 'eur') -> 19.90
+    minor(`1990`, 'JPY') -> 1990
+    minor(`1990`, 'ISK', `{"ISK": 2}`) -> 19.90
+    """
+    if amount is None or currency is None:
+        return None
+    places = (digits or {}).get(currency.upper())
+    places = types.digits(currency) if places is None else types.integer(places)
+    return _decimal(ARITHMETIC.scaleb, Decimal(_operand(amount)), -places) if places else _operand(amount)
 
 
 # --- choice ----------------------------------------------------------------------------------------------------------
@@ -727,7 +774,7 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-@_function("url", "string", "string|number*", group="url", passes_null=True)
+@_function("url", "string", "string|number*", group="url", passes_null=True, grows=True)
 def _url(base: str, part: Any, *more: Any) -> str:
     """A URL and path segments behind it, each percent-encoded. A base without a scheme gets https.
 

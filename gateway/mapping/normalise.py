@@ -16,8 +16,8 @@ from gateway.document import Unreadable
 from gateway.errors import MappingError
 from gateway.mapping import rules, types
 from gateway.mapping.book import Book
-from gateway.mapping.functions import EvaluationError, bounded
-from gateway.mapping.types import Unfit
+from gateway.mapping.functions import bounded
+from gateway.mapping.types import EvaluationError, Unfit
 from gateway.model import Event, Headers, NormalEvent
 
 _PAIRS_MAX = 10_000  # fields of a form; a query has far fewer

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass
 from datetime import date, datetime
-from difflib import get_close_matches
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from gateway.config.registry import Problem
+from gateway.config.wording import near
 from gateway.errors import MappingError
 from gateway.mapping import types
 from gateway.mapping.expressions import EvaluationError, Expression, ExpressionError, Meter, compile_expression
@@ -35,14 +36,6 @@ Path = tuple[str | int, ...]
 NULL: Any = object()
 """What a field gives where a null is to be sent."""
 _UNSET: Any = object()  # an option that is not there, where null would be one
-
-
-class Problem(NamedTuple):
-    """Something wrong with a mapping, by its key path below the mapping."""
-
-    path: Path
-    cause: str
-    hint: str = ""
 
 
 class Mapping:
@@ -382,21 +375,15 @@ class _Compiler:
 
     def _one_of(self, path: Path, raw: MappingOf[Any, Any], key: str, allowed: tuple[str, ...]) -> None:
         if key in raw and raw[key] not in allowed:
-            self._problem((*path, key), f"one of {', '.join(allowed)}", did_you_mean(raw[key], allowed))
+            self._problem((*path, key), f"one of {', '.join(allowed)}", near(str(raw[key]), allowed))
 
     def _known(self, path: Path, raw: MappingOf[Any, Any], allowed: tuple[str, ...]) -> None:
         for key in raw:
             if key not in allowed:
-                self._problem((*path, str(key)), "unknown key", did_you_mean(key, allowed))
+                self.problems.append(Problem((*path, str(key)), "unknown key", near(str(key), allowed), key=True))
 
     def _problem(self, path: Path, cause: str, hint: str = "") -> None:
         self.problems.append(Problem(path, cause, hint))
-
-
-def did_you_mean(word: Any, allowed: Iterable[str]) -> str:
-    """A hint where a word is near to one that is allowed, else empty."""
-    near = get_close_matches(str(word), list(allowed), 1)
-    return f"did you mean {near[0]}?" if near else ""
 
 
 def _named(value: Any) -> str:
@@ -463,7 +450,7 @@ def _object(name: str, members: list[tuple[str, str, Field]]) -> Field:
                 value = field(scope)
                 if value is not None:
                     made[key] = value if value is not NULL else None
-        except (EvaluationError, Unfit) as error:
+        except EvaluationError as error:
             raise MappingError(name, label, str(error)) from None
         return made
 
@@ -590,7 +577,7 @@ def _lenient(source: Field, convert: Convert | None, kept: Field, count: Callabl
         try:
             value = source(scope)
             return value if value is None or convert is None else convert(value, scope)
-        except (EvaluationError, Unfit):
+        except EvaluationError:
             count()
         try:
             return kept(scope)
@@ -606,7 +593,7 @@ def _labelled(name: str, label: str, field: Field) -> Field:
     def run(scope: Scope) -> Any:
         try:
             return field(scope)
-        except (EvaluationError, Unfit) as error:
+        except EvaluationError as error:
             raise MappingError(name, label, str(error)) from None
 
     return run
