@@ -9,31 +9,27 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from msgspec import Struct
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from gateway import document
 from gateway.clock import Clock
 from gateway.sandbox import ometria_fields
+from gateway.sandbox.api import Api, Refused, answer, handled_of, path_of
 from gateway.sandbox.faults import asked
 from gateway.sandbox.ometria_account import (
     DEFAULT_COLLECTION,
     EVENT_TYPE_MAX,
     RECORDS_MAX,
     Account,
-    Refused,
     Rules,
     Stored,
     name_of,
 )
-from gateway.sandbox.simulator import BodyTooLarge, Figure, body_of, integer, masked
+from gateway.sandbox.simulator import Figure, integer, masked
 from gateway.sandbox.witness import Witness
 
-BODY_MAX_BYTES = 16 << 20
 ACCOUNTS_MAX = 100
 PAGE_MAX = 250
 TOO_LARGE = "Payload invalid: Record is too large."
@@ -52,7 +48,7 @@ def _sound(record: Any) -> bool:
     )
 
 
-class Ometria:
+class Ometria(Api):
     """The API, mounted so that `base_url` is `http://host:port/ometria/v2`. `keys`: those it knows (None: any)."""
 
     name = "ometria"
@@ -66,9 +62,9 @@ class Ometria:
         self.refused_keys = 0
         self._clock = clock
         self._keys = keys
-        self._app = Starlette(routes=self._routes(), exception_handlers={Refused: self._refused})
+        super().__init__()
 
-    def _routes(self) -> list[Route]:
+    def routes(self) -> list[Route]:
         gets = {
             "/push/_errors": self._errors,
             "/contacts": self._collections,
@@ -95,28 +91,16 @@ class Ometria:
             *(Route(f"/v2{path}", endpoint, methods=["GET"]) for path, endpoint in gets.items()),
         ]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        handled = scope["ometria"] = _Handled()
-        account = self._known(Request(scope))
-        if account is None:
-            await self._app(scope, receive, send)
-            return
+    def witness_of(self, request: Request) -> Witness | None:
+        account = self._known(request)
+        return account.witness if account is not None else None
 
-        async def watched(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                handled.status = message["status"]
-            await send(message)
-
-        with account.witness.handling() as arrival:
-            try:
-                await self._app(scope, receive, watched)
-            finally:
-                account.witness.leave(handled.keys)
-                sizes = (handled.records, handled.bytes)
-                account.witness.visit(arrival, scope["method"], _path(scope), handled.status, sizes, handled.what)
+    def refusal(self, request: Request, refused: Refused) -> Response:
+        account = self._known(request)
+        headers = None
+        if account is not None and refused.status == HTTPStatus.TOO_MANY_REQUESTS:
+            headers = _queue_headers(account, full=asked(request.scope) == "queue_full")
+        return answer({"status": "ERROR", "message": refused.message}, refused.status, headers)
 
     def _known(self, request: Request) -> Account | None:
         key = request.headers.get("x-ometria-auth", "")
@@ -138,23 +122,12 @@ class Ometria:
         account.take(limit)
         return account
 
-    async def _refused(self, request: Request, refused: Exception) -> Response:
-        if not isinstance(refused, Refused):
-            raise refused
-        account = self._known(request)
-        headers = None
-        if account is not None and refused.rule:
-            account.witness.breach(refused.rule, refused.detail)
-        if account is not None and refused.status == HTTPStatus.TOO_MANY_REQUESTS:
-            headers = _queue_headers(account, full=asked(request.scope) == "queue_full")
-        return _json({"status": "ERROR", "message": refused.message}, refused.status, headers)
-
     # --- push --------------------------------------------------------------------------------------------------------
 
     async def _push(self, request: Request) -> Response:
         account = self._account(request, "push")
-        handled: _Handled = request.scope["ometria"]
-        records = _array(await _bytes(request, handled), self.rules)
+        handled = handled_of(request)
+        records = _array(await self.json(request), self.rules)
         handled.records = len(records)
         handled.what = ", ".join(_types(records))
         if self.rules.strict and len(_types(records)) > 1:
@@ -189,37 +162,31 @@ class Ometria:
             "rejected": rejected,
             "skipped": 0,
         }
-        return _json(body, 202, _queue_headers(account))
+        return answer(body, 202, _queue_headers(account))
 
     async def _put_one(self, request: Request) -> Response:
         account = self._account(request, "data")
-        handled: _Handled = request.scope["ometria"]
-        try:
-            record = document.parse(await _bytes(request, handled))
-        except document.Unreadable as error:
-            raise Refused(400, "Payload invalid: not JSON", "unreadable", str(error)) from None
-        kind = _path(request.scope).split("/")[2].removesuffix("s")
-        if not isinstance(record, dict):
-            raise Refused(400, "Payload invalid: not an object", "malformed_record")
+        record = _object(await self.json(request))
+        kind = path_of(request.scope).split("/")[2].removesuffix("s")
         record = {**record, "@type": kind, "id": request.path_params["id"]}
         if kind == "contact":
             record["@collection"] = request.path_params["collection"]
         account.witness.came(name_of(record), document.dump(record))
         account.drain()
         account.apply(record)
-        return _json({"status": "OK"}, 200)
+        return answer({"status": "OK"}, 200)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     async def _errors(self, request: Request) -> Response:
         account = self._account(request, "data")
         account.drain()
-        return _json(list(account.errors), 200)
+        return answer(list(account.errors), 200)
 
     async def _collections(self, request: Request) -> Response:
         contacts = self._account(request, "data").of("contact:")
         names = dict.fromkeys(str(one.document.get("@collection", DEFAULT_COLLECTION)) for one in contacts)
-        return _json([{"id": name} for name in names], 200)
+        return answer([{"id": name} for name in names], 200)
 
     async def _contacts(self, request: Request) -> Response:
         return _page(request, self._account(request, "data").of(f"contact:{request.path_params['collection']}:"))
@@ -254,25 +221,23 @@ class Ometria:
         wanted = request.query_params.get("email")
         if wanted is not None:
             by_email = {wanted.lower(): by_email.get(wanted.lower(), [])}
-        return _json([{"email": email, "listings": them} for email, them in by_email.items() if email and them], 200)
+        return answer([{"email": email, "listings": them} for email, them in by_email.items() if email and them], 200)
 
     # --- e-mail and deletion -----------------------------------------------------------------------------------------
 
     async def _email(self, request: Request) -> Response:
         account = self._account(request, "email")
-        handled: _Handled = request.scope["ometria"]
-        message = _object(await _bytes(request, handled))
+        message = _object(await self.json(request))
         _check_email(message)
         account.witness.came(
             f"email:{document.dump(message['to']).decode()}:{message['subject']}", document.dump(message)
         )
         account.emails.append({"at_ms": self._clock.now_ms(), "to": message["to"], "subject": message["subject"]})
-        return _json({"status": "OK"}, 200)
+        return answer({"status": "OK"}, 200)
 
     async def _delete(self, request: Request) -> Response:
         account = self._account(request, "deletion")
-        handled: _Handled = request.scope["ometria"]
-        asked_for = _object(await _bytes(request, handled))
+        asked_for = _object(await self.json(request))
         identities = asked_for.get("identities")
         if asked_for.get("action") != "anonymise" or not isinstance(identities, list) or not identities:
             raise Refused(400, "Payload invalid: action and identities are required", "malformed_record")
@@ -286,16 +251,16 @@ class Ometria:
             "timestamp_created": self._clock.now_ms(),
             "timestamp_completed": None,
         }
-        return _json(deletion, 200)
+        return answer(deletion, 200)
 
     async def _deletions(self, request: Request) -> Response:
-        return _json(list(self._account(request, "deletion").deletions.values()), 200)
+        return answer(list(self._account(request, "deletion").deletions.values()), 200)
 
     async def _deletion(self, request: Request) -> Response:
         found = self._account(request, "deletion").deletions.get(request.path_params["id"])
         if found is None:
             raise Refused(404, "Not found")
-        return _json(found, 200)
+        return answer(found, 200)
 
     # --- for the server and for tests --------------------------------------------------------------------------------
 
@@ -341,30 +306,7 @@ class Ometria:
         self.refused_keys = 0
 
 
-class _Handled(Struct):
-    """What a request turned out to be, noted while it is handled."""
-
-    status: int = 500
-    records: int = 0
-    bytes: int = 0
-    what: str = ""
-    keys: tuple[str, ...] = ()
-
-
-async def _bytes(request: Request, handled: _Handled) -> bytes:
-    try:
-        body = await body_of(request, BODY_MAX_BYTES)
-    except BodyTooLarge:
-        raise Refused(413, "Payload too large", "body_too_large") from None
-    handled.bytes = len(body)
-    return body
-
-
-def _array(body: bytes, rules: Rules) -> list[Any]:
-    try:
-        records = document.parse(body)
-    except document.Unreadable as error:
-        raise Refused(400, "Payload invalid: not JSON", "unreadable", str(error)) from None
+def _array(records: Any, rules: Rules) -> list[Any]:
     if not isinstance(records, list) or not records:
         raise Refused(400, "Payload invalid: an array of records is expected.", "not_an_array")
     if len(records) > rules.records:
@@ -374,11 +316,7 @@ def _array(body: bytes, rules: Rules) -> list[Any]:
     return records
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        value = document.parse(body)
-    except document.Unreadable as error:
-        raise Refused(400, "Payload invalid: not JSON", "unreadable", str(error)) from None
+def _object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Refused(400, "Payload invalid: an object is expected.", "malformed_record")
     return value
@@ -407,15 +345,6 @@ def _check_email(message: dict[str, Any]) -> None:
         raise Refused(400, "Payload invalid: attachments", "malformed_record", "attachments")
 
 
-def _path(scope: Scope) -> str:
-    """The path below where the simulator is mounted."""
-    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
-
-
-def _json(body: Any, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(document.dump(body), status, headers, "application/json")
-
-
 def _queue_headers(account: Account, *, full: bool = False) -> dict[str, str]:
     remaining = 0 if full else account.room()
     return {"X-QueueSize-Limit": str(account.rules.queue), "X-QueueSize-Remaining": str(remaining)}
@@ -426,10 +355,10 @@ def _page(request: Request, stored: list[Stored]) -> Response:
         stored = sorted(stored, key=lambda one: one.updated_at_ms)
     offset = integer(request.query_params.get("offset"), 0, RECORDS_MAX)
     limit = integer(request.query_params.get("limit"), 10, PAGE_MAX)
-    return _json([one.document for one in stored[offset : offset + limit]], 200)
+    return answer([one.document for one in stored[offset : offset + limit]], 200)
 
 
 def _one(stored: Stored | None) -> Response:
     if stored is None:
         raise Refused(404, "Not found")
-    return _json(stored.document, 200)
+    return answer(stored.document, 200)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.sandbox import ometria_fields
+from gateway.sandbox.api import Refused
 from gateway.sandbox.simulator import masked
 from gateway.sandbox.windows import SlidingLog
 from gateway.sandbox.witness import Witness
@@ -48,17 +49,6 @@ class Stored(Struct):
 
     document: dict[str, Any]
     updated_at_ms: int
-
-
-class Refused(Exception):  # noqa: N818  an answer, raised from within the checks
-    """The request is refused: status, message, and the rule that was broken (empty: none, a fault that was asked)."""
-
-    def __init__(self, status: int, message: str, rule: str = "", detail: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.rule = rule
-        self.detail = detail
 
 
 class Account:
