@@ -64,11 +64,15 @@ class News(Struct, frozen=True):
 class Queue:
     """The records of one destination that wait to be sent, by channel and lane, and the keys that are taken.
 
-    `count(lane, change)` hears of every record that could be sent (+1) or no longer can (-1).
+    `count(lane, change)` hears of every record that could be sent (+1) or no longer can (-1). `behind(record, now)`
+    says whether a record must wait in the journal behind another of its key, and sees to it.
     """
 
-    def __init__(self, destination: Destination, count: Callable[[int, int], None]) -> None:
+    def __init__(
+        self, destination: Destination, count: Callable[[int, int], None], behind: Callable[[Record, Now], bool]
+    ) -> None:
         self.destination = destination
+        self._behind = behind
         self.splits: deque[Batch] = deque()
         self.split_in_flight: Batch | None = None
         self._count = count
@@ -92,21 +96,29 @@ class Queue:
         """The channels that have records."""
         return [channel for channel, lanes in self._channels.items() if lanes]
 
-    def heads(self, channel: str) -> list[int]:
+    def heads(self, channel: str, now: Now) -> list[int]:
         """The lanes with a record of this channel that may be sent now. What waits for its key steps aside."""
         lanes = self._channels.get(channel, {})
-        ready = [lane for lane in lanes if self.peek(channel, lane) is not None]
+        ready = [lane for lane in lanes if self.peek(channel, lane, now) is not None]
         for lane in [lane for lane, queue in lanes.items() if not queue]:
             del lanes[lane]
         return ready
 
-    def peek(self, channel: str, lane: int) -> Record | None:
+    def peek(self, channel: str, lane: int, now: Now) -> Record | None:
         """The next record of a lane, once what waits for its key has stepped aside."""
         queue = self._channels[channel][lane]
-        while queue and self._ordered and (key := queue[0].draft.key_hash) in self._taken:
-            self._waiting.setdefault(key, deque()).append(queue.popleft())
+        while queue and self._ordered and self._steps_aside(queue[0], now):
+            queue.popleft()
             self._count(lane, -1)
         return queue[0] if queue else None
+
+    def _steps_aside(self, record: Record, now: Now) -> bool:
+        """Whether a record of its key is in flight, or parked before it."""
+        key = record.draft.key_hash
+        if key in self._taken:
+            self._waiting.setdefault(key, deque()).append(record)
+            return True
+        return self._behind(record, now)
 
     def head(self, channel: str, lane: int) -> Record:
         """The next record of a lane that `heads` named."""
@@ -195,7 +207,7 @@ class Account:
         """A lane joins; it starts with no claim for the time before."""
         work.served = self._floor
         self.works[work.id] = work
-        self._queues.setdefault(work.destination.name, Queue(work.destination, self._count))
+        self._queues.setdefault(work.destination.name, Queue(work.destination, self._count, self._behind))
 
     def enough(self, work: LaneWork) -> int:
         """How many records a lane keeps queued: a few batches."""
@@ -218,6 +230,9 @@ class Account:
         if not work.queued:
             work.served = max(work.served, self._floor)
         self._queues[work.destination.name].put(record, first=first)
+
+    def _behind(self, record: Record, now: Now) -> bool:
+        return self.works[record.lane].behind(record, now.ms)
 
     def _count(self, lane: int, change: int) -> None:
         self.works[lane].queued += change
@@ -266,7 +281,7 @@ class Account:
         again: list[float] = []
         for channel in queue.channels():
             rest_s = self.gate.channel_opens_s(channel, now.s)
-            heads = [lane for lane in queue.heads(channel) if not self.works[lane].standing()]
+            heads = [lane for lane in queue.heads(channel, now) if not self.works[lane].standing()]
             if rest_s > now.s and heads:
                 again.append(rest_s)
             elif heads:
@@ -290,7 +305,7 @@ class Account:
         heapq.heapify(heap)
         while heap and len(records) < most:
             _, lane = heapq.heappop(heap)
-            record = queue.peek(channel, lane)
+            record = queue.peek(channel, lane, now)
             if record is None:
                 continue
             if records and (size + record.size + 1 > rules.body_bytes or record.draft.cost != records[0].draft.cost):

@@ -169,15 +169,19 @@ class Dispatcher:
                 continue
             try:
                 head = await self._journal.wait(self._head, WATCH_S)
-                await self._reader.advance(head)
-                if head.operations != self._head.operations:
-                    await self._operators(await self._journal.lanes())
-                self._head = head
+                if head != self._head:
+                    await self._news(head, self._reader)
             except JournalUnavailable as error:
                 log.error("journal.unavailable", reason=str(error))
                 await self._clock.sleep(WATCH_S)
-            for loop in list(self._loops.values()):
-                loop.wake()
+
+    async def _news(self, head: Head, reader: Reader) -> None:
+        await reader.advance(head)
+        if head.operations != self._head.operations:
+            await self._operators(await self._journal.lanes())
+        self._head = head
+        for loop in list(self._loops.values()):
+            loop.wake()
 
     async def _operators(self, lanes: Sequence[Lane]) -> None:
         """An operator paused or resumed a lane, or retried or discarded what is dead."""

@@ -117,7 +117,7 @@ class LaneWork:
             opened.attempts.append(Attempt(seq, death.part, State.DEAD, reason=death.reason))
         if not planned.records and not planned.deaths:
             opened.attempts.append(Attempt(seq, "", State.FILTERED))
-        queued = [record for record in planned.records if not self._behind(record, now_ms)]
+        queued = [record for record in planned.records if not self.behind(record, now_ms)]
         self._complete_if_done(seq)
         return queued
 
@@ -219,8 +219,11 @@ class LaneWork:
             ranges.append((first, last))
         return order[0] - 1, tuple(ranges)
 
-    def _behind(self, record: Record, now_ms: int) -> bool:
+    def behind(self, record: Record, now_ms: int) -> bool:
+        """Whether the record must wait behind another of its key that is parked here; it is parked then."""
         if self.destination.settings.order == "none" or not self.parked.blocks(record.draft.key_hash):
+            return False
+        if (record.seq, record.part) in self.parked:
             return False
         self.rest(record, now_ms, now_ms, Reason.BEHIND_ANOTHER)
         return True

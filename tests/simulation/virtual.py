@@ -45,17 +45,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """A process's clocks on virtual time. `skew_ms` is how far its wall clock is off; it may change."""
+    """A process's clocks on virtual time. `skew_ms` is how far its wall clock is off; it may change. While the process
+    is frozen it sees no time pass.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        self._frozen_at_s: float | None = None
         self.skew_ms = 0
 
+    def freeze(self) -> None:
+        self._frozen_at_s = self._loop.time()
+
+    def thaw(self) -> None:
+        self._frozen_at_s = None
+
     def now_ms(self) -> int:
-        return START_MS + int(self._loop.time() * 1000) + self.skew_ms
+        return START_MS + int(self._now_s() * 1000) + self.skew_ms
 
     def monotonic_s(self) -> float:
-        return 1000.0 + self._loop.time()
+        return 1000.0 + self._now_s()
+
+    def _now_s(self) -> float:
+        return self._loop.time() if self._frozen_at_s is None else self._frozen_at_s
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -9,10 +9,11 @@ from typing import Any
 from gateway import document
 from gateway.errors import JournalUnavailable, Reason
 from gateway.vendors.base import Answer, Failure, Request, Response
+from tests.simulation.virtual import VirtualClock
 
 MOODS = ("well", "slow", "failing", "hanging", "forgetful", "throttling", "refusing", "busy", "picky", "unreachable")
 """well: takes all · slow: takes all, late · failing: 500 · hanging: no answer, not applied · forgetful: applied, no
-answer · throttling: 429 · refusing: 401 · busy: 423 for a channel · picky: 400 while a batch holds poison · unreachable."""
+answer · throttling: 429 · refusing: 401 · busy: 423 for a channel · picky: 400 while a batch holds poison."""
 
 
 @dataclass
@@ -97,32 +98,47 @@ class World:
 
 
 class Process:
-    """A process that may die or freeze between any two steps. Its steps are its calls of the journal and the vendors."""
+    """A process that may die or freeze between any two steps: its calls of the journal and of the vendors."""
 
-    def __init__(self, number: int, *, dies_after: int | None = None) -> None:
+    def __init__(self, number: int, clock: VirtualClock, *, dies_after: int | None = None) -> None:
         self.number = number
+        self.clock = clock
         self.dead = False
         self.steps = 0
         self._dies_after = dies_after
+        self._over = False
+        self._grave: list[asyncio.Future[None]] = []
         self._running = asyncio.Event()
         self._running.set()
 
     def freeze(self) -> None:
+        self.clock.freeze()
         self._running.clear()
 
     def thaw(self) -> None:
+        self.clock.thaw()
         self._running.set()
 
     def die(self) -> None:
         self.dead = True
 
+    def bury(self) -> None:
+        """The history is over: nothing of the process is to go on, and nothing is to wait."""
+        self._over = True
+        self.thaw()
+        for future in self._grave:
+            future.cancel()
+
     async def step(self) -> None:
         """Goes on, later, or never."""
+        if self._over:
+            raise asyncio.CancelledError
         self.steps += 1
         if self._dies_after is not None and self.steps > self._dies_after:
             self.dead = True
         if self.dead:
-            await asyncio.get_running_loop().create_future()
+            self._grave.append(asyncio.get_running_loop().create_future())
+            await self._grave[-1]
         if not self._running.is_set():
             await self._running.wait()
             await self.step()

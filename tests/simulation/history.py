@@ -1,0 +1,212 @@
+"""One random history: events come in, vendors have moods, processes die and freeze; in the end all is well again.
+
+Everything follows from the seed. After the history every promise is checked: see `promises.py`.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gateway import document
+from gateway.config.schema import Route, Source
+from gateway.deliver.dispatcher import Dispatcher
+from gateway.deliver.plan import Destination, Planner, Setup
+from gateway.deliver.route import Router
+from gateway.journal.base import DeadFilter, Operation
+from gateway.mapping.book import Book
+from gateway.mapping.normalise import Normaliser
+from gateway.model import Group, LaneSpec, Offer, Receipt
+from tests.simulation.paper import LIMIT, Paper, PaperSettings
+from tests.simulation.virtual import START_MS, SeededChance, VirtualClock
+from tests.simulation.world import MOODS, Door, Process, Through, Weather, World
+
+SOURCES = ("shop-a", "shop-b")
+DESTINATIONS = {"left": "one", "right": "one", "far": "two"}
+"""Destination -> account: two destinations share one budget."""
+WINDOW_MS = 7 * 86_400_000
+WELL_S = 2 * 86_400.0
+"""How long after the last trouble everything must have been dealt with."""
+
+
+@dataclass
+class Told:
+    """What the receiver answered: the event of each identity, and every receipt."""
+
+    first: dict[bytes, Receipt] = field(default_factory=dict)
+    receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
+    bodies: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+class History:
+    """A seed's history over one journal."""
+
+    def __init__(self, seed: int, journal: Any) -> None:
+        self.rng = random.Random(seed)
+        self.journal = journal
+        self.world = World(self.rng)
+        self.weather = Weather()
+        self.told = Told()
+        self.processes: list[Process] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        self._setup = _setup()
+        self._groups = 0
+
+    async def run(self) -> None:
+        """Trouble first, then peace until nothing is left to do."""
+        await self.journal.open()
+        await self.journal.register([LaneSpec(source, to) for source in SOURCES for to in DESTINATIONS])
+        self._start()
+        for _ in range(self.rng.randint(3, 12)):
+            await self._turn()
+            await asyncio.sleep(self.rng.choice([0.0, 0.05, 0.3, 1.0, 15.0]))
+        await self._peace()
+
+    async def close(self) -> None:
+        for process in self.processes:
+            process.bury()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.journal.close()
+
+    # --- trouble ------------------------------------------------------------------------------------------------
+
+    async def _turn(self) -> None:
+        turns: list[Callable[[], Awaitable[None]]] = [
+            self._events,
+            self._events,
+            self._events,
+            self._mood,
+            self._mood,
+            self._death,
+            self._freeze,
+            self._jump,
+            self._away,
+            self._operator,
+        ]
+        await self.rng.choice(turns)()
+
+    async def _events(self) -> None:
+        """A group of events, some of them offered before."""
+        offers = [self._offer() for _ in range(self.rng.choice([1, 1, 3, 12]))]
+        self._groups += 1
+        group = Group(self._groups.to_bytes(8, "big") + self.rng.randbytes(8), tuple(offers))
+        receipts = await self.journal.append(group)
+        if self.rng.random() < 0.1:
+            assert await self.journal.append(group) == receipts
+        for offer, receipt in zip(offers, receipts, strict=True):
+            identity = offer.identity or b""
+            self.told.receipts.append((identity, receipt))
+            self.told.first.setdefault(identity, receipt)
+            self.told.bodies.setdefault(receipt.seq, document.parse(offer.body))
+
+    def _offer(self) -> Offer:
+        source = self.rng.choice(SOURCES)
+        n = self.rng.randint(1, 40)
+        body: dict[str, Any] = {"key": f"k{n % 5}", "n": n}
+        if n % 11 == 0:
+            body["poison"] = True
+        if n % 13 == 0:
+            body["unmappable"] = True
+        if n % 7 == 0:
+            body["channels"] = ["one", "two"]
+        identity = (source.encode() + n.to_bytes(2, "big")).ljust(16, b"\0")
+        return Offer(
+            source=source,
+            topic="thing/update" if n % 17 else "thing/ignored",
+            received_at_ms=START_MS + int(asyncio.get_running_loop().time() * 1000),
+            revision=0,
+            method="POST",
+            query="",
+            headers=(("content-type", "application/json"),),
+            body=document.dump(body),
+            identity=identity,
+            identity_window_ms=WINDOW_MS,
+        )
+
+    async def _mood(self) -> None:
+        self.world.sites[self.rng.choice(list(DESTINATIONS))].mood = self.rng.choice(MOODS)
+
+    async def _death(self) -> None:
+        """A process dies now or a few steps from now; another is started, sooner or later."""
+        process = self.rng.choice(self.processes)
+        if self.rng.random() < 0.5:
+            process.die()
+        self._start(dies_after=self.rng.choice([None, None, 3, 10, 40]))
+
+    async def _freeze(self) -> None:
+        process = self.rng.choice(self.processes)
+        process.freeze()
+        asyncio.get_running_loop().call_later(self.rng.choice([0.5, 9.0, 60.0]), process.thaw)
+
+    async def _jump(self) -> None:
+        self.rng.choice(self.processes).clock.skew_ms = self.rng.choice([-3_600_000, 0, 3_600_000])
+
+    async def _away(self) -> None:
+        self.weather.journal_away = True
+        asyncio.get_running_loop().call_later(self.rng.choice([0.1, 5.0]), self._back)
+
+    def _back(self) -> None:
+        self.weather.journal_away = False
+
+    async def _operator(self) -> None:
+        """Somebody retries or discards what is dead, pauses a lane, or goes on."""
+        by = Operation(START_MS, "simulation", self.rng.choice(["retry", "discard", "pause", "resume"]), "")
+        if by.what == "retry":
+            await self.journal.retry(DeadFilter(), by)
+        elif by.what == "discard":
+            await self.journal.discard(DeadFilter(destination="far"), by)
+        else:
+            lane = self.rng.choice(await self.journal.lanes())
+            await self.journal.change_lane(lane.id, by)
+
+    # --- peace --------------------------------------------------------------------------------------------------
+
+    async def _peace(self) -> None:
+        """No more trouble: whatever can be dealt with is."""
+        self.weather.journal_away = False
+        for site in self.world.sites.values():
+            site.mood = "well"
+        for process in self.processes:
+            process.thaw()
+            process.clock.skew_ms = 0
+        for lane in await self.journal.lanes():
+            await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", "resume", ""))
+        self._start()
+        waited_s = 0.0
+        while waited_s < WELL_S and not await self._quiet():
+            step_s = 1.0 if waited_s < 60 else 600.0
+            await asyncio.sleep(step_s)
+            waited_s += step_s
+
+    async def _quiet(self) -> bool:
+        rows = await self.journal.lane_rows()
+        return all(not row.waiting and not row.lane.counts.parked for row in rows)
+
+    def _start(self, dies_after: int | None = None) -> None:
+        clock = VirtualClock(asyncio.get_running_loop())
+        process = Process(len(self.processes) + 1, clock, dies_after=dies_after)
+        dispatcher = Dispatcher(
+            Through(self.journal, process, self.weather),
+            self._setup,
+            Door(self.world, process),
+            f"process {process.number}",
+            clock,
+            SeededChance(self.rng.randint(0, 1 << 30)),
+        )
+        self.processes.append(process)
+        self.tasks.append(asyncio.create_task(dispatcher.run()))
+
+
+def _setup() -> Setup:
+    destinations = {}
+    for name, account in DESTINATIONS.items():
+        settings = PaperSettings(vendor="paper", account=account, timeout="5s")
+        vendor = Paper(name, settings)
+        destinations[name] = Destination(name, settings, vendor, vendor.account(), (LIMIT,), vendor.rules())
+    book = Book({})
+    normalisers = {name: Normaliser(name, Source(), {}, book) for name in SOURCES}
+    router = Router([Route(events=["thing.update"], to=list(DESTINATIONS))])
+    return Setup(destinations, frozenset(SOURCES), Planner(normalisers, router, book), 0)
