@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import translate
+from urllib.parse import urlsplit
 
 from gateway.errors import Cause, Rejected
 from gateway.receive.answers import Answer, answer
@@ -55,10 +56,24 @@ class NoEvent:
         self.holds = compile_conditions(aside.when)
         self.keep = aside.keep
         self.detail = aside.detail
-        self.visit = None if aside.visit is None else compile_part(aside.visit)
-        self.visit_hosts = tuple(aside.visit_hosts)
+        self._visit = None if aside.visit is None else compile_part(aside.visit)
+        self._hosts = re.compile("|".join(translate(host) for host in aside.visit_hosts) or r"(?!)")
         self._content_type = aside.answer.content_type
         self._body = compile_template(aside.answer.body or "")
+
+    def visit(self, request: Request) -> str | None:
+        """The URL to call, if there is one. Raises Rejected for one that is not the platform's."""
+        if self._visit is None:
+            return None
+        url = (self._visit(request) or b"").decode("latin-1")
+        try:
+            parts = urlsplit(url)
+            plain = parts.port is None and parts.username is None
+        except ValueError:
+            plain = False
+        if not plain or parts.scheme != "https" or not self._hosts.match(parts.netloc):
+            raise Rejected(Cause.BODY_UNREADABLE, "the URL to confirm at is not the platform's")
+        return url
 
     def answer(self, request: Request) -> Answer:
         """What is answered. Raises Rejected when the answer needs what is not there."""

@@ -1,8 +1,9 @@
 """A source made ready: what its configuration and its preset say, compiled once, so that a request only runs it."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gateway.clock import SystemClock
 from gateway.config.registry import Problem
 from gateway.config.schema import Config, HmacScheme, Source
 from gateway.errors import Cause, Rejected
@@ -10,9 +11,11 @@ from gateway.model import Headers, Offer
 from gateway.receive import guards
 from gateway.receive.answers import Answer, accepted, answer
 from gateway.receive.aside import NoEvent, compile_challenge
-from gateway.receive.content import understand
+from gateway.receive.content import check, claims, kind_of, media_of, read_as_json
+from gateway.receive.envelope import Open, compile_open
 from gateway.receive.guards import Clients, Guard
 from gateway.receive.identity import Identity, compile_identity
+from gateway.receive.keys import Keys
 from gateway.receive.parts import Part, compile_first, compile_part
 from gateway.receive.presets import Preset, own_faults, shipped
 from gateway.receive.request import RawHeaders, Request
@@ -55,6 +58,7 @@ class Door:
     verify: Verify | None
     content: tuple[str, ...]
     asides: tuple[NoEvent, ...]
+    open: Open | None
     topic: Part
     identity: Identity | None
     window_ms: int
@@ -68,8 +72,17 @@ class Door:
             guard(request)
 
     def understand(self, request: Request) -> None:
-        """Make sure that the body is what the preset promises, and let `request.body` be its JSON text."""
-        request.body = understand(request.body, request.fields.get(b"content-type"), self.content)
+        """Make sure that the body is what the preset promises. Raises Rejected."""
+        kind = kind_of(request.body, request.fields.get(b"content-type"), self.content)
+        if kind == "jwt":
+            request.understood("json", claims(request.body))
+            return
+        check(kind, request.body)
+        request.kind = kind
+
+    def events(self, request: Request) -> Sequence[Request]:
+        """The events in the request, each as if it had come alone. Raises Rejected."""
+        return (request,) if self.open is None else self.open(request)
 
     def offer(self, request: Request, revision: int) -> Offer:
         """The event, before it is accepted. Raises Rejected for a topic that is missing or none."""
@@ -83,11 +96,21 @@ class Door:
             revision=revision,
             method=request.method,
             query=guards.without_keys(request.query),
-            headers=self.keep(request.headers),
+            headers=self._kept(request),
             body=request.body,
             identity=None if self.identity is None else self.identity(request),
             identity_window_ms=self.window_ms,
             traceparent=_traceparent(request.fields.get(b"traceparent")),
+        )
+
+    def _kept(self, request: Request) -> Headers:
+        """The kept headers; the content type names what the body is by now, whatever the sender called it."""
+        kept = self.keep(request.headers)
+        if request.kind != "json" or read_as_json(media_of(request.fields.get(b"content-type"))):
+            return kept
+        return (
+            *((name, value) for name, value in kept if name != "content-type"),
+            ("content-type", "application/json"),
         )
 
     def accepted(self, event: str, *, duplicate: bool) -> Answer:
@@ -147,7 +170,7 @@ def _traceparent(value: bytes | None) -> str | None:
 # --- from configuration ----------------------------------------------------------------------------------------------
 
 
-def compile_door(name: str, source: Source, preset: Preset, config: Config, clients: Clients) -> Door:
+def compile_door(name: str, source: Source, preset: Preset, config: Config, clients: Clients, keys: Keys) -> Door:
     """The door of one source. Raises ValueError for a configuration that `problems` would name."""
     methods = frozenset(source.allow.methods or preset.methods)
     window_s = source.identity_window or preset.window or config.journal.identities
@@ -163,9 +186,10 @@ def compile_door(name: str, source: Source, preset: Preset, config: Config, clie
         challenge=None if preset.challenge is None else compile_challenge(preset.challenge, secrets),
         limit_bytes=config.receiver.body_limit if source.body_limit is None else source.body_limit,
         unsigned_asides=tuple(aside for aside in asides if not aside.signed),
-        verify=None if scheme is None else scheme.verifier(source),
+        verify=None if scheme is None else scheme.verifier(source, keys),
         content=tuple(preset.content),
         asides=tuple(aside for aside in asides if aside.signed),
+        open=compile_open(preset),
         topic=compile_first(preset.topic if source.topic is None else [source.topic]),
         identity=compile_identity(name, preset.identity if source.identity is None else [source.identity]),
         window_ms=int(window_s * 1000),
@@ -223,15 +247,22 @@ def _faults(source: Source, preset: Preset) -> Iterator[tuple[tuple[str | int, .
     if scheme is not None:
         missing = [(("preset",), fault, "") for fault in scheme.faults(source)]
         yield from missing
-        if not missing and (fault := _fault_of(lambda: scheme.verifier(source))):
+        if not missing and (fault := _fault_of(lambda: scheme.verifier(source, Keys(SystemClock())))):
             yield ("secrets",), fault, ""
-    elif preset.verify is not None and not (source.api_key or source.basic or source.bearer):
+    elif preset.verify is not None and not _authenticates(source):
         yield ("secrets",), "nothing proves who sends", "name secrets, or an api_key, basic or bearer in their place"
+    if preset.needs and not any(getattr(source, key) for key in preset.needs):
+        yield ("preset",), f"{' or '.join(preset.needs)} is needed: {preset.title} proves itself in no other way", ""
     if source.topic is not None and (fault := _fault_of(lambda: compile_part(source.topic or ""))):
         yield ("topic",), fault, ""
     for place, part in enumerate(source.identity or ()):
         if fault := _fault_of(lambda part=part: compile_part(part)):  # type: ignore[misc]
             yield ("identity", place), fault, ""
+
+
+def _authenticates(source: Source) -> bool:
+    """Whether the sender has to know something that others do not."""
+    return bool(source.api_key or source.basic or source.bearer or source.allow.headers)
 
 
 def _fault_of(attempt: Callable[[], object]) -> str:

@@ -20,12 +20,16 @@ from gateway.journal.base import Log
 from gateway.model import Rejection
 from gateway.receive.accept import Acceptor
 from gateway.receive.answers import Answer, answer, problem, refusal
+from gateway.receive.aside import NoEvent
 from gateway.receive.body import Bodies, Gone, check_encoding, declared_length, unpack
 from gateway.receive.door import Door, Keeper, compile_door, problems
 from gateway.receive.guards import Clients
-from gateway.receive.observe import Observer, Quiet
+from gateway.receive.keys import Fetch, KeyNeeded, Keys
+from gateway.receive.observe import Observer
 from gateway.receive.presets import Preset
 from gateway.receive.request import Request
+from gateway.receive.verify.base import Verify
+from gateway.telemetry.watch import ReceiverWatch
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -37,6 +41,7 @@ REJECTED_BODY_BYTES = 4096
 _OURS = frozenset({Cause.OVERLOADED, Cause.JOURNAL_UNAVAILABLE, Cause.KEY_UNAVAILABLE})
 """Causes that are not the sender's: answered and counted, not kept among the rejected."""
 
+_NOTHING = answer(200, b"", "application/json")
 _ALIVE = answer(200, b'{"status": "alive"}', "application/json")
 
 
@@ -49,7 +54,7 @@ class Rules:
     clients: Clients
 
     @classmethod
-    def of(cls, config: Config, presets: Mapping[str, Preset], revision: int) -> "Rules":
+    def of(cls, config: Config, presets: Mapping[str, Preset], revision: int, keys: Keys) -> "Rules":
         """Compile every source. Raises ConfigurationError with all faults."""
         faults = [
             Fault("", 0, 0, ".".join(map(str, found.path)), found.cause, found.hint)
@@ -65,7 +70,7 @@ class Rules:
             raise ConfigurationError(faults)
         clients = Clients(config.receiver.trusted_proxies, config.receiver.forwarded)
         doors = {
-            name: compile_door(name, source, presets[source.preset], config, clients)
+            name: compile_door(name, source, presets[source.preset], config, clients, keys)
             for name, source in config.sources.items()
         }
         return cls(doors, revision, clients)
@@ -74,10 +79,13 @@ class Rules:
 class Endpoint:
     """`/webhooks/{source}`. Never raises into the server, never answers 500."""
 
-    def __init__(self, rules: Rules, acceptor: Acceptor, bodies: Bodies, clock: Clock, observer: Observer) -> None:
+    def __init__(
+        self, rules: Rules, acceptor: Acceptor, bodies: Bodies, keys: Keys, clock: Clock, observer: Observer
+    ) -> None:
         self.rules = rules
         self._acceptor = acceptor
         self._bodies = bodies
+        self._keys = keys
         self._clock = clock
         self._observer = observer
         self._keep = Keeper()
@@ -115,20 +123,41 @@ class Endpoint:
         if request.method not in door.methods and door.challenge:
             return door.challenge(request)
         await self._read(door, request, receive)
+        aside = await self._prove(door, request)
+        if aside is not None:
+            return self._no_event(door, request, aside)
+        offers = [door.offer(event, revision) for event in door.events(request)]
+        if not offers:
+            return door.answer or _NOTHING
+        receipts = await self._acceptor.accept(offers)
+        return door.accepted(receipts[0].id, duplicate=all(receipt.duplicate for receipt in receipts))
+
+    async def _prove(self, door: Door, request: Request) -> NoEvent | None:
+        """Signature, encoding, what the body says. Gives what the request is instead of an event, if it is none."""
         for aside in door.unsigned_asides:
             if aside.holds(request):
-                return self._no_event(door, request, aside)
+                return aside
         if door.verify is not None:
-            door.verify(request.wire, request.fields, request.arrived_ms)
+            await self._verify(door.verify, request)
         encoding = request.fields.get(b"content-encoding")
         if encoding is not None:
             request.body = unpack(request.wire, check_encoding(encoding), door.limit_bytes)
         door.understand(request)
         for aside in door.asides:
             if aside.holds(request):
-                return self._no_event(door, request, aside)
-        (receipt,) = await self._acceptor.accept((door.offer(request, revision),))
-        return door.accepted(receipt.id, duplicate=receipt.duplicate)
+                return aside
+        return None
+
+    async def _verify(self, verify: Verify, request: Request) -> None:
+        """Check the signature; where a published key is missing, fetch it and check again."""
+        try:
+            verify(request.wire, request.fields, request.arrived_ms)
+        except KeyNeeded as needed:
+            await self._keys.fetch(needed)
+            try:
+                verify(request.wire, request.fields, request.arrived_ms)
+            except KeyNeeded:
+                raise Rejected(Cause.KEY_UNAVAILABLE) from None
 
     async def _read(self, door: Door, request: Request, receive: Receive) -> None:
         """Read the body as it streams in, never more than the source takes."""
@@ -139,11 +168,12 @@ class Endpoint:
             check_encoding(fields[b"content-encoding"])
         request.wire = request.body = await self._bodies.read(receive, door.limit_bytes)
 
-    def _no_event(self, door: Door, request: Request, aside: Any) -> Answer:
+    def _no_event(self, door: Door, request: Request, aside: NoEvent) -> Answer:
         if aside.keep:
             self._keep_rejection(door, request, Rejected(Cause.NOT_AN_EVENT, aside.detail))
-        reply: Answer = aside.answer(request)
-        return reply
+        if (url := aside.visit(request)) is not None:
+            self._keys.visit(url)
+        return aside.answer(request)
 
     def _refuse(self, door: Door | None, request: Request, rejected: Rejected, rules: Rules) -> Answer:
         """Tell, keep and answer a refusal."""
@@ -181,8 +211,10 @@ class Receiver:
         clock: Clock,
         chance: Chance,
         observer: Observer | None = None,
+        fetch: Fetch | None = None,
     ) -> None:
-        observer = observer or Quiet()
+        observer = observer or ReceiverWatch(clock, config.log.accepted)
+        self._keys = Keys(clock, fetch, observer)
         settings = config.receiver
         self.acceptor = Acceptor(
             log,
@@ -193,8 +225,8 @@ class Receiver:
             commit_timeout_s=settings.commit_timeout,
             observer=observer,
         )
-        rules = Rules.of(config, presets, revision)
-        self._endpoint = Endpoint(rules, self.acceptor, Bodies(settings.body_timeout), clock, observer)
+        rules = Rules.of(config, presets, revision, self._keys)
+        self._endpoint = Endpoint(rules, self.acceptor, Bodies(settings.body_timeout), self._keys, clock, observer)
         self.app = Starlette(
             routes=[Route("/webhooks/{source}", self._endpoint), Route("/healthz", _Fixed(_ALIVE))],
             lifespan=self._lifespan,
@@ -213,14 +245,16 @@ class Receiver:
 
         Limits of the receiver itself (`group_limit`, `waiting_limit`, timeouts, `listen`) change at a restart.
         """
-        self._endpoint.rules = Rules.of(config, presets, revision)
+        self._endpoint.rules = Rules.of(config, presets, revision, self._keys)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self.acceptor.start()
+        self._keys.start()
         try:
             yield
         finally:
+            await self._keys.close()
             await self.acceptor.close()
 
 
@@ -232,12 +266,16 @@ def build(
     clock: Clock,
     chance: Chance,
     observer: Observer | None = None,
+    fetch: Fetch | None = None,
 ) -> Starlette:
-    """The receiver's ASGI application; `app.state.receiver` is the Receiver, whose `swap` changes the sources.
+    """The receiver's ASGI application.
+
+    `observer`: what is told of its work (default: log lines and metrics). `fetch`: how published keys are got.
+    `app.state.receiver` is the Receiver, whose `swap` changes the sources.
 
     Its lifespan starts and drains the acceptor. Raises ConfigurationError for sources that cannot be served.
     """
-    return Receiver(config, presets, log, revision, clock, chance, observer).app
+    return Receiver(config, presets, log, revision, clock, chance, observer, fetch).app
 
 
 class _Fixed:

@@ -5,8 +5,7 @@ from copy import copy
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from gateway import document
-from gateway.errors import Cause, Rejected
+from gateway.receive import content
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 
@@ -19,7 +18,7 @@ class Request:
     Both are empty until the body has been read. `arrived_ms` is when the request began.
     """
 
-    __slots__ = ("_document", "arrived_ms", "body", "fields", "headers", "method", "peer", "query", "wire")
+    __slots__ = ("_document", "arrived_ms", "body", "fields", "headers", "kind", "method", "peer", "query", "wire")
 
     def __init__(self, method: str, headers: RawHeaders, query: bytes, peer: str, arrived_ms: int) -> None:
         self.method = method
@@ -30,26 +29,25 @@ class Request:
         self.arrived_ms = arrived_ms
         self.wire = b""
         self.body = b""
+        self.kind = "json"
         self._document: Any = None
 
     def with_body(self, body: bytes) -> "Request":
         """The same request around another body: one item of several, or what an envelope held."""
         other = copy(self)
-        other.body = body
-        other.forget()
+        other.understood("json", body)
         return other
 
-    def forget(self) -> None:
-        """The body has changed: parse it anew."""
+    def understood(self, kind: str, body: bytes) -> None:
+        """The body is of this kind (`content`), and this is it."""
+        self.kind = kind
+        self.body = body
         self._document = None
 
     def document(self) -> Any:
-        """The body as JSON, parsed once. Raises Rejected."""
+        """What the body says, parsed once. Raises Rejected."""
         if self._document is None:
-            try:
-                self._document = document.parse(self.body)
-            except document.Unreadable as error:
-                raise Rejected(Cause.BODY_UNREADABLE, f"the body is not JSON: {error}") from None
+            self._document = content.read(self.kind, self.body)
         return self._document
 
 

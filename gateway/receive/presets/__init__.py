@@ -80,6 +80,9 @@ class Preset(Section):
         "required",
         description="`optional`: some senders of this platform sign nothing; an API key, Basic or Bearer may stand in.",
     )
+    needs: list[Literal["api_key", "basic", "bearer"]] = Field(
+        [], description="What a source must name, any of them: this platform proves itself in no other way."
+    )
     ips: list[Network] | None = Field(
         None, description="Networks the platform publishes, unless the source names some."
     )

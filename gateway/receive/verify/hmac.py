@@ -15,6 +15,7 @@ from typing import Literal
 from gateway.config.schema import HmacScheme, Source
 from gateway.errors import Cause, Rejected
 from gateway.receive.guards import one_of
+from gateway.receive.keys import Keys
 from gateway.receive.parts import compile_header
 from gateway.receive.verify.base import Fields, Scheme, Verify, unix_ms, within
 
@@ -45,7 +46,7 @@ class Hmac(HmacScheme, Scheme):
         if "{body}" not in self.signed:
             yield "signed must hold {body}, or anybody could put another body under the signature"
 
-    def verifier(self, source: Source) -> Verify:
+    def verifier(self, source: Source, keys: Keys) -> Verify:  # noqa: ARG002  its keys are the secrets
         keyed = [hmac.new(key, digestmod=self.algorithm) for text in source.secrets for key in self.keys(text.reveal())]
         read = compile_header(self.header)
         prefix = self.prefix.encode()
