@@ -193,8 +193,14 @@ def _masked_console(_: Any, __: str, fields: Fields) -> Fields:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", value)
+        return _CONTROL.sub(_picture, value)
     return value
+
+
+def _picture(found: re.Match[str]) -> str:
+    """A control character as its picture (U+2400 and on)."""
+    code = ord(found[0])
+    return chr(0x2400 + code) if code < 0x20 else "\N{REPLACEMENT CHARACTER}"  # noqa: PLR2004  below it: controls
 
 
 def _field(name: str, value: Any, depth: int = 0) -> Any:

@@ -3,13 +3,14 @@ by fixed lists, and each metric says what it is.
 
 The rooms count with what stands here; children of a label are bound once and kept (`source(name).accepted.inc()`), so
 that counting costs a microsecond. Over several processes each writes files of its own in `PROMETHEUS_MULTIPROC_DIR`
-(set before the process starts) and the admin port adds them up: see `processes`. What is read at scrape time (lanes,
-roles, the configuration) is in `scrape`.
+(set before the process starts) and the admin port adds them up: see `processes`. What is read when it is asked for
+(lanes, roles, the configuration) is named in `AT_SCRAPE` and filled in by the admin port.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -167,6 +168,37 @@ configuration_reloads = Counter(
 log_lines_lost = Counter(
     "gateway_log_lines_lost", "Log lines that could not be written (full disk, closed pipe).", registry=REGISTRY
 )
+
+# --- read when it is asked for ---------------------------------------------------------------------------------------
+
+
+class AtScrape(NamedTuple):
+    """A metric whose value is looked up at each scrape."""
+
+    help: str
+    labels: tuple[str, ...] = ()
+    kind: Literal["gauge", "counter"] = "gauge"
+
+
+_LANE = ("source", "destination", "kind")
+AT_SCRAPE: dict[str, AtScrape] = {
+    "gateway_lane_events": AtScrape(
+        "Events on the lane by state: waiting, parked, delivered, filtered, superseded, dead, discarded.",
+        (*_LANE, "state"),
+    ),
+    "gateway_lane_lag_seconds": AtScrape("How long the lane's oldest waiting event has been waiting.", _LANE),
+    "gateway_lane_paused": AtScrape("1 while the lane is paused.", _LANE),
+    "gateway_lane_orphaned": AtScrape("1 while the lane's source or destination is not configured.", _LANE),
+    "gateway_lanes_left_out": AtScrape("Lanes beyond the number that is shown one by one."),
+    "gateway_journal_readable": AtScrape("1 when the lanes' figures were to be had in time, else 0."),
+    "gateway_role_ready": AtScrape("1 while the process can do its role.", ("role",)),
+    "gateway_role_restarts": AtScrape("How often the role's process was started again.", ("role",), "counter"),
+    "gateway_configuration_info": AtScrape("1, with the configuration in force.", ("digest", "revision")),
+    "gateway_configuration_refused": AtScrape("Faults of a newer configuration that was refused, else 0."),
+    "gateway_build_info": AtScrape("1, with what runs.", ("version", "python")),
+    "gateway_started_timestamp_seconds": AtScrape("When the gateway was started, in seconds since the Unix epoch."),
+}
+"""Metrics that the admin port looks up: name, what it is, labels. `kind` of a lane: live or replay."""
 
 
 # --- bound once ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,324 @@
+"""The JSON API under `/api/`: what the commands say with `--json`, over HTTP. Each call is one function and one row in
+`CALLS`, from which the routes and the OpenAPI document are made.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+
+from gateway.admin import views
+from gateway.admin.answers import Problem
+from gateway.admin.status import Status
+from gateway.clock import Clock
+from gateway.errors import Cause, Reason
+from gateway.journal.base import DeadFilter, DeadRow, Desk, EventFilter, EventView, Operation
+from gateway.model import seq_of
+from gateway.telemetry import log as logs
+
+TIMEOUT_S = 10.0
+AUDIT_TIMEOUT_S = 120.0
+BODY_BYTES = 1 << 16
+_TEXT_CHARS = 200
+
+log = logs.get("admin")
+
+
+class Which(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which dead letters: by id, or by reason, source and destination together; `all` where none of them is given."""
+
+    ids: tuple[str, ...] = ()
+    reason: Reason | None = None
+    source: str | None = None
+    destination: str | None = None
+    all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What the calls work with."""
+
+    desk: Desk
+    status: Callable[[], Status]
+    clock: Clock
+    type_of: views.TypeOf | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a query, as the OpenAPI document shows it."""
+
+    name: str
+    schema: Mapping[str, Any]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call: where, what it says of itself, what it takes and gives."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    name: str
+    summary: str
+    answer: type[Struct]
+    run: Callable[[Room, Request], Awaitable[Struct]]
+    query: tuple[Parameter, ...] = ()
+    body: type[Struct] | None = None
+    timeout_s: float = TIMEOUT_S
+
+
+# --- the calls -------------------------------------------------------------------------------------------------------
+
+
+async def list_lanes(room: Room, _: Request) -> views.Lanes:
+    return views.lanes(await room.desk.lane_rows(), room.clock.now_ms(), room.status())
+
+
+async def run_audit(room: Room, _: Request) -> views.Audit:
+    return views.audit(await room.desk.audit())
+
+
+async def list_events(room: Room, request: Request) -> views.Events:
+    which = EventFilter(
+        source=_text(request, "source"),
+        topic=_text(request, "topic"),
+        from_ms=_time(request, "from"),
+        to_ms=_time(request, "to"),
+        before_seq=_number(request, "before", None, 2**53),
+        limit=_number(request, "limit", 50, 200) or 50,
+    )
+    found = [await room.desk.view(event.seq) for event in await room.desk.events(which)]
+    return views.events((view for view in found if view is not None), room.type_of)
+
+
+async def show_event(room: Room, request: Request) -> views.EventDetails:
+    return views.event(await event_view(room, request.path_params["id"]), room.type_of)
+
+
+async def list_dead(room: Room, request: Request) -> views.Dead:
+    limit = _number(request, "limit", 100, 1000) or 100
+    which = DeadFilter(
+        reason=_text(request, "reason"), source=_text(request, "source"), destination=_text(request, "destination")
+    )
+    rows = await dead_rows(room.desk, which, limit + 1)
+    return views.dead(rows[:limit], more=len(rows) > limit)
+
+
+async def show_dead(room: Room, request: Request) -> views.DeadDetails:
+    rows = await dead_rows(room.desk, DeadFilter(ids=(request.path_params["id"],)), 1)
+    if not rows:
+        raise Problem(404, "not_found", "no dead letter has this id")
+    return views.dead_letters(rows)
+
+
+async def retry_dead(room: Room, request: Request) -> views.Changed:
+    which = filter_of(await _body(request))
+    return await change_dead(room, "retry", which, who(request))
+
+
+async def discard_dead(room: Room, request: Request) -> views.Changed:
+    which = filter_of(await _body(request))
+    return await change_dead(room, "discard", which, who(request))
+
+
+async def list_rejected(room: Room, request: Request) -> views.Rejects:
+    limit = _number(request, "limit", 100, 1000) or 100
+    return views.rejected(await room.desk.rejected(_text(request, "source"), limit))
+
+
+async def pause_lane(room: Room, request: Request) -> views.Lanes:
+    return await _change_lane(room, request, "pause")
+
+
+async def resume_lane(room: Room, request: Request) -> views.Lanes:
+    return await _change_lane(room, request, "resume")
+
+
+# --- what they share with the pages ----------------------------------------------------------------------------------
+
+
+async def event_view(room: Room, event_id: str) -> EventView:
+    """One event by its id; a 404 where there is none."""
+    seq = seq_of(event_id)
+    view = await room.desk.view(seq) if seq is not None else None
+    if view is None or view.event.id != event_id:
+        raise Problem(404, "not_found", "no event has this id; it may have been removed (journal.keep)")
+    return view
+
+
+async def dead_rows(desk: Desk, which: DeadFilter, limit: int) -> list[DeadRow]:
+    """At most so many dead letters, oldest first."""
+    rows: list[DeadRow] = []
+    found: Any = desk.dead(which)
+    async with aclosing(found):
+        async for row in found:
+            rows.append(row)
+            if len(rows) >= limit:
+                break
+    return rows
+
+
+def filter_of(which: Which) -> DeadFilter:
+    """The dead letters that are meant. Nothing given means nothing, so that a slip does not mean everything."""
+    found = DeadFilter(which.ids, which.reason and str(which.reason), which.source, which.destination)
+    if (found == DeadFilter()) is not which.all:
+        raise Problem(400, "which_dead", "give ids, reason, source or destination; or `all`, and nothing else")
+    return found
+
+
+async def change_dead(room: Room, what: Literal["retry", "discard"], which: DeadFilter, by: str) -> views.Changed:
+    """Retry or discard dead letters, and write down who did."""
+    subject = document_of(which)
+    operation = Operation(room.clock.now_ms(), by, what, subject)
+    change = room.desk.retry if what == "retry" else room.desk.discard
+    count = await change(which, operation)
+    log.info("operation.done", who=by, what=what, subject=subject, count=count)
+    return views.Changed(count)
+
+
+def document_of(which: DeadFilter) -> str:
+    """A filter as it is written down: short, whatever was given."""
+    given = {
+        "ids": len(which.ids),
+        "reason": which.reason,
+        "source": which.source,
+        "destination": which.destination,
+    }
+    return "dead " + (" ".join(f"{name}={value}" for name, value in given.items() if value) or "all")
+
+
+def who(request: Request) -> str:
+    """Who asks: all that is known is where from."""
+    return f"admin from {request.client.host if request.client else 'unknown'}"
+
+
+async def _change_lane(room: Room, request: Request, what: str) -> views.Lanes:
+    number: int = request.path_params["id"]
+    if number not in {row.lane.id for row in await room.desk.lane_rows()}:
+        raise Problem(404, "not_found", "no lane has this id")
+    by = Operation(room.clock.now_ms(), who(request), what, f"lane {number}")
+    lane = await room.desk.change_lane(number, by)
+    log.info("operation.done", who=by.who, what=what, subject=f"{lane.source} to {lane.destination}", count=1)
+    rows = [row for row in await room.desk.lane_rows() if row.lane.id == number]
+    return views.lanes(rows, room.clock.now_ms(), room.status())
+
+
+# --- reading requests ------------------------------------------------------------------------------------------------
+
+
+def _text(request: Request, name: str) -> str | None:
+    value = request.query_params.get(name)
+    if value and len(value) > _TEXT_CHARS:
+        raise Problem(400, "query", f"`{name}` is longer than {_TEXT_CHARS} characters")
+    return value or None
+
+
+def _number(request: Request, name: str, default: int | None, most: int) -> int | None:
+    value = _text(request, name)
+    if value is None:
+        return default
+    if not (value.isascii() and value.isdecimal() and len(value) < 17) or not 1 <= int(value) <= most:  # noqa: PLR2004
+        raise Problem(400, "query", f"`{name}` is a number from 1 to {most}")
+    return int(value)
+
+
+def _time(request: Request, name: str) -> int | None:
+    value = _text(request, name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value.replace(" ", "+"))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Problem(400, "query", f"`{name}` is a time with its zone: 2026-01-31T09:00:00Z")
+    return int(moment.timestamp() * 1000)
+
+
+async def _body(request: Request) -> Which:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return msgspec.json.decode(await _read(request), type=Which)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Problem(400, "body", str(error)) from None
+
+
+async def _read(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES:
+            raise Problem(413, str(Cause.BODY_TOO_LARGE), f"at most {BODY_BYTES} bytes")
+    return body
+
+
+_SOURCE = Parameter("source", {"type": "string"}, "Only of this source.")
+_DESTINATION = Parameter("destination", {"type": "string"}, "Only of this destination.")
+_REASON = Parameter("reason", {"type": "string", "enum": [str(reason) for reason in Reason]}, "Only with this reason.")
+
+
+def _limit(default: int, most: int) -> Parameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return Parameter("limit", schema, "How many, at most.")
+
+
+CALLS = (
+    Call("GET", "/lanes", "lanes", "Every lane and its figures.", views.Lanes, list_lanes),
+    Call("POST", "/lanes/{id:int}/pause", "pause", "Keep everything, send nothing.", views.Lanes, pause_lane),
+    Call("POST", "/lanes/{id:int}/resume", "resume", "Go on sending.", views.Lanes, resume_lane),
+    Call(
+        "GET",
+        "/audit",
+        "audit",
+        "Recount every lane from its rows.",
+        views.Audit,
+        run_audit,
+        timeout_s=AUDIT_TIMEOUT_S,
+    ),
+    Call(
+        "GET",
+        "/events",
+        "events",
+        "Events, newest first.",
+        views.Events,
+        list_events,
+        (
+            _SOURCE,
+            Parameter("topic", {"type": "string"}, "Only of this topic."),
+            Parameter("from", {"type": "string", "format": "date-time"}, "Received at this time or later."),
+            Parameter("to", {"type": "string", "format": "date-time"}, "Received before this time."),
+            Parameter("before", {"type": "integer", "minimum": 1}, "Only with a lower seq: the next page."),
+            _limit(50, 200),
+        ),
+    ),
+    Call("GET", "/events/{id}", "event", "One event, and what became of it.", views.EventDetails, show_event),
+    Call(
+        "GET",
+        "/dead",
+        "dead",
+        "Dead letters, oldest first.",
+        views.Dead,
+        list_dead,
+        (_REASON, _SOURCE, _DESTINATION, _limit(100, 1000)),
+    ),
+    Call("POST", "/dead/retry", "retry", "Map and send anew.", views.Changed, retry_dead, body=Which),
+    Call("POST", "/dead/discard", "discard", "Give up for good.", views.Changed, discard_dead, body=Which),
+    Call("GET", "/dead/{id}", "dead_letter", "One dead letter, whole.", views.DeadDetails, show_dead),
+    Call(
+        "GET",
+        "/rejected",
+        "rejected",
+        "Refused requests, newest first.",
+        views.Rejects,
+        list_rejected,
+        (_SOURCE, _limit(100, 1000)),
+    ),
+)
+"""Every call of the API."""

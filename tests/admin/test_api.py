@@ -1,0 +1,293 @@
+import json
+
+import jsonschema
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.admin import api
+from gateway.admin.api import CALLS
+from gateway.config.values import Secret
+from gateway.journal.base import DeadFilter, DeadRow
+from tests.admin.asgi import Client
+from tests.admin.conftest import TOKEN, Making
+from tests.admin.shelf import DEAD, EVENT, LANE, NOW_MS, Shelf
+
+WHERE = {"{id:int}": "1", "{id}": EVENT.id}
+
+
+def path(call: api.Call) -> str:
+    where = "/dead/dl_1" if call.path == "/dead/{id}" else call.path
+    for name, value in WHERE.items():
+        where = where.replace(name, value)
+    return "/api" + where
+
+
+BODIES = {"/dead/retry": b'{"ids":["dl_1"]}', "/dead/discard": b'{"reason":"record_refused"}'}
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+async def test_no_call_answers_without_the_token(stranger: Client, desk: Shelf, call: api.Call) -> None:
+    with capture_logs() as lines:
+        answer = await stranger.call(call.method, path(call), BODIES.get(call.path, b""))
+
+    assert answer.status == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert desk.changes == []
+    assert [line["event"] for line in lines] == ["admin.refused"]
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        "Bearer wrong",
+        f"Bearer {TOKEN}x",
+        f"Basic {TOKEN}",
+        TOKEN,
+        "Bearer ",
+        "",
+        "Bearer \udcff",
+        f"Bearer {TOKEN[:-1]}",
+    ],
+)
+async def test_a_wrong_token_is_refused(stranger: Client, authorization: str) -> None:
+    answer = await stranger.get("/api/lanes", {"authorization": authorization.encode("utf-8", "replace").decode()})
+
+    assert answer.status == 401
+
+
+async def test_without_a_configured_token_the_api_is_closed(with_token: Making) -> None:
+    answer = await with_token(None).get("/api/lanes", {"authorization": "Bearer "})
+
+    assert answer.status == 401
+    assert "no admin.token is configured" in answer.json["detail"]
+
+
+async def test_a_token_of_any_letters_works(with_token: Making) -> None:
+    answer = await with_token(Secret("schlüssel")).get("/api/lanes", {"authorization": "Bearer schlüssel"})
+
+    assert answer.status in (200, 401), "never a fault: headers are latin-1 on some wires and UTF-8 on others"
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+async def test_every_call_answers_in_the_shape_that_the_document_promises(operator: Client, call: api.Call) -> None:
+    document = (await operator.get("/api/openapi.json")).json
+    described = document["paths"][_described(call)][call.method.lower()]
+
+    answer = await operator.call(call.method, path(call), BODIES.get(call.path, b""))
+
+    assert answer.status == 200, answer.text
+    schema = described["responses"]["200"]["content"]["application/json"]["schema"]
+    jsonschema.validate(answer.json, schema | {"components": document["components"]})
+
+
+def _described(call: api.Call) -> str:
+    return "/api" + call.path.replace(":int", "")
+
+
+async def test_the_document_names_every_call_and_every_refusal(operator: Client) -> None:
+    document = (await operator.get("/api/openapi.json")).json
+
+    assert document["openapi"] == "3.1.0"
+    assert {(_described(call), call.method.lower()) for call in CALLS} == {
+        (where, method) for where, methods in document["paths"].items() for method in methods
+    }
+    assert set(document["paths"]["/api/dead"]["get"]["responses"]) == {"200", "400", "401", "404", "503"}
+
+
+async def test_lanes_are_the_ledger_with_lag_and_standing(operator: Client) -> None:
+    lanes = (await operator.get("/api/lanes")).json["lanes"]
+
+    assert lanes[0] == {
+        "id": 1,
+        "source": "uk-shop",
+        "destination": "ometria-uk",
+        "kind": "live",
+        "cursor": 7,
+        "waiting": 2,
+        "delivered": 5,
+        "filtered": 1,
+        "superseded": 0,
+        "parked": 1,
+        "dead": 1,
+        "discarded": 0,
+        "paused": False,
+        "ended": False,
+        "orphaned": False,
+        "lag_seconds": 90.0,
+    }
+    assert lanes[1]["orphaned"] is True
+
+
+async def test_an_audit_names_the_lane_that_does_not_balance(operator: Client, desk: Shelf) -> None:
+    desk.balanced = False
+
+    audit = (await operator.get("/api/audit")).json
+
+    assert audit["balanced"] is False
+    assert (audit["lanes"][0]["destination"], audit["lanes"][0]["why"]) == (
+        "ometria-uk",
+        "delivered: 5 booked, 4 found",
+    )
+
+
+async def test_events_are_listed_with_what_they_are_on_each_lane(operator: Client) -> None:
+    events = (await operator.get("/api/events?source=uk-shop&limit=10")).json["events"]
+
+    assert events == [
+        {
+            "id": EVENT.id,
+            "seq": 4,
+            "source": "uk-shop",
+            "topic": "orders/paid",
+            "type": "order.paid",
+            "received_at": "2026-01-31T08:59:00.000Z",
+            "lanes": [{"destination": "ometria-uk", "kind": "live", "state": "dead", "parts": [], "attempts": []}],
+        }
+    ]
+    assert (await operator.get("/api/events?topic=orders/other")).json == {"events": []}
+
+
+async def test_an_event_is_shown_with_its_body_its_parts_and_its_attempts(operator: Client) -> None:
+    event = (await operator.get(f"/api/events/{EVENT.id}")).json["events"][0]
+
+    assert event["body"] == EVENT.body.decode()
+    assert event["lanes"][0]["parts"][0]["reason"] == "record_refused"
+    assert event["lanes"][0]["attempts"][0] | {"at": ""} == {
+        "at": "",
+        "part": DEAD.part,
+        "outcome": "dead",
+        "status": 400,
+        "latency_ms": 81,
+        "reason": "record_refused",
+        "receipt": "",
+        "answer": "no",
+    }
+
+
+@pytest.mark.parametrize("event", ["evt_nonsense", EVENT.id[:-3] + "000", "4", "evt_" + "0" * 20])
+async def test_an_event_that_is_not_there_is_a_404(operator: Client, event: str) -> None:
+    assert (await operator.get(f"/api/events/{event}")).status == 404
+
+
+async def test_dead_letters_are_listed_and_shown_with_the_exact_record(operator: Client) -> None:
+    listed = (await operator.get("/api/dead")).json
+    shown = await operator.get("/api/dead/dl_1")
+
+    assert listed["more"] is False
+    assert listed["dead"][0]["event_id"] == EVENT.id
+    assert '"total":0.30' in shown.text, "numbers keep the digits they have"
+    assert "820982911946154508" in shown.text
+    assert (await operator.get("/api/dead/dl_2")).status == 404
+
+
+async def test_a_list_that_is_cut_says_so(operator: Client, desk: Shelf) -> None:
+    desk.letters = [DeadRow(f"dl_{number}", LANE, DEAD, EVENT.id) for number in range(3)]
+
+    listed = (await operator.get("/api/dead?limit=2")).json
+
+    assert (len(listed["dead"]), listed["more"]) == (2, True)
+
+
+@pytest.mark.parametrize("what", ["retry", "discard"])
+async def test_dead_letters_are_retried_or_discarded_and_it_is_written_down(
+    operator: Client, desk: Shelf, what: str
+) -> None:
+    with capture_logs() as lines:
+        answer = await operator.post(f"/api/dead/{what}", b'{"source":"uk-shop","reason":"record_refused"}')
+
+    assert answer.json == {"count": 1}
+    which, by = desk.changes[0]
+    assert which == DeadFilter(source="uk-shop", reason="record_refused")
+    assert (by.what, by.who, by.at_ms) == (what, "admin from 192.0.2.9", NOW_MS)
+    assert [line["event"] for line in lines] == ["operation.done"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"all": true, "source": "uk-shop"}',
+        b'{"reason": "because"}',
+        b'{"idz": ["dl_1"]}',
+        b"\xff",
+        b'{"ids": "dl_1"}',
+    ],
+)
+async def test_a_slip_changes_nothing(operator: Client, desk: Shelf, body: bytes) -> None:
+    answer = await operator.post("/api/dead/discard", body)
+
+    assert answer.status == 400
+    assert desk.changes == []
+
+
+async def test_all_dead_letters_are_meant_only_when_it_is_said(operator: Client, desk: Shelf) -> None:
+    await operator.post("/api/dead/retry", b'{"all": true}')
+
+    assert desk.changes[0][0] == DeadFilter()
+
+
+async def test_a_body_has_a_limit(operator: Client) -> None:
+    ids = json.dumps({"ids": ["x" * 100] * 1000}).encode()
+
+    assert (await operator.post("/api/dead/retry", ids)).status == 413
+
+
+async def test_a_lane_is_paused_and_goes_on(operator: Client, desk: Shelf) -> None:
+    paused = (await operator.post("/api/lanes/1/pause")).json["lanes"]
+    resumed = (await operator.post("/api/lanes/1/resume")).json["lanes"]
+
+    assert [lane["paused"] for lane in (*paused, *resumed)] == [True, False]
+    assert [change[1].what for change in desk.changes] == ["pause", "resume"]
+
+
+async def test_a_lane_that_is_not_there_is_a_404(operator: Client, desk: Shelf) -> None:
+    assert (await operator.post("/api/lanes/99/pause")).status == 404
+    assert desk.changes == []
+
+
+async def test_refused_requests_are_listed_and_bytes_are_base64(operator: Client) -> None:
+    rejected = (await operator.get("/api/rejected?source=uk-shop")).json["rejected"]
+
+    assert rejected[0]["cause"] == "signature_wrong"
+    assert (rejected[0]["body"], rejected[0]["body_encoding"]) == ("//4=", "base64")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=201", "limit=x", "limit=" + "9" * 40, "from=yesterday", "from=2026-01-31", "before=-1"],
+)
+async def test_a_query_that_makes_no_sense_is_told_so(operator: Client, query: str) -> None:
+    answer = await operator.get(f"/api/events?{query}")
+
+    assert answer.status == 400
+    assert query.split("=", maxsplit=1)[0] in answer.json["detail"]
+
+
+@pytest.mark.parametrize("text", ["2026-01-31T09:00:00Z", "2026-01-31T10:00:00+01:00", "2026-01-31T10:00:00%2B01:00"])
+async def test_times_are_taken_with_any_zone(operator: Client, text: str) -> None:
+    assert (await operator.get(f"/api/events?from={text}")).status == 200
+
+
+async def test_a_journal_that_does_not_answer_is_a_503(operator: Client, desk: Shelf) -> None:
+    desk.broken = True
+
+    answer = await operator.get("/api/lanes")
+
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json["cause"] == "journal_unavailable"
+
+
+async def test_unknown_paths_and_methods_are_problems_too(operator: Client) -> None:
+    assert (await operator.get("/api/nothing")).json["status"] == 404
+    assert (await operator.post("/api/lanes")).json["status"] == 405
+
+
+async def test_nothing_is_cached_or_framed(operator: Client) -> None:
+    headers = (await operator.get("/api/lanes")).headers
+
+    assert headers["cache-control"] == "no-store"
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
