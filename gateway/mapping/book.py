@@ -18,7 +18,7 @@ from gateway.config.registry import Problem
 from gateway.config.wording import near
 from gateway.errors import MappingError
 from gateway.mapping import rules
-from gateway.mapping.rules import Path
+from gateway.mapping.blocks import Path
 
 _PACKS = files("gateway.mapping") / "packs"
 _CHAIN_MAX = 16  # mappings that extend one another
@@ -51,10 +51,6 @@ class Book:
         for name in self._own:
             for problem in self._compile(name)[1]:
                 yield replace(problem, path=("mappings", name, *problem.path))
-
-    def unfit(self) -> dict[tuple[str, str], int]:
-        """How many values did not fit their type and were omitted or kept, by mapping and field path."""
-        return {(name, field): count for name, made in self._compiled.items() for field, count in made.unfit.items()}
 
     def _compile(self, name: str) -> tuple[rules.Mapping | None, list[Problem]]:
         resolver = _Resolver(self._own)

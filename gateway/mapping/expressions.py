@@ -8,9 +8,8 @@ An expression always ends and touches nothing. It has no way back to the root of
 document times expression; `_COPIES_MAX` bounds the second factor.
 """
 
-import operator
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import pairwise
 from math import isfinite
@@ -20,15 +19,10 @@ from jmespath import exceptions, lexer, parser
 
 from gateway import document as documents
 from gateway.config.wording import near
-from gateway.mapping.functions import (
-    FUNCTIONS,
-    TEXTS_MAX,
-    VALUES_MAX,
-    Function,
-    Parameter,
-    bounded,
-    truthy,
-)
+from gateway.mapping import closures
+from gateway.mapping.closures import Run
+from gateway.mapping.functions import FUNCTIONS
+from gateway.mapping.table import TEXTS_MAX, VALUES_MAX, Function, bounded, truthy
 from gateway.mapping.types import EvaluationError
 
 __all__ = ["EvaluationError", "Expression", "ExpressionError", "Meter", "compile_expression"]
@@ -39,8 +33,6 @@ DEPTH_MAX = 64
 """Nesting of an expression."""
 _COPIES_MAX = 64  # how often a value may stand in the result: [@, @] holds it twice
 
-Run = Callable[[Any], Any]
-"""A compiled expression, or a part of one: value in, value out."""
 Node = dict[str, Any]
 """A node of the library's syntax tree."""
 
@@ -158,6 +150,8 @@ def _parse(text: str) -> Node:
         raise ExpressionError(text, 1, f"cannot be read ({type(error).__name__})") from None
     if _depth(tree) > DEPTH_MAX:
         raise ExpressionError(text, 1, f"nested deeper than {DEPTH_MAX}")
+    if not all(map(_writable, _nodes(tree))):
+        raise ExpressionError(text, 1, "a name or literal that no JSON document can hold")
     return tree
 
 
@@ -185,6 +179,21 @@ def _syntax_error(text: str, error: exceptions.ParseError) -> ExpressionError:
     return ExpressionError(text, column, f"does not expect {found} here")
 
 
+def _nodes(tree: Node) -> Iterator[Node]:
+    yield tree
+    for child in _children(tree):
+        yield from _nodes(child)
+
+
+def _writable(node: Node) -> bool:
+    """Whether a node's value is JSON: no lone surrogate (half of a pair), NaN or infinity."""
+    try:
+        documents.dump(_exact(node.get("value")))
+    except (ValueError, OverflowError, RecursionError):
+        return False
+    return True
+
+
 def _depth(tree: Node) -> int:
     depth = 0
     level = [tree]
@@ -205,10 +214,7 @@ def _children(node: Node) -> list[Node]:
 
 def _calls(tree: Node) -> Iterator[Node]:
     """The function calls of an expression, in the order of the text."""
-    if tree["type"] == "function_expression":
-        yield tree
-    for child in _children(tree):
-        yield from _calls(child)
+    return (node for node in _nodes(tree) if node["type"] == "function_expression")
 
 
 def _call_columns(text: str) -> list[int]:
@@ -249,7 +255,7 @@ class _Compiler:
             value = made.run(None)
         except EvaluationError as error:
             raise self._fault(node, f"always fails: {error}", error.kind) from None
-        return made._replace(run=_always(value))
+        return made._replace(run=closures.always(value))
 
     def _fault(self, node: Node, cause: str, kind: str, hint: str = "") -> ExpressionError:
         return ExpressionError(self._text, self._columns.get(id(node), 1), cause, kind, hint)
@@ -257,29 +263,24 @@ class _Compiler:
     # --- leaves
 
     def _literal(self, node: Node) -> Part:
-        try:
-            value = _exact(node["value"])
-            documents.dump(value)
-        except (ValueError, OverflowError, RecursionError):
-            raise self._fault(node, "a literal that no JSON document can hold", "syntax") from None
-        return Part(_always(value), constant=True)
+        return Part(closures.always(_exact(node["value"])), constant=True)
 
     def _field(self, node: Node) -> Part:
-        return Part(_chain([node["value"]]))
+        return Part(closures.chain([node["value"]]))
 
     def _current(self, _node: Node) -> Part:
-        return Part(_itself)
+        return Part(closures.itself)
 
     _identity = _current
 
     def _index(self, node: Node) -> Part:
-        return Part(_element(node["value"]))
+        return Part(closures.element(node["value"]))
 
     def _slice(self, node: Node) -> Part:
         start, stop, step = node["children"]
         if step == 0:
             raise self._fault(node, "a slice's step must not be 0", "invalid-value")
-        return Part(_slice(slice(start, stop, step)))
+        return Part(closures.part_of(slice(start, stop, step)))
 
     def _expref(self, node: Node) -> Part:
         raise self._fault(node, "`&` stands only before an argument of map, sort_by, min_by or max_by", "invalid-type")
@@ -290,9 +291,9 @@ class _Compiler:
         nodes = _steps(node)
         names = [step["value"] for step in nodes if step["type"] == "field"]
         if len(names) == len(nodes):
-            return Part(_chain(names))
+            return Part(closures.chain(names))
         count = next(place for place, step in enumerate(nodes) if step["type"] != "field")
-        head = [Part(_chain(names[:count]))] if count else []
+        head = [Part(closures.chain(names[:count]))] if count else []
         return self._in_turn([*head, *map(self.part, nodes[count:])])
 
     _index_expression = _subexpression
@@ -303,49 +304,49 @@ class _Compiler:
         for part in parts:
             copies *= part.copies
         builds = any(part.builds for part in parts)
-        runs = [part.run for part in parts if part.run is not _itself]
-        return Part(_sequence(runs), copies, parts[0].constant, builds)
+        runs = [part.run for part in parts if part.run is not closures.itself]
+        return Part(closures.sequence(runs), copies, parts[0].constant, builds)
 
     # --- lists
 
     def _flatten(self, node: Node) -> Part:
         base = self.part(node["children"][0])
-        return base._replace(run=_flattened(base.run))
+        return base._replace(run=closures.flattened(base.run))
 
     def _projection(self, node: Node) -> Part:
         base, each = map(self.part, node["children"])
         return Part(
-            _projected(base.run, each.run), base.copies * each.copies, base.constant, base.builds or each.builds
+            closures.projected(base.run, each.run), base.copies * each.copies, base.constant, base.builds or each.builds
         )
 
     def _value_projection(self, node: Node) -> Part:
         base, each = map(self.part, node["children"])
-        run = _projected(_values(base.run), each.run)
+        run = closures.projected(closures.values_of(base.run), each.run)
         return Part(run, base.copies * each.copies, base.constant, base.builds or each.builds)
 
     def _filter_projection(self, node: Node) -> Part:
         base, each, condition = map(self.part, node["children"])
-        run = _filtered(base.run, each.run, condition.run)
+        run = closures.filtered(base.run, each.run, condition.run)
         return Part(run, base.copies * each.copies, base.constant, base.builds or each.builds)
 
     # --- building
 
     def _multi_select_list(self, node: Node) -> Part:
         parts = list(map(self.part, node["children"]))
-        return Part(_listed([part.run for part in parts]), sum(part.copies for part in parts), builds=True)
+        return Part(closures.listed([part.run for part in parts]), sum(part.copies for part in parts), builds=True)
 
     def _multi_select_dict(self, node: Node) -> Part:
         parts = {pair["value"]: self.part(pair["children"][0]) for pair in node["children"]}
         runs = {name: part.run for name, part in parts.items()}
-        return Part(_named(runs), sum(part.copies for part in parts.values()), builds=True)
+        return Part(closures.named(runs), sum(part.copies for part in parts.values()), builds=True)
 
     # --- logic
 
     def _or_expression(self, node: Node) -> Part:
-        return self._either(node, _or)
+        return self._either(node, closures.either)
 
     def _and_expression(self, node: Node) -> Part:
-        return self._either(node, _and)
+        return self._either(node, closures.both)
 
     def _either(self, node: Node, join: Callable[[Run, Run], Run]) -> Part:
         left, right = map(self.part, node["children"])
@@ -359,21 +360,25 @@ class _Compiler:
 
     def _comparator(self, node: Node) -> Part:
         left, right = map(self.part, node["children"])
-        return Part(_compared(node["value"], left, right), constant=left.constant and right.constant)
+        name, text = node["value"], right.run(None) if right.constant else None
+        if type(text) is str:
+            return Part(closures.compared_with_text(name, left.run, text), constant=left.constant)
+        return Part(closures.compared(name, left.run, right.run), constant=left.constant and right.constant)
 
     # --- functions
 
     def _function_expression(self, node: Node) -> Part:
         function = self._function_of(node)
-        arguments = [self._argument(node, function, place) for place in range(len(node["children"]))]
+        places = range(len(node["children"]))
+        arguments = [self._argument(node, function, place) for place in places]
+        references = [function.parameter(place).reference for place in places]
         runs = [argument.run for argument in arguments]
-        run = function.call(*runs) if function.lazy else self._call(function, runs, _references(function, len(runs)))
-        copies = 1
-        for place, argument in enumerate(arguments):
-            copies *= argument.copies if function.parameter(place).reference else 1
-        copies *= sum(arg.copies for place, arg in enumerate(arguments) if not function.parameter(place).reference)
-        constant = all(argument.constant for argument in arguments)
-        return Part(run, copies, constant, builds=any(argument.builds for argument in arguments))
+        return Part(
+            function.call(*runs) if function.lazy else self._call(function, runs, references),
+            _copies_of_call(arguments, references),
+            constant=all(argument.constant for argument in arguments),
+            builds=any(argument.builds for argument in arguments),
+        )
 
     def _function_of(self, node: Node) -> Function:
         name, count = node["value"], len(node["children"])
@@ -393,25 +398,15 @@ class _Compiler:
         return self.part(child["children"][0] if parameter.reference else child)
 
     def _call(self, function: Function, runs: list[Run], references: list[bool]) -> Run:
-        inner = _reference_call(function, runs, references) if any(references) else _plain_call(function, runs)
-        if not function.grows:
-            return inner
-        spend = self._meter.spend_characters
-
-        def run(value: Any) -> Any:
-            result = inner(value)
-            if type(result) is str:
-                spend(len(result))
-            return result
-
-        return run
+        inner = closures.call(function, runs, references)
+        return closures.counted(inner, self._meter.spend_characters) if function.grows else inner
 
     # --- nulls
 
     def held_null(self, node: Node) -> Run:
         """Whether a null result of this node is a null that the document holds. Asked only when the result is null."""
         made = getattr(self, f"_held_by_{node['type']}", None)
-        run: Run = made(node) if made else _never
+        run: Run = made(node) if made else closures.never
         return run
 
     def _held_by_field(self, node: Node) -> Run:
@@ -445,12 +440,20 @@ class _Compiler:
         if name == "if":
             return self._held_by_chosen(node)
         passes = FUNCTIONS[name].passes_null or name in {"coalesce", "not_null", "concat", "phone"}
-        return self._held_by_any(node) if passes else _never
+        return self._held_by_any(node) if passes else closures.never
 
     def _held_by_chosen(self, node: Node) -> Run:
         condition = self.part(node["children"][0]).run
-        then, otherwise = [*map(self.held_null, node["children"][1:]), _never][:2]
+        then, otherwise = [*map(self.held_null, node["children"][1:]), closures.never][:2]
         return lambda value: then(value) if truthy(condition(value)) else otherwise(value)
+
+
+def _copies_of_call(arguments: list[Part], references: list[bool]) -> int:
+    """A call holds each of its values once, with `&expressions` once for each copy that those make."""
+    copies = sum(one.copies for one, reference in zip(arguments, references, strict=True) if not reference)
+    for one, reference in zip(arguments, references, strict=True):
+        copies *= one.copies if reference else 1
+    return copies
 
 
 def _steps(node: Node) -> list[Node]:
@@ -472,280 +475,3 @@ def _exact(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _exact(element) for key, element in value.items()}
     return value
-
-
-# --- closures: one per kind of node, specialised where it is met in every field of every event -----------------------
-
-
-def _itself(value: Any) -> Any:
-    return value
-
-
-def _never(_value: Any) -> bool:
-    return False
-
-
-def _always(constant: Any) -> Run:
-    return lambda _: constant
-
-
-def _chain(names: list[str]) -> Run:
-    """`a`, `a.b`, `a.b.c`: most fields of most mappings."""
-    makers: dict[int, Callable[..., Run]] = {1: _chain_of_one, 2: _chain_of_two, 3: _chain_of_three}
-    maker = makers.get(len(names))
-    return maker(*names) if maker else _chain_of_many(names)
-
-
-def _chain_of_one(name: str) -> Run:
-    def run(value: Any) -> Any:
-        return value.get(name) if type(value) is dict else None
-
-    return run
-
-
-def _chain_of_two(first: str, second: str) -> Run:
-    def run(value: Any) -> Any:
-        if type(value) is dict:
-            value = value.get(first)
-            if type(value) is dict:
-                return value.get(second)
-        return None
-
-    return run
-
-
-def _chain_of_three(first: str, second: str, third: str) -> Run:
-    def run(value: Any) -> Any:
-        if type(value) is dict:
-            value = value.get(first)
-            if type(value) is dict:
-                value = value.get(second)
-                if type(value) is dict:
-                    return value.get(third)
-        return None
-
-    return run
-
-
-def _chain_of_many(names: list[str]) -> Run:
-    def run(value: Any) -> Any:
-        for name in names:
-            if type(value) is not dict:
-                return None
-            value = value.get(name)
-        return value
-
-    return run
-
-
-def _element(place: int) -> Run:
-    def run(value: Any) -> Any:
-        if type(value) is list and -len(value) <= place < len(value):
-            return value[place]
-        return None
-
-    return run
-
-
-def _slice(places: slice) -> Run:
-    return lambda value: value[places] if type(value) is list else None
-
-
-def _sequence(runs: list[Run]) -> Run:
-    if not runs:
-        return _itself
-    if len(runs) == 1:
-        return runs[0]
-    if len(runs) == 2:  # noqa: PLR2004  the usual case without a loop
-        first, second = runs
-        return lambda value: second(first(value))
-
-    def run(value: Any) -> Any:
-        for step in runs:
-            value = step(value)
-        return value
-
-    return run
-
-
-def _flattened(base: Run) -> Run:
-    def run(value: Any) -> Any:
-        found = base(value)
-        if type(found) is not list:
-            return None
-        merged: list[Any] = []
-        for element in found:
-            if type(element) is list:
-                merged.extend(element)
-            else:
-                merged.append(element)
-        return merged
-
-    return run
-
-
-def _values(base: Run) -> Run:
-    def run(value: Any) -> Any:
-        found = base(value)
-        return list(found.values()) if type(found) is dict else None
-
-    return run
-
-
-def _projected(base: Run, each: Run) -> Run:
-    def run(value: Any) -> Any:
-        found = base(value)
-        if type(found) is not list:
-            return None
-        return [result for element in found if (result := each(element)) is not None]
-
-    return run
-
-
-def _filtered(base: Run, each: Run, condition: Run) -> Run:
-    def run(value: Any) -> Any:
-        found = base(value)
-        if type(found) is not list:
-            return None
-        kept = [element for element in found if truthy(condition(element))]
-        return [result for element in kept if (result := each(element)) is not None]
-
-    return run
-
-
-def _listed(runs: list[Run]) -> Run:
-    return lambda value: None if value is None else [run(value) for run in runs]
-
-
-def _named(runs: Mapping[str, Run]) -> Run:
-    pairs = list(runs.items())
-    return lambda value: None if value is None else {name: run(value) for name, run in pairs}
-
-
-def _or(left: Run, right: Run) -> Run:
-    def run(value: Any) -> Any:
-        found = left(value)
-        return found if truthy(found) else right(value)
-
-    return run
-
-
-def _and(left: Run, right: Run) -> Run:
-    def run(value: Any) -> Any:
-        found = left(value)
-        return right(value) if truthy(found) else found
-
-    return run
-
-
-# --- comparing -------------------------------------------------------------------------------------------------------
-
-_NUMBERS = frozenset({int, Decimal, float})
-_ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
-    "lt": operator.lt,
-    "lte": operator.le,
-    "gt": operator.gt,
-    "gte": operator.ge,
-}
-
-
-def equal(left: Any, right: Any) -> bool:
-    """JMESPath's equality: Python's, but true is not 1 and false is not 0."""
-    return bool(left == right) and (type(left) is bool) == (type(right) is bool)
-
-
-def _compared(comparator: str, left: Part, right: Part) -> Run:
-    if comparator in _ORDERINGS:
-        return _ordered(_ORDERINGS[comparator], left.run, right.run)
-    return _equalled(left.run, right, wanted=comparator == "eq")
-
-
-def _equalled(left: Run, right: Part, *, wanted: bool) -> Run:
-    other = right.run
-    if right.constant and type(other(None)) is str:
-        text = other(None)
-        return (lambda value: left(value) == text) if wanted else (lambda value: left(value) != text)
-    return lambda value: equal(left(value), other(value)) is wanted
-
-
-def _ordered(compare: Callable[[Any, Any], bool], left: Run, right: Run) -> Run:
-    def run(value: Any) -> Any:
-        one, other = left(value), right(value)
-        if type(one) in _NUMBERS:
-            return compare(one, other) if type(other) in _NUMBERS else None
-        return compare(one, other) if type(one) is str and type(other) is str else None
-
-    return run
-
-
-# --- calling ---------------------------------------------------------------------------------------------------------
-
-
-def _references(function: Function, count: int) -> list[bool]:
-    return [function.parameter(place).reference for place in range(count)]
-
-
-def _plain_call(function: Function, runs: list[Run]) -> Run:
-    """A call whose arguments are all values, checked as the table says. One and two arguments go without a loop."""
-    parameters = [function.parameter(place) for place in range(len(runs))]
-    pairs = list(zip(runs, parameters, strict=True))
-    if len(pairs) == 1:
-        return _call_of_one(function, *pairs[0])
-    if len(pairs) == 2:  # noqa: PLR2004
-        return _call_of_two(function, *pairs[0], *pairs[1])
-    body, name, passes_null = function.call, function.name, function.passes_null
-
-    def run(value: Any) -> Any:
-        values = [argument(value) for argument in runs]
-        if passes_null and any(found is None for found in values):
-            return None
-        for found, parameter in zip(values, parameters, strict=True):
-            parameter.check(name, found)
-        return body(*values)
-
-    return run
-
-
-def _call_of_one(function: Function, argument: Run, parameter: Parameter) -> Run:
-    body, name, passes_null = function.call, function.name, function.passes_null
-    kinds, elements = parameter.kinds, parameter.elements
-
-    def run(value: Any) -> Any:
-        found = argument(value)
-        if found is None and passes_null:
-            return None
-        if elements or type(found) not in kinds:
-            parameter.check(name, found)
-        return body(found)
-
-    return run
-
-
-def _call_of_two(function: Function, first: Run, one: Parameter, second: Run, two: Parameter) -> Run:
-    body, name, passes_null = function.call, function.name, function.passes_null
-    one_kinds, two_kinds, elements = one.kinds, two.kinds, one.elements or two.elements
-
-    def run(value: Any) -> Any:
-        left, right = first(value), second(value)
-        if passes_null and (left is None or right is None):
-            return None
-        if elements or type(left) not in one_kinds or type(right) not in two_kinds:
-            one.check(name, left)
-            two.check(name, right)
-        return body(left, right)
-
-    return run
-
-
-def _reference_call(function: Function, runs: list[Run], references: list[bool]) -> Run:
-    """A call with `&expressions` among its arguments: they are handed over as they are."""
-    places = list(enumerate(zip(runs, references, strict=True)))
-
-    def run(value: Any) -> Any:
-        values = [argument if reference else argument(value) for _, (argument, reference) in places]
-        for place, (_, reference) in places:
-            if not reference:
-                function.parameter(place).check(function.name, values[place])
-        return function.call(*values)
-
-    return run

@@ -16,7 +16,7 @@ from gateway.document import Unreadable
 from gateway.errors import MappingError
 from gateway.mapping import rules, types
 from gateway.mapping.book import Book
-from gateway.mapping.functions import bounded
+from gateway.mapping.table import bounded
 from gateway.mapping.types import EvaluationError, Unfit
 from gateway.model import Event, Headers, NormalEvent
 

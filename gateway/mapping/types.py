@@ -374,6 +374,14 @@ def _currencies() -> frozenset[str]:
     return frozenset(entry.alpha_3 for entry in pycountry.currencies)
 
 
+def country_if_known(value: Any) -> str | None:
+    """The same, and None for what is no country: a phone number in international form does not need it."""
+    try:
+        return country(value)
+    except Unfit:
+        return None
+
+
 def currency(value: Any) -> str:
     """ISO 4217, three capital letters."""
     found = value.strip().upper() if type(value) is str else ""
@@ -432,10 +440,5 @@ PLAIN: Mapping[str, Callable[[Any], Any]] = {
 }
 """Types that need nothing but the value."""
 
-PLACED: Mapping[str, tuple[str, Callable[[Any, str | None], Any]]] = {
-    "datetime": ("timezone", utc_datetime),
-    "phone": ("country", phone),
-}
-"""Types that also need to know where: the block's key (and the source's setting) that says so, and the conversion."""
-
-NAMES: tuple[str, ...] = (*PLAIN, *PLACED)
+NAMES: tuple[str, ...] = (*PLAIN, "datetime", "phone")
+"""All types. A time also wants to know its zone, a phone its country."""
