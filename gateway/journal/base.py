@@ -6,6 +6,7 @@ Times come in as arguments; an engine never asks its own clock.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from enum import StrEnum
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,6 +26,17 @@ from gateway.model import (
     Settlement,
     State,
 )
+
+
+class Capability(StrEnum):
+    """What an engine can do beyond what every engine does."""
+
+    DURABLE = "durable"
+    """What is committed is there after the process has died."""
+    SHARED = "shared"
+    """Several processes may open the same journal."""
+    BACKUP = "backup"
+    """`backup` writes a copy."""
 
 
 class Head(Struct, frozen=True):
@@ -289,7 +301,7 @@ class Desk(Protocol):
 class Journal(Log, Delivery, Desk, Protocol):
     """All three, of one engine, with a start and a stop."""
 
-    capabilities: frozenset[str]
+    capabilities: frozenset[Capability]
 
     async def open(self) -> None:
         """Connect, and migrate forward under a lock. Idempotent."""

@@ -1,0 +1,129 @@
+"""`SqliteJournal`: the contracts over one file. Each method hands one short job to the thread that it belongs to."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
+
+from gateway.journal.base import Capability, Head, Page
+from gateway.journal.sqlite import lanes as lane_rows
+from gateway.journal.sqlite import log, rows
+from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.log import Append
+from gateway.journal.sqlite.settle import Settle
+from gateway.journal.sqlite.watcher import Watcher
+from gateway.journal.sqlite.worker import Reader, Writer
+from gateway.model import Event, Group, Intent, Lane, LaneSpec, Lease, ParkedRow, Receipt, Settlement
+
+
+class SqliteJournal:
+    """A journal in one SQLite file (WAL, synchronous=FULL), for all processes of one machine.
+
+    `busy_timeout_s`: after so long a statement that does not come back is JournalUnavailable.
+    """
+
+    capabilities = frozenset(Capability)
+
+    def __init__(self, path: str | Path, *, busy_timeout_s: float = 10.0) -> None:
+        self._path = Path(path)
+        self._watcher = Watcher(self._path)
+        self._writer = Writer(self._path, busy_timeout_s, self._watcher.committed)
+        self._reader = Reader(self._path, busy_timeout_s, "journal-reader")
+        self._closed = False
+
+    async def open(self) -> None:
+        """Make the file where there is none, and migrate it forward. Raises JournalError for a file that is no journal
+        or is of a newer version, JournalUnavailable when it cannot be opened now.
+        """
+        await self._writer.run(_nothing)
+
+    async def close(self) -> None:
+        """Let go of the file and the threads."""
+        if not self._closed:
+            self._closed = True
+            self._watcher.close()
+            await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
+        self._reader.stop()
+        self._writer.stop()
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    async def append(self, group: Group) -> tuple[Receipt, ...]:
+        job = Append(group)
+        return await self._writer.run(job, before=job.prepare)
+
+    async def read(
+        self, after_seq: int, *, sources: Collection[str] | None = None, limit: int = 500, limit_bytes: int = 4 << 20
+    ) -> Page:
+        return await self._reader.run(
+            partial(log.read, after_seq=after_seq, sources=sources, limit=limit, limit_bytes=limit_bytes)
+        )
+
+    async def event(self, seq: int) -> Event | None:
+        return await self._reader.run(partial(log.event, seq=seq))
+
+    async def head(self) -> Head:
+        return await self._reader.run(log.head)
+
+    async def wait(self, seen: Head, timeout_s: float) -> Head:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while True:
+            promise = self._watcher.promise()
+            try:
+                now = await self.head()
+                left_s = until_s - loop.time()
+                if now != seen or left_s <= 0 or self._closed:
+                    return now
+                await asyncio.wait((promise,), timeout=left_s)
+            finally:
+                self._watcher.forget(promise)
+
+    async def probe(self) -> None:
+        await self._writer.run(_probe)
+
+    # --- the lanes ---------------------------------------------------------------------------------------------------
+
+    async def register(self, lanes: Sequence[LaneSpec]) -> tuple[Lane, ...]:
+        return await self._writer.run(partial(lane_rows.register, specs=lanes))
+
+    async def lanes(self) -> tuple[Lane, ...]:
+        return await self._reader.run(_lanes)
+
+    async def leases(self) -> tuple[Lease, ...]:
+        return await self._reader.run(lane_rows.leases)
+
+    async def claim(self, account: str, owner: str, seen: Lease | None) -> Lease | None:
+        return await self._writer.run(partial(lane_rows.claim, account=account, owner=owner, seen=seen))
+
+    async def renew(self, leases: Sequence[Lease], *, release: bool = False) -> tuple[Lease, ...]:
+        return await self._writer.run(partial(lane_rows.renew, held=leases, release=release))
+
+    async def parked(
+        self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
+    ) -> tuple[ParkedRow, ...]:
+        return await self._reader.run(partial(rows.parked, lane=lane, refs=refs, limit=limit))
+
+    async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
+        job = Settle(settlement)
+        return await self._writer.run(job, before=job.prepare)
+
+    async def intend(self, lease: Lease, intents: Sequence[Intent]) -> None:
+        await self._writer.run(partial(lane_rows.intend, lease=lease, intents=intents))
+
+    async def intents(self, account: str) -> tuple[Intent, ...]:
+        return await self._reader.run(partial(lane_rows.intents, account=account))
+
+
+def _nothing(_: Db) -> None:
+    """Proves that the file can be opened."""
+
+
+def _probe(db: Db) -> None:
+    db.execute("UPDATE meta SET value = value + 1 WHERE key = 'probe'")
+
+
+def _lanes(db: Db) -> tuple[Lane, ...]:
+    return tuple(book.lane for book in lane_rows.books(db))

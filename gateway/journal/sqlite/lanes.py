@@ -1,0 +1,192 @@
+"""Lanes, leases and intents on SQLite: rows in, values out."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from gateway.errors import JournalConflict, JournalError
+from gateway.journal.records import pack_counts, pack_ranges, pack_whole, unpack_counts, unpack_intent, unpack_ranges
+from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.counting import head_seq
+from gateway.model import Counts, Intent, Lane, LaneSpec, Lease
+
+_COLUMNS = (
+    "id, source, destination, kind, start_seq, end_seq, cursor, ahead, delivered, filtered, superseded, parked, dead,"
+    " discarded, version, changed, paused, ended, floor_seq, removed, removed_events"
+)
+
+
+class LaneBook(NamedTuple):
+    """A lane with what only the journal needs of it: the recount's floor, what is no longer recounted below it, and
+    how many of its events are gone from the log.
+    """
+
+    lane: Lane
+    floor_seq: int
+    removed: Counts
+    removed_events: int
+
+
+def books(db: Db) -> list[LaneBook]:
+    """Every lane, in the order they were registered."""
+    return [_book(row) for row in db.execute(f"SELECT {_COLUMNS} FROM lanes ORDER BY id")]  # noqa: S608  a constant
+
+
+def book(db: Db, lane: int) -> LaneBook:
+    """One lane. Raises JournalError when there is none."""
+    row = db.execute(f"SELECT {_COLUMNS} FROM lanes WHERE id = ?", (lane,)).fetchone()  # noqa: S608  a constant
+    if row is None:
+        raise JournalError(f"there is no lane {lane}")
+    return _book(row)
+
+
+def write(db: Db, after: LaneBook) -> None:
+    """Write a lane as it stands."""
+    lane, counts = after.lane, after.lane.counts
+    db.execute(
+        "UPDATE lanes SET cursor = ?, ahead = ?, delivered = ?, filtered = ?, superseded = ?, parked = ?, dead = ?,"
+        " discarded = ?, version = ?, changed = ?, paused = ?, ended = ?, floor_seq = ?, removed = ?,"
+        " removed_events = ? WHERE id = ?",
+        (
+            lane.cursor,
+            pack_ranges(lane.ahead),
+            counts.delivered,
+            counts.filtered,
+            counts.superseded,
+            counts.parked,
+            counts.dead,
+            counts.discarded,
+            lane.version,
+            lane.changed,
+            lane.paused,
+            lane.ended,
+            after.floor_seq,
+            pack_counts(after.removed),
+            after.removed_events,
+            lane.id,
+        ),
+    )
+
+
+def register(db: Db, specs: Sequence[LaneSpec]) -> tuple[Lane, ...]:
+    """Make sure that lanes exist."""
+    return tuple(_registered(db, spec) for spec in specs)
+
+
+def operated(db: Db) -> None:
+    """Something was changed that every process has to hear of."""
+    db.execute("UPDATE meta SET value = value + 1 WHERE key = 'operations'")
+
+
+def _registered(db: Db, spec: LaneSpec) -> Lane:
+    found = _live(db, spec.source, spec.destination, spec.kind)
+    if found is not None:
+        return found
+    for name in spec.was if spec.kind == "live" else ():
+        former = _live(db, spec.source, name, spec.kind)
+        if former is not None:
+            db.execute(
+                "UPDATE lanes SET destination = ?, changed = changed + 1 WHERE id = ?", (spec.destination, former.id)
+            )
+            operated(db)
+            return book(db, former.id).lane
+    start_seq = spec.start_seq if spec.start_seq is not None else head_seq(db)
+    number = db.execute(
+        "INSERT INTO lanes (source, destination, kind, start_seq, end_seq, cursor, floor_seq)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?4)",
+        (spec.source, spec.destination, spec.kind, start_seq, spec.end_seq),
+    ).lastrowid
+    operated(db)
+    return book(db, number or 0).lane
+
+
+def _live(db: Db, source: str, destination: str, kind: str) -> Lane | None:
+    row = db.execute(
+        f"SELECT {_COLUMNS} FROM lanes WHERE source = ? AND destination = ? AND kind = ? AND ended = 0",  # noqa: S608  a constant
+        (source, destination, kind),
+    ).fetchone()
+    return _book(row).lane if row else None
+
+
+def _book(row: tuple[Any, ...]) -> LaneBook:
+    lane = Lane(
+        id=row[0],
+        source=row[1],
+        destination=row[2],
+        kind=row[3],
+        start_seq=row[4],
+        end_seq=row[5],
+        cursor=row[6],
+        ahead=unpack_ranges(row[7]),
+        counts=Counts(*row[8:14]),
+        version=row[14],
+        changed=row[15],
+        paused=bool(row[16]),
+        ended=bool(row[17]),
+    )
+    return LaneBook(lane, row[18], unpack_counts(row[19]), row[20])
+
+
+# --- leases ----------------------------------------------------------------------------------------------------------
+
+
+def leases(db: Db) -> tuple[Lease, ...]:
+    """Every lease row."""
+    rows = db.execute("SELECT account, owner, token, renewals FROM leases ORDER BY account")
+    return tuple(Lease(*row) for row in rows)
+
+
+def claim(db: Db, account: str, owner: str, seen: Lease | None) -> Lease | None:
+    """Take a lease that is free, or unchanged since it was seen."""
+    now = _lease(db, account)
+    if now is not None and now.owner and now != seen:
+        return None
+    if now is None and seen is not None:
+        return None
+    token = now.token + 1 if now is not None else 1
+    db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, 0)", (account, owner, token))
+    return Lease(account, owner, token, 0)
+
+
+def renew(db: Db, held: Sequence[Lease], *, release: bool) -> tuple[Lease, ...]:
+    """Renew, or let go of, those that are still held."""
+    change = "owner = ''" if release else "renewals = renewals + 1"
+    kept = []
+    for lease in held:
+        row = db.execute(
+            f"UPDATE leases SET {change} WHERE account = ? AND owner = ? AND token = ?"  # noqa: S608  two constants
+            " RETURNING account, owner, token, renewals",
+            (lease.account, lease.owner, lease.token),
+        ).fetchone()
+        if row is not None:
+            kept.append(Lease(*row))
+    return tuple(kept)
+
+
+def fence(db: Db, lease: Lease) -> None:
+    """Raise JournalConflict unless the lease is still held."""
+    now = _lease(db, lease.account)
+    if now is None or now.owner != lease.owner or now.token != lease.token or not now.owner:
+        raise JournalConflict(f"the lease on {lease.account} is no longer held by {lease.owner or 'anybody'}")
+
+
+def _lease(db: Db, account: str) -> Lease | None:
+    row = db.execute("SELECT account, owner, token, renewals FROM leases WHERE account = ?", (account,)).fetchone()
+    return Lease(*row) if row else None
+
+
+# --- intents ---------------------------------------------------------------------------------------------------------
+
+
+def intend(db: Db, lease: Lease, intents: Sequence[Intent]) -> None:
+    """Write intents down before a send."""
+    fence(db, lease)
+    db.executemany(
+        "INSERT OR REPLACE INTO intents (key, account, packed) VALUES (?, ?, ?)",
+        [(one.key, one.account, pack_whole(one)) for one in intents],
+    )
+
+
+def intents(db: Db, account: str) -> tuple[Intent, ...]:
+    """What was intended and not done, oldest first."""
+    rows = db.execute("SELECT packed FROM intents WHERE account = ?", (account,))
+    return tuple(sorted((unpack_intent(row[0]) for row in rows), key=lambda one: (one.at_ms, one.key)))

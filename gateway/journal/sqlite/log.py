@@ -1,0 +1,237 @@
+"""The log on SQLite: a group becomes one row, and is read back batch by batch."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from heapq import merge
+from itertools import groupby
+
+from gateway.journal.admission import GROUP_ID_BYTES, Admitted, admit, check, check_text
+from gateway.journal.base import Head, Page
+from gateway.journal.records import (
+    event_of,
+    pack_duplicates,
+    pack_offers,
+    pack_whole,
+    receipts_again,
+    unpack_duplicates,
+    unpack_stored,
+)
+from gateway.journal.sqlite import identities
+from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.counting import bitmap, head_seq, source_id
+from gateway.model import Event, Group, Offer, Receipt, Rejection
+
+REJECTED_PER_SOURCE = 1_000
+REJECTED_MAX = 50_000
+"""Rejections of all sources together, whatever the sources are called."""
+BATCHES_PER_LOOK = 64
+
+
+class Append:
+    """A group on its way into the log. `prepare` does all that needs no lock."""
+
+    def __init__(self, group: Group) -> None:
+        if len(group.id) != GROUP_ID_BYTES:
+            raise ValueError(f"a group's id has {GROUP_ID_BYTES} bytes, not {len(group.id)}")
+        self._group = group
+        self._payload = b""
+
+    def prepare(self) -> None:
+        """Refuse what can never be stored, and pack the group as if no offer of it were a duplicate."""
+        check(self._group.offers)
+        self._payload = _packed(self._group.offers)
+
+    def __call__(self, db: Db) -> tuple[Receipt, ...]:
+        """Write it, inside the caller's transaction."""
+        group = self._group
+        again = _receipts_of(db, group)
+        if again is not None:
+            return again
+        _reject(db, group.id, group.rejections)
+        if not group.offers:
+            return ()
+        numbers = _source_ids(db, group.offers)
+        keys = {(offer.source, offer.identity) for offer in group.offers if offer.identity is not None}
+        there = identities.buckets(db) if keys else []
+        known = identities.look(db, there, keys, numbers)
+        first_seq = head_seq(db) + 1
+        admitted = admit(group.offers, known, first_seq - 1, group.id)
+        if admitted.offers:
+            payload = _packed(admitted.offers) if admitted.duplicates else self._payload
+            _write(db, group.id, first_seq, admitted, payload, numbers)
+        if admitted.identities:
+            at_ms = max(one.at_ms for one in admitted.identities.values())
+            window_ms = max(offer.identity_window_ms for offer in admitted.offers)
+            bucket = identities.in_force(db, there, at_ms, window_ms)
+            identities.remember(db, bucket, admitted.identities, numbers)
+        return admitted.receipts
+
+
+def _packed(offers: Sequence[Offer]) -> bytes:
+    try:
+        return pack_offers(offers)
+    except UnicodeEncodeError as error:
+        raise check_text(offers) from error
+
+
+def _receipts_of(db: Db, group: Group) -> tuple[Receipt, ...] | None:
+    """The receipts of a group that was committed before. One of only duplicates has no row, and is judged again: each
+    of its offers is a duplicate still.
+    """
+    row = db.execute("SELECT first_seq, duplicates FROM batches WHERE group_id = ?", (group.id,)).fetchone()
+    if row is None:
+        return None
+    return receipts_again(group.id, row[0], len(group.offers), unpack_duplicates(row[1]))
+
+
+def _source_ids(db: Db, offers: Sequence[Offer]) -> dict[str, int]:
+    numbers: dict[str, int] = {}
+    for name in {offer.source for offer in offers}:
+        number = source_id(db, name)
+        if number is None:
+            number = db.execute("INSERT INTO sources (name) VALUES (?)", (name,)).lastrowid or 0
+        numbers[name] = number
+    return numbers
+
+
+def _write(
+    db: Db, group_id: bytes, first_seq: int, admitted: Admitted, payload: bytes, numbers: dict[str, int]
+) -> None:
+    offers = admitted.offers
+    times = [offer.received_at_ms for offer in offers]
+    db.execute(
+        "INSERT INTO batches (first_seq, count, group_id, received_min_ms, received_max_ms, duplicates, payload)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (first_seq, len(offers), group_id, min(times), max(times), pack_duplicates(admitted.duplicates), payload),
+    )
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, offer in enumerate(offers):
+        places[offer.source].append(place)
+    last_seq = first_seq + len(offers) - 1
+    for name, mine in places.items():
+        (total,) = db.execute(
+            "UPDATE sources SET total = total + ? WHERE id = ? RETURNING total", (len(mine), numbers[name])
+        ).fetchone()
+        marks = bitmap(mine) if len(mine) < len(offers) else None
+        db.execute(
+            "INSERT INTO batch_sources (source_id, first_seq, last_seq, count, total_before, places)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (numbers[name], first_seq, last_seq, len(mine), total - len(mine), marks),
+        )
+
+
+def _reject(db: Db, group_id: bytes, rejections: Sequence[Rejection]) -> None:
+    """Keep refused requests: the last ones of each source."""
+    for place, one in enumerate(rejections):
+        db.execute(
+            "INSERT OR IGNORE INTO rejected (source, group_id, place, packed) VALUES (?, ?, ?, ?)",
+            (one.source, group_id, place, pack_whole(one)),
+        )
+    for source in {one.source for one in rejections}:
+        db.execute(
+            "DELETE FROM rejected WHERE source = ?1 AND id <="
+            " (SELECT id FROM rejected WHERE source = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+            (source, REJECTED_PER_SOURCE),
+        )
+    if rejections:
+        db.execute("DELETE FROM rejected WHERE id <= (SELECT max(id) FROM rejected) - ?", (REJECTED_MAX,))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def head(db: Db) -> Head:
+    """How far the journal has come."""
+    (operations,) = db.execute("SELECT value FROM meta WHERE key = 'operations'").fetchone()
+    return Head(head_seq(db), operations)
+
+
+def read(db: Db, after_seq: int, sources: Collection[str] | None, limit: int, limit_bytes: int) -> Page:
+    """Events in order, batch by batch, up to the limits."""
+    wanted = frozenset(sources) if sources is not None else None
+    end_seq = head_seq(db)
+    events: list[Event] = []
+    size = 0
+    for event in _scan(db, after_seq, wanted):
+        size += len(event.body)
+        if events and size > limit_bytes:
+            return Page(tuple(events), events[-1].seq)
+        events.append(event)
+        if len(events) >= limit:
+            return Page(tuple(events), event.seq)
+    return Page(tuple(events), max(end_seq, after_seq))
+
+
+def event(db: Db, seq: int) -> Event | None:
+    """One event, or None."""
+    row = db.execute(
+        "SELECT first_seq, count, group_id, payload FROM batches WHERE first_seq <= ? ORDER BY first_seq DESC LIMIT 1",
+        (seq,),
+    ).fetchone()
+    if row is None or seq >= row[0] + row[1]:
+        return None
+    return event_of(unpack_stored(row[3])[seq - row[0]], seq, row[2])
+
+
+def group_of(db: Db, seq: int) -> bytes | None:
+    """The id of the group that an event was accepted in, while its batch is there."""
+    row = db.execute(
+        "SELECT first_seq, count, group_id FROM batches WHERE first_seq <= ? ORDER BY first_seq DESC LIMIT 1", (seq,)
+    ).fetchone()
+    return row[2] if row is not None and seq < row[0] + row[1] else None
+
+
+def _scan(db: Db, after_seq: int, wanted: frozenset[str] | None) -> Iterator[Event]:
+    firsts = _all_batches(db, after_seq) if wanted is None else _batches_of(db, after_seq, wanted)
+    for first_seq in firsts:
+        group_id, payload = db.execute(
+            "SELECT group_id, payload FROM batches WHERE first_seq = ?", (first_seq,)
+        ).fetchone()
+        for place, stored in enumerate(unpack_stored(payload)):
+            if first_seq + place > after_seq and (wanted is None or stored.source in wanted):
+                yield event_of(stored, first_seq + place, group_id)
+
+
+def _all_batches(db: Db, after_seq: int) -> Iterator[int]:
+    """Where the batches begin that hold something above a seq, in order."""
+    row = db.execute(
+        "SELECT first_seq FROM batches WHERE first_seq <= ? ORDER BY first_seq DESC LIMIT 1", (after_seq + 1,)
+    ).fetchone()
+    next_seq = row[0] if row else 0
+    while True:
+        found = db.execute(
+            "SELECT first_seq FROM batches WHERE first_seq >= ? ORDER BY first_seq LIMIT ?",
+            (next_seq, BATCHES_PER_LOOK),
+        ).fetchall()
+        yield from (row[0] for row in found)
+        if len(found) < BATCHES_PER_LOOK:
+            return
+        next_seq = found[-1][0] + 1
+
+
+def _batches_of(db: Db, after_seq: int, wanted: frozenset[str]) -> Iterator[int]:
+    """The same of some sources only: their lists merged."""
+    numbers = [number for name in sorted(wanted) if (number := source_id(db, name)) is not None]
+    lists = [_batches_of_source(db, after_seq, number) for number in numbers]
+    for first_seq, _ in groupby(merge(*lists)):
+        yield first_seq
+
+
+def _batches_of_source(db: Db, after_seq: int, number: int) -> Iterator[int]:
+    row = db.execute(
+        "SELECT first_seq, last_seq FROM batch_sources WHERE source_id = ? AND first_seq <= ?"
+        " ORDER BY first_seq DESC LIMIT 1",
+        (number, after_seq),
+    ).fetchone()
+    if row is not None and row[1] > after_seq:
+        yield row[0]
+    next_seq = after_seq + 1
+    while True:
+        found = db.execute(
+            "SELECT first_seq FROM batch_sources WHERE source_id = ? AND first_seq >= ? ORDER BY first_seq LIMIT ?",
+            (number, next_seq, BATCHES_PER_LOOK),
+        ).fetchall()
+        yield from (row[0] for row in found)
+        if len(found) < BATCHES_PER_LOOK:
+            return
+        next_seq = found[-1][0] + 1

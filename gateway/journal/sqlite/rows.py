@@ -1,0 +1,173 @@
+"""Parked and dead rows on SQLite."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from gateway.journal.ledger import Standing
+from gateway.journal.records import grow, pack_texts, shrink, unpack_texts
+from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.log import group_of
+from gateway.model import ParkedRow, State
+
+_KEYS_PER_LOOK = 200
+_LIGHT = (
+    "seq, part, channel, key, state, attempt, due_at_ms, first_failed_at_ms, at_ms, reason, mapping, generation,"
+    " delivered_parts"
+)
+_WHOLE = f"{_LIGHT}, detail, answer, record"
+
+NO_TAIL = bytes(4)
+"""The end of the group id of an event that is no longer in the log."""
+
+
+def parked(db: Db, lane: int, refs: Sequence[tuple[int, str]] | None, limit: int) -> tuple[ParkedRow, ...]:
+    """Rows in state parked: all of a lane without what is large, or the given ones whole."""
+    if refs is None:
+        rows = db.execute(
+            f"SELECT {_LIGHT} FROM parked WHERE lane = ? AND state = 'parked' ORDER BY seq, part LIMIT ?",  # noqa: S608  a constant
+            (lane, limit),
+        )
+        return tuple(_row(row) for row in rows)
+    found = []
+    for seq, part in sorted(set(refs))[:limit]:
+        row = db.execute(
+            f"SELECT {_WHOLE} FROM parked WHERE lane = ? AND seq = ? AND part = ? AND state = 'parked'",  # noqa: S608  a constant
+            (lane, seq, part),
+        ).fetchone()
+        if row is not None:
+            found.append(_row(row))
+    return tuple(found)
+
+
+def of_event(db: Db, lane: int, seq: int) -> tuple[ParkedRow, ...]:
+    """Every row of an event on a lane, whole."""
+    rows = db.execute(f"SELECT {_WHOLE} FROM parked WHERE lane = ? AND seq = ? ORDER BY id", (lane, seq))  # noqa: S608  a constant
+    return tuple(_row(row) for row in rows)
+
+
+def standing(db: Db, lane: int, seqs: Collection[int]) -> dict[int, Standing]:
+    """The events among these that have rows, as the ledger wants them (rows without what is large)."""
+    rows: defaultdict[int, dict[str, ParkedRow]] = defaultdict(dict)
+    past: dict[int, int] = {}
+    ordered = sorted(seqs)
+    for start in range(0, len(ordered), _KEYS_PER_LOOK):
+        chunk = ordered[start : start + _KEYS_PER_LOOK]
+        marks = ", ".join("?" * len(chunk))
+        for row in db.execute(
+            f"SELECT {_LIGHT}, past FROM parked WHERE lane = ? AND seq IN ({marks})",  # noqa: S608  a constant and marks
+            (lane, *chunk),
+        ):
+            rows[row[0]][row[1]] = _row(row[:-1])
+            past[row[0]] = past.get(row[0], 0) | row[-1]
+    return {seq: Standing(parts, past[seq]) for seq, parts in rows.items()}
+
+
+def upsert(db: Db, lane: int, rows: Iterable[tuple[ParkedRow, int]]) -> None:
+    """Write rows over those of the same part, each with what is past of its event."""
+    tails: dict[int, bytes] = {}
+    for row, past in rows:
+        if row.seq not in tails:
+            tails[row.seq] = (group_of(db, row.seq) or NO_TAIL)[-4:]
+        db.execute(_UPSERT, _values(lane, row, past, tails[row.seq]))
+
+
+def learn(db: Db, lane: int, siblings: Iterable[tuple[int, str, int, tuple[str, ...]]]) -> None:
+    """Rows that stay learn what has become of the other parts of their event."""
+    db.executemany(
+        "UPDATE parked SET past = ?, delivered_parts = ? WHERE lane = ? AND seq = ? AND part = ?",
+        [(past, pack_texts(delivered), lane, seq, part) for seq, part, past, delivered in siblings],
+    )
+
+
+def remove(db: Db, lane: int, refs: Iterable[tuple[int, str]]) -> None:
+    """Rows go."""
+    db.executemany(
+        "DELETE FROM parked WHERE lane = ? AND seq = ? AND part = ?", [(lane, seq, part) for seq, part in refs]
+    )
+
+
+def states(db: Db, lane: int) -> Iterator[tuple[int, State]]:
+    """The events of a lane that have rows, each with its state: parked while any part is, else dead."""
+    for seq, waiting in db.execute(
+        "SELECT seq, max(state = 'parked') FROM parked WHERE lane = ? GROUP BY seq ORDER BY seq", (lane,)
+    ):
+        yield seq, State.PARKED if waiting else State.DEAD
+
+
+def whole(row: tuple[Any, ...]) -> ParkedRow:
+    """A row selected as `WHOLE_COLUMNS`."""
+    return _row(row)
+
+
+def whole_columns(table: str) -> str:
+    """The columns of a whole row, of a table under this name."""
+    return ", ".join(f"{table}.{column.strip()}" for column in _WHOLE.split(","))
+
+
+_UPSERT = """
+INSERT INTO parked (lane, seq, part, channel, key, state, attempt, due_at_ms, first_failed_at_ms, at_ms, reason,
+    mapping, generation, delivered_parts, detail, answer, record, past, tail)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (lane, seq, part) DO UPDATE SET
+    channel = excluded.channel, key = excluded.key, state = excluded.state, attempt = excluded.attempt,
+    due_at_ms = excluded.due_at_ms, first_failed_at_ms = excluded.first_failed_at_ms, at_ms = excluded.at_ms,
+    reason = excluded.reason, mapping = excluded.mapping, generation = excluded.generation,
+    delivered_parts = excluded.delivered_parts, detail = excluded.detail, answer = excluded.answer,
+    record = excluded.record, past = excluded.past
+"""
+
+
+def _values(lane: int, row: ParkedRow, past: int, tail: bytes) -> tuple[Any, ...]:
+    return (
+        lane,
+        row.seq,
+        row.part,
+        row.channel,
+        row.key,
+        str(row.state),
+        row.attempt,
+        row.due_at_ms,
+        row.first_failed_at_ms,
+        row.at_ms,
+        str(row.reason),
+        row.mapping,
+        row.generation,
+        pack_texts(row.delivered_parts),
+        row.detail,
+        row.answer or None,
+        shrink(row.record) if row.record is not None else None,
+        past,
+        tail,
+    )
+
+
+def _row(values: tuple[Any, ...]) -> ParkedRow:
+    """A row of the light columns, or of the whole ones."""
+    detail, answer, record = values[13:16] if len(values) > 13 else ("", None, None)  # noqa: PLR2004  the light ones
+    return ParkedRow(
+        seq=values[0],
+        part=values[1],
+        channel=values[2],
+        key=values[3],
+        state=State(values[4]),
+        attempt=values[5],
+        due_at_ms=values[6],
+        first_failed_at_ms=values[7],
+        at_ms=values[8],
+        reason=values[9],
+        mapping=values[10],
+        generation=values[11],
+        delivered_parts=unpack_texts(values[12]),
+        detail=detail,
+        answer=answer or b"",
+        record=grow(record) if record is not None else None,
+    )
+
+
+def by_lane(pairs: Iterable[tuple[int, int]]) -> Mapping[int, set[int]]:
+    """(lane, seq) pairs as the seqs of each lane."""
+    found: defaultdict[int, set[int]] = defaultdict(set)
+    for lane, seq in pairs:
+        found[lane].add(seq)
+    return found
