@@ -59,6 +59,7 @@ async def call(
     async def send(message: Message) -> None:
         got.append(message)
 
-    await app(scope_of(method, target, {"content-type": "application/json", **headers}), receive, send)
+    given = {name.lower(): value for name, value in headers.items()}
+    await app(scope_of(method, target, {"content-type": "application/json", **given}), receive, send)
     shown = {name.decode().lower(): value.decode() for name, value in got[0]["headers"]}
     return Answer(got[0]["status"], shown, b"".join(message.get("body", b"") for message in got[1:]))
