@@ -81,7 +81,7 @@ class BoundedHttp(HttpToolsProtocol):
 def uvicorn_config(app: Starlette, **options: Any) -> uvicorn.Config:
     """How the receiver is served. `options` go to uvicorn (host, port, fd, uds, ssl_...) and come last.
 
-    Forwarding headers are the guards' business, so uvicorn must not rewrite the peer; the access log would cost a factor
+    Forwarding headers are the guards' business, so uvicorn must not rewrite the peer; an access log costs a factor
     of two; logging is set up by the application.
     """
     settings: dict[str, Any] = {
