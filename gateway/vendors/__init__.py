@@ -2,11 +2,17 @@
 
 from collections.abc import Mapping
 
+from gateway.vendors.altcraft import Altcraft
+from gateway.vendors.amperity import Amperity
 from gateway.vendors.base import Vendor
 from gateway.vendors.http import Http
+from gateway.vendors.octolis import Octolis
 from gateway.vendors.ometria import Ometria
 
 VENDORS: Mapping[str, type[Vendor]] = {
+    "altcraft": Altcraft,
+    "amperity": Amperity,
     "http": Http,
+    "octolis": Octolis,
     "ometria": Ometria,
 }

@@ -138,15 +138,17 @@ def refused_if_alone(outcome: Outcome, batch: Batch) -> Outcome:
 def retry_after_s(response: Response, sent_at_ms: int) -> float | None:
     """Seconds that the vendor asks us to wait (RFC 9110, 10.2.3), between 0 and 6 hours; None where it says nothing
     that can be read. A date counts from the answer's own `Date`, so that a wrong clock here does no harm, else from
-    `sent_at_ms`.
+    `sent_at_ms` (0: not known).
     """
     text = response.headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(text):
         return min(float(text), WAIT_MAX_S)
     until = _date(text)
-    if until is None:
+    now = _date(response.headers.get("date", ""))
+    if now is None and sent_at_ms:
+        now = datetime.fromtimestamp(sent_at_ms / 1000, UTC)
+    if until is None or now is None:
         return None
-    now = _date(response.headers.get("date", "")) or datetime.fromtimestamp(sent_at_ms / 1000, UTC)
     return min(max((until - now).total_seconds(), 0.0), WAIT_MAX_S)
 
 

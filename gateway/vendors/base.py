@@ -6,12 +6,13 @@ A vendor file stands in this order: settings, limits, records, request, response
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from gateway.config.schema import DestinationSettings
+from gateway.config.values import Secret
 from gateway.errors import Reason
 from gateway.model import NormalEvent
 
@@ -57,7 +58,8 @@ class Draft(Struct, frozen=True):
 
     `channel`: what may share a batch and can be stopped alone (a record type, a dataset, a stream). `key`: the vendor's
     own key of the record, by which order is kept. `data`: the document as it will travel. `kind`: state (an upsert of
-    the whole: a newer one may replace it) or fact (each counts). `cost`: the request's cost class.
+    the whole: a newer one may replace it) or fact (each counts). `cost`: the request's cost class. `alone`: it shares
+    no request, whatever the rules allow (a call that takes one thing at an API that else takes batches).
     """
 
     channel: str
@@ -65,6 +67,7 @@ class Draft(Struct, frozen=True):
     data: Any
     kind: str = "state"
     cost: str = "default"
+    alone: bool = False
 
     @property
     def part(self) -> str:
@@ -123,13 +126,34 @@ class Batch(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """One HTTP request, ready to send. `cost` is its class in the limits. Redirects are never followed."""
+    """One HTTP request, ready to send. `cost` is its class in the limits. Redirects are never followed.
+
+    `intent`: what must be known of it before it is sent, if it carries more than one record or must not go twice:
+    keyed (after a crash it goes out again with the same members and key), steps (it goes on at its step) or once
+    (after a crash, or a timeout, nobody can say: its records are dead, AMBIGUOUS). `answer_bytes`: how much of the
+    answer is worth reading (results of each record, with what is stored, run long). `token`: a fetched token goes
+    where `TOKEN` stands in the headers.
+    """
 
     method: str
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
     cost: str = "default"
+    intent: str = ""
+    answer_bytes: int = 1 << 20
+    token: bool = False
+
+
+TOKEN = "{token}"  # noqa: S105  a place, not a token
+"""Where a fetched token goes in a request's headers, put in just before the send: the request itself stays the same."""
+
+
+class Token(Struct, frozen=True):
+    """A fetched credential, and how long it lives. To be fetched again at 80 % of that, or when it is refused."""
+
+    text: Secret
+    lives_s: float
 
 
 class Response(Struct, frozen=True):
@@ -212,6 +236,17 @@ class Verdict(Struct, frozen=True):
     ease: Throttled | None = None
 
 
+class Step(Struct, frozen=True):
+    """What follows in a call of several requests: its name, the vendor's own handle (an upload's receipt), in how many
+    seconds, and how often the same step was asked for already.
+    """
+
+    name: str
+    handle: str = ""
+    after_s: float = 0.0
+    asked: int = 0
+
+
 class Vendor(Protocol):
     """One configured destination of a vendor. Everything here is a pure function of its arguments and the settings."""
 
@@ -257,6 +292,41 @@ class Vendor(Protocol):
 
     def secrets(self) -> Sequence[str]:
         """Texts that must never be shown."""
+        ...
+
+
+@runtime_checkable
+class TokenVendor(Vendor, Protocol):
+    """A vendor that may send a token which has to be fetched (requests with `token` set).
+
+    One fetch at a time for an account. A request that is answered 401 under a fetched token is sent once more under a
+    new one before its answer is judged.
+    """
+
+    def token_request(self) -> Request:
+        """The request that fetches a token."""
+        ...
+
+    def token_of(self, answer: Answer) -> Token | Outcome:
+        """The token, or what its absence means for all that waits for it. Never raises."""
+        ...
+
+
+@runtime_checkable
+class SteppedVendor(Vendor, Protocol):
+    """A vendor whose batch takes several requests: `request` makes the first, and where it is taken `follow` says what
+    comes next, until a verdict. An intent of kind `steps` holds the step and its handle from one request to the next,
+    so that a crash between two of them goes on where it was.
+
+    `judge` alone (of the first answer, by somebody who knows no steps) never says delivered.
+    """
+
+    def follow(self, batch: Batch, step: Step | None, answer: Answer) -> Step | Verdict:
+        """What the answer to a step (None: to the first request) means: the next step, or the end. Never raises."""
+        ...
+
+    def step_request(self, batch: Batch, step: Step) -> Request:
+        """The request of a step."""
         ...
 
 

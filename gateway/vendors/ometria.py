@@ -180,7 +180,9 @@ def _off_sale(event: NormalEvent) -> base.Draft:
 
 
 def _variants(product: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The variants of a normal product as Ometria products: children without a page of their own."""
+    """The variants of a normal product as Ometria products: children without a page of their own. A reduction that is
+    over goes with a null, which deletes.
+    """
     variants = product.get("variants")
     for variant in map(answers.object_of, variants if isinstance(variants, list) else ()):
         now, before = _number(variant.get("price")), _number(variant.get("list_price"))
@@ -193,14 +195,14 @@ def _variants(product: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "title": variant.get("title") or product.get("title"),
             "sku": variant.get("sku"),
             "price": before if reduced else now,
-            "special_price": now if reduced else None,
             "is_active": product.get("active"),
             "is_in_stock": None if stock is None else stock > 0,
             "url": product.get("url"),
             "image_url": product.get("image_url"),
             "attributes": [{"type": name, "id": str(value), "label": str(value)} for name, value in options if value],
         }
-        yield {name: value for name, value in fields.items() if value is not None}
+        known = {name: value for name, value in fields.items() if value is not None}
+        yield known if now is None else {**known, "special_price": now if reduced else None}
 
 
 def _number(value: Any) -> int | float | Decimal | None:

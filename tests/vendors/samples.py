@@ -41,10 +41,25 @@ def an_event(
 CONTACT = {"id": "C-1", "email": "ada@example.test", "firstname": "Zoë 🌍", "properties": {"größe": "XL"}}
 
 SAMPLES: Mapping[str, Sample] = {
+    "altcraft": Sample(
+        {"base_url": "https://altcraft.example.test", "token": "hush-altcraft", "db_id": 1},
+        an_event(),
+        [{"email": "ada@example.test", "_fname": "Zoë 🌍"}],
+    ),
+    "amperity": Sample(
+        {"tenant": "acme", "client_id": "id-1", "client_secret": "hush-amperity", "streams": {"customer": "is-1"}},
+        an_event(),
+        [{"id": "C-1", "first_name": "Zoë 🌍"}],
+    ),
     "http": Sample(
         {"url": "https://crm.example.test/in?team=1", "auth": {"bearer": "hush-bearer"}},
         an_event(data={"id": "C-1", "first_name": "Zoë 🌍"}),
         None,
+    ),
+    "octolis": Sample(
+        {"api_key": "hush-octolis", "datasets": {"customer": {"id": "ds-customers", "keys": ["email"]}}},
+        an_event(),
+        [{"email": "ada@example.test", "first_name": "Zoë 🌍"}],
     ),
     "ometria": Sample({"api_key": "hush-ometria"}, an_event(), [CONTACT]),
 }

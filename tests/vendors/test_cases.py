@@ -1,7 +1,8 @@
 """The vendors' cases as data: events in, the exact request, canned answers, the outcome of each record.
 
 A file in `cases/<vendor>/` holds `settings` and `cases`; a case has `events` (with `documents`, what a mapping made),
-and either `refused`, or `request` with `answers`. Outcomes name what matters: `{throttled: {for_s: 10}}`.
+and either `refused`, or `request` with `answers` (a header `{key}` is the batch's idempotency key). Outcomes name
+what matters: `{throttled: {for_s: 10}}`.
 """
 
 from collections.abc import Iterator
@@ -81,7 +82,8 @@ def assert_request(expected: dict[str, Any], vendor: Vendor, batch: Batch) -> No
     body = expected["text"].encode() if "text" in expected else document.dump(expected["body"])
     assert expected["method"] == request.method
     assert expected["url"] == request.url
-    assert expected["headers"] == dict(request.headers)
+    headers = {name: batch.key if value == "{key}" else value for name, value in expected["headers"].items()}
+    assert headers == dict(request.headers)
     assert body.decode() == request.body.decode()
 
 

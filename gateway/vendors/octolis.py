@@ -1,0 +1,281 @@
+"""Octolis Data API: rows into datasets, at most 500 a request, each with a result of its own; or events to a webhook.
+
+The key stands in the URL (`?api-key=`), so URLs are secret here. Upserts are known by the dataset's deduplication
+columns, updates by the master id: sending again does no harm.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import quote, urlencode
+
+from pydantic import Field, model_validator
+
+from gateway import document
+from gateway.config.schema import DestinationSettings, Section
+from gateway.config.values import Secret
+from gateway.errors import Reason
+from gateway.model import NormalEvent
+from gateway.vendors import answers, base, checks
+
+
+class Dataset(Section):
+    """One dataset and how rows go into it."""
+
+    id: str = Field(min_length=1, description="The dataset's id.", examples=["ds-customers"])
+    keys: list[str] = Field(
+        [], description="Its deduplication columns: each row has a value in all of them.", examples=[["email"]]
+    )
+    mode: Literal["upsert", "update"] = Field(
+        "upsert", description="Rows by their keys, or changes to rows that are there, by `__masterid__`."
+    )
+
+    @property
+    def known_by(self) -> tuple[str, ...]:
+        """The columns by which a row is found."""
+        return (MASTER,) if self.mode == "update" else tuple(self.keys)
+
+    @model_validator(mode="after")
+    def _found(self) -> Self:
+        if not self.known_by:
+            raise ValueError("`keys` names no column: an upsert finds its row by them")
+        return self
+
+
+class OctolisSettings(DestinationSettings):
+    """One API key of an Octolis account."""
+
+    api_key: Secret = Field(description="The API key, sent as `?api-key=`.")
+    datasets: dict[str, Dataset] = Field(
+        {}, description="Datasets by entity.", examples=[{"customer": {"id": "ds-customers", "keys": ["email"]}}]
+    )
+    webhooks: dict[str, str] = Field(
+        {}, description="Webhook ids by entity: its events are sent there as they are.", examples=[{"cart": "wh-carts"}]
+    )
+    float_digits: Literal["decimals", "significant"] = Field(
+        "decimals", description="What Octolis's six digits of a fraction are: those after the point, or all of them."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.datasets and not self.webhooks:
+            raise ValueError("names no dataset and no webhook: nothing could be sent")
+        if both := self.datasets.keys() & self.webhooks.keys():
+            raise ValueError(f"{min(both)} has a dataset and a webhook")
+        forms = {(dataset.id, *dataset.known_by) for dataset in self.datasets.values()}
+        if len(forms) > len({dataset.id for dataset in self.datasets.values()}):
+            raise ValueError("one dataset has two sets of keys")
+        return self
+
+
+class Octolis:
+    """Rows for one API key. Each dataset is a channel: it can be busy alone."""
+
+    name: ClassVar[str] = "octolis"
+    Settings: ClassVar[type[DestinationSettings]] = OctolisSettings
+
+    def __init__(self, destination: str, settings: OctolisSettings) -> None:
+        self.destination = destination
+        self._settings = settings
+        self._base_url = (settings.base_url or BASE_URL).rstrip("/")
+        self._by_id = {dataset.id: dataset for dataset in settings.datasets.values()}
+
+    def account(self) -> str:
+        return base.account_name(self.name, base.host_of(self._base_url), self._settings.api_key.reveal())
+
+    def secrets(self) -> Sequence[str]:
+        return (self._settings.api_key.reveal(),)
+
+    # --- limits ------------------------------------------------------------------------------------------------------
+
+    def limits(self) -> Sequence[base.Limit]:
+        """25 points a second and 150 more a minute per key, 2,000 a minute per account, in fixed windows; a read costs
+        1 point, a write 10 (Octolis Data API). Webhooks are not counted.
+        """
+        burst = base.Burst(150, 60.0)
+        return (
+            base.Limit(25, 1.0, "fixed", burst, scope="key", cost=POINTS, classes=frozenset(POINTS)),
+            base.Limit(2000, 60.0, "fixed", scope="account", cost=POINTS, classes=frozenset(POINTS)),
+        )
+
+    def rules(self) -> base.BatchRules:
+        """500 rows a request (Octolis Data API); the order within one is not promised, so one row of a key."""
+        return base.BatchRules(500, BODY_BYTES, ROW_BYTES, linger_s=0.5, one_per_key=True)
+
+    # --- records -----------------------------------------------------------------------------------------------------
+
+    def mapping(self, event: NormalEvent) -> str | None:
+        if event.entity in self._settings.webhooks:
+            return None
+        if (
+            event.entity not in SHIPPED
+            or event.entity not in self._settings.datasets
+            or base.verb_of(event) in NOT_SENT
+        ):
+            raise LookupError(event.type)
+        return f"octolis/{event.entity}"
+
+    def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
+        """A row for each document; nothing for a deletion, which the API does not know."""
+        entity = event.entity or ""
+        if entity in self._settings.webhooks:
+            return list(self._to_webhook(event, documents))
+        if entity not in self._settings.datasets or base.verb_of(event) in NOT_SENT:
+            return ()
+        return [self._row(self._settings.datasets[entity], checks.as_object(one, "Octolis")) for one in documents or ()]
+
+    def _row(self, dataset: Dataset, fields: Mapping[str, Any]) -> base.Draft:
+        data = {name: _cell(value) for name, value in fields.items()}
+        faults = _faults(data, significant=self._settings.float_digits == "significant")
+        checks.refuse_if_any(dataset.id, checks.missing(data, tuple((name,) for name in dataset.known_by)), faults)
+        key = "/".join(str(data[name]) for name in dataset.known_by)
+        return base.Draft(dataset.id, key, data, cost="write")
+
+    def _to_webhook(self, event: NormalEvent, documents: Sequence[Any] | None) -> Iterator[base.Draft]:
+        channel = f"{WEBHOOK}{self._settings.webhooks[event.entity or '']}"
+        for one in [event.document()] if documents is None else documents:
+            yield base.Draft(channel, event.subject or event.id, one, "fact", WEBHOOK, alone=True)
+
+    # --- request -----------------------------------------------------------------------------------------------------
+
+    def request(self, batch: base.Batch) -> base.Request:
+        if batch.channel.startswith(WEBHOOK):
+            path = f"/webhook/{quote(batch.channel.removeprefix(WEBHOOK), safe='')}"
+            return self._call("POST", path, WEBHOOK, batch.records[0].encoded)
+        method = METHODS[self._by_id[batch.channel].mode]
+        path = f"/datasets/{quote(batch.channel, safe='')}/records/batch"
+        return self._call(method, path, "write", base.json_array(batch))
+
+    def read(self, entity: str, path: str = "", **parameters: str | int) -> base.Request:
+        """Read back what a dataset holds: `path` is empty (rows), `/count` or `/<master id>`; parameters are format,
+        header, filter, selection, page, pageSize and order (Octolis Data API).
+        """
+        dataset = quote(self._settings.datasets[entity].id, safe="")
+        return self._call("GET", f"/datasets/{dataset}/records{path}", "read", b"", **parameters)
+
+    def _call(self, method: str, path: str, cost: str, body: bytes, **parameters: str | int) -> base.Request:
+        query = urlencode({**parameters, "api-key": self._settings.api_key.reveal()}, quote_via=quote)
+        return base.Request(method, f"{self._base_url}{path}?{query}", HEADERS, body, cost, answer_bytes=ANSWER_BYTES)
+
+    # --- response ----------------------------------------------------------------------------------------------------
+
+    def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
+        if not isinstance(answer, base.Response):
+            return base.same(answers.by_status(STATUSES, batch, answer, self.secrets()), batch)
+        if answer.status // 100 != TAKEN:
+            said = f"{answers.words(answer, 'detail', 'title')}{_faulty(answers.json_of(answer))}{_traces(answer)}"
+            return base.same(answers.by_status(STATUSES, batch, answer, self.secrets(), said), batch)
+        if batch.channel.startswith(WEBHOOK):
+            return base.same(base.Delivered(answer.headers.get(TRACE_HEADER, "")[: answers.RECEIPT_CHARS]), batch)
+        return self._rows(batch, answer)
+
+    def _rows(self, batch: base.Batch, answer: base.Response) -> base.Verdict:
+        """`{"results": [{"written": true, "record": ...} or {"written": false, "error": ...}]}`, in the order sent."""
+        results = answers.object_of(answers.json_of(answer)).get("results")
+        if isinstance(results, list) and len(results) == len(batch.records):
+            return base.Verdict(tuple(self._outcome(answers.object_of(result)) for result in results))
+        detail = answers.bounded(f"{answer.status} {answers.text_of(answer)}", self.secrets())
+        if len(answer.body) >= LONG_BYTES and len(batch.records) > 1:
+            return base.same(base.Split(Reason.UNEXPECTED_ANSWER, "the answer is too long to be read"), batch)
+        return base.same(base.Retry(Reason.UNEXPECTED_ANSWER, detail), batch)
+
+    def _outcome(self, result: Mapping[str, Any]) -> base.Outcome:
+        if result.get("written") is True:
+            columns = answers.object_of(result.get("warnings")).get("protected_columns")
+            note = f"protected columns left alone: {', '.join(map(str, columns))}" if isinstance(columns, list) else ""
+            master = answers.object_of(result.get("record")).get(MASTER)
+            return base.Delivered(answers.bounded(answers.text_in(master), self.secrets()), answers.bounded(note))
+        error = answers.object_of(result.get("error"))
+        said = f"{answers.text_in(error.get('detail')) or answers.text_in(error.get('title'))}{_faulty(error)}"
+        meaning = RESULTS.get(answers.whole(error.get("status")) or 0, RESULTS[0])
+        return meaning(answers.bounded(said or "not written, and not told why", self.secrets()), None)
+
+
+def _faulty(error: Any) -> str:
+    """The columns that an error names."""
+    lists = [found for name in ("missing", "errors") if isinstance(found := answers.object_of(error).get(name), list)]
+    return f" ({', '.join(str(one) for found in lists for one in found[:20])})" if lists else ""
+
+
+def _traces(answer: base.Response) -> str:
+    """What Octolis's support asks for."""
+    given = (name for name in (TRACE_HEADER, "traceparent") if name in answer.headers)
+    return "".join(f" [{name} {answer.headers[name]}]" for name in given)
+
+
+def _cell(value: Any) -> Any:
+    """A value as a column takes it: times as quoted UTC date-times, nested values as JSON text."""
+    if isinstance(value, dict | list):
+        return document.dump(value).decode()
+    if isinstance(value, str) and _TIME.fullmatch(value):
+        try:
+            return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+        except (ValueError, OverflowError):
+            return value
+    return value
+
+
+def _faults(row: Mapping[str, Any], *, significant: bool) -> Iterator[str]:
+    """Numbers that a column cannot hold: integers beyond int32, fractions of more than six digits."""
+    for name, value in row.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            continue
+        number = Decimal(str(value))
+        if not number.is_finite() or abs(number) > INT32:
+            yield f"{name} is beyond ±2147483647: send it as a text"
+        elif _digits(number, significant=significant) > DIGITS:
+            yield f"{name} has more than six {'significant digits' if significant else 'decimals'}"
+
+
+def _digits(number: Decimal, *, significant: bool) -> int:
+    _, digits, exponent = number.normalize().as_tuple()
+    if not isinstance(exponent, int) or exponent >= 0:
+        return 0
+    return len(digits) if significant else -exponent
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+BASE_URL = "https://api.octolis.cloud/v1/data"
+TAKEN = 2
+INT32 = 2_147_483_647
+DIGITS = 6
+ROW_BYTES = 256_000
+BODY_BYTES = 8_000_000
+"""No size is published. Octolis answers as AWS's gateway does, which takes 10 MB."""
+ANSWER_BYTES = 16 << 20
+"""An answer holds every row with all its columns."""
+LONG_BYTES = 1 << 20
+MASTER = "__masterid__"
+WEBHOOK = "webhook:"
+TRACE_HEADER = "apigw-requestid"
+HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
+POINTS = {"read": 1.0, "write": 10.0}
+METHODS = {"upsert": "POST", "update": "PATCH"}
+NOT_SENT = frozenset({"deleted", "redacted"})
+SHIPPED = frozenset({"customer", "order", "product", "cart", "refund", "fulfillment"})
+"""Entities that a mapping ships for."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+
+STATUSES: answers.Statuses = {
+    400: answers.split(Reason.PAYLOAD_REFUSED),
+    404: answers.throttle(Reason.NOT_FOUND, 60.0, up_to_s=900.0, scope="channel"),
+    413: answers.split(Reason.TOO_LARGE),
+    422: answers.split(Reason.PAYLOAD_REFUSED),
+    423: answers.throttle(Reason.BUSY, 5.0, up_to_s=60.0, scope="channel"),
+    429: answers.throttle(Reason.RATE_LIMITED, 1.0),
+}
+"""By status. 423 is a dataset that is busy (about 5 s); 404 one that is not there: it rests alone, the others go on."""
+
+RESULTS: Mapping[int, answers.Meaning] = {
+    0: answers.retry(Reason.UNEXPECTED_ANSWER),
+    **dict.fromkeys(range(400, 500), answers.refuse(Reason.RECORD_REFUSED)),
+    **dict.fromkeys(range(500, 600), answers.retry(Reason.SERVER_ERROR)),
+    409: answers.refuse(Reason.CONFLICT),
+    423: answers.retry(Reason.BUSY),
+    429: answers.retry(Reason.RATE_LIMITED),
+}
+"""By the status inside a row's own error; 0: none that is known."""
