@@ -73,7 +73,7 @@ def problem(cause: Cause, detail: str = "", headers: tuple[tuple[str, str], ...]
         "cause": str(cause),
         "detail": detail or DETAIL_OF[cause],
     }
-    return answer(status, json.dumps(body).encode(), "application/problem+json", headers)
+    return answer(int(status), json.dumps(body).encode(), "application/problem+json", headers)
 
 
 def refusal(rejected: Rejected) -> Answer:

@@ -6,7 +6,7 @@ what is there is renewed in the background, and the last good one stays in use w
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -89,21 +89,25 @@ class Keys:
 
     async def fetch(self, needed: KeyNeeded) -> None:
         """Fetch a key, once for all who ask. Raises Rejected where that may not be done now."""
-        task = self._under_way.get(needed.url)
-        if task is None:
+        if needed.url not in self._under_way:
             self._may_fetch()
-            task = asyncio.get_running_loop().create_task(self._renew(needed.url, needed.parse))
-            self._under_way[needed.url] = task
-            task.add_done_callback(lambda _: self._under_way.pop(needed.url, None))
-        await asyncio.wait({task})
+        await asyncio.wait({self._renewal(needed.url, needed.parse)})
 
     def visit(self, url: str) -> None:
         """Call a URL and forget the answer: how some platforms want a subscription confirmed. Raises Rejected."""
         if url not in self._under_way:
             self._may_fetch()
-            task = asyncio.get_running_loop().create_task(self._call(url))
-            self._under_way[url] = task
-            task.add_done_callback(lambda _: self._under_way.pop(url, None))
+            self._begin(url, self._call(url))
+
+    def _renewal(self, url: str, parse: Parse) -> asyncio.Task[None]:
+        """The fetch of a key that is under way, or a new one."""
+        return self._under_way.get(url) or self._begin(url, self._renew(url, parse))
+
+    def _begin(self, url: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way[url] = task
+        task.add_done_callback(lambda _: self._under_way.pop(url, None))
+        return task
 
     async def _call(self, url: str) -> None:
         try:
@@ -153,7 +157,7 @@ class Keys:
             for url, entry in list(self._entries.items()):
                 due_s = AGAIN_AFTER_S if entry.value is None else RENEW_AFTER_S
                 if now_s - entry.tried_s >= due_s and now_s - entry.asked_s < 2 * RENEW_AFTER_S:
-                    await self._renew(url, entry.parse)
+                    await asyncio.wait({self._renewal(url, entry.parse)})
             await self._clock.sleep(AGAIN_AFTER_S)
 
 

@@ -25,6 +25,7 @@ from gateway.receive.verify.base import Fields, Scheme, Verify, from_base64, sig
 from gateway.receive.verify.jws import read_public_key
 
 URL_BYTES = 512
+_ODD = re.compile(r"\.\.|//")
 Certificate = x509.Certificate
 
 
@@ -45,7 +46,7 @@ def pinned(url: str, host: re.Pattern[str], path: re.Pattern[str]) -> str:
     except ValueError:
         raise Rejected(Cause.SIGNATURE_MALFORMED, "the key's URL cannot be read") from None
     good = parts.scheme == "https" and plain and not parts.query and not parts.fragment and len(url) <= URL_BYTES
-    if not good or not host.fullmatch(parts.netloc) or not path.fullmatch(parts.path) or ".." in parts.path:
+    if not good or not host.fullmatch(parts.netloc) or not path.fullmatch(parts.path) or _ODD.search(parts.path):
         raise Rejected(Cause.SIGNATURE_MALFORMED, "the key's URL is not the platform's")
     return f"https://{parts.netloc}{parts.path}"
 
