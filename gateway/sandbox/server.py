@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.clock import Chance, Clock, SystemChance, SystemClock
+from gateway.sandbox.altcraft import Altcraft
 from gateway.sandbox.faults import TRANSPORT, Fault, Faults, Faulty
 from gateway.sandbox.octolis import Octolis
 from gateway.sandbox.ometria import Ometria
@@ -47,13 +48,14 @@ class Sandbox:
     def __init__(self, clock: Clock, chance: Chance) -> None:
         self.faults = Faults(clock, chance)
         self.ometria = Ometria(clock)
+        self.altcraft = Altcraft(clock, chance)
         self.octolis = Octolis(clock, chance)
         self.sink = Sink(clock)
         self.simulators: dict[str, Simulator] = {one.name: one for one in self._all()}
         self.app = Starlette(routes=self._routes())
 
     def _all(self) -> tuple[Simulator, ...]:
-        return (self.ometria, self.octolis, self.sink)
+        return (self.ometria, self.altcraft, self.octolis, self.sink)
 
     def _routes(self) -> list[Route | Mount]:
         served = {name: Faulty(one, self.faults, one.plays) for name, one in self.simulators.items()}
