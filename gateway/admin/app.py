@@ -67,9 +67,10 @@ def _open_routes(room: Room, folder: Folder | None) -> list[Route]:
     async def healthz(_: Request) -> Response:
         return answers.json({"alive": True})
 
-    async def readyz(_: Request) -> Response:
-        status = room.status()
-        return answers.json(readiness(status), 200 if status.ready else 503)
+    async def readyz(request: Request) -> Response:
+        status, role = room.status(), request.query_params.get("role")
+        ready = status.can(role) if role else status.ready
+        return answers.json(readiness(status), 200 if ready else 503)
 
     async def metrics(request: Request) -> Response:
         looked_up = figures.Figures(await lanes.rows(), room.status(), room.clock.now_ms())

@@ -7,7 +7,9 @@ from gateway.errors import Fault
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A process, and whether it can do what it is for: `why` not, and since when (`since_ms`)."""
+    """A process, and whether it can do what it is for: `why` not, and since when (`since_ms`). Where several do the
+    same, their names are `receiver-1`, `receiver-2`, and their role (`kind`) can be done while one of them can.
+    """
 
     name: str
     ready: bool
@@ -15,6 +17,11 @@ class Role:
     since_ms: int = 0
     restarts: int = 0
     pid: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """The role that this process is one of."""
+        return self.name.partition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,4 +41,9 @@ class Status:
     @property
     def ready(self) -> bool:
         """Whether every role can be done."""
-        return bool(self.roles) and all(role.ready for role in self.roles)
+        kinds = {role.kind for role in self.roles}
+        return bool(kinds) and all(self.can(kind) for kind in kinds)
+
+    def can(self, kind: str) -> bool:
+        """Whether one role can be done."""
+        return any(role.ready for role in self.roles if role.kind == kind)

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from gateway.admin.figures import Figures, LaneFigures
+from gateway.admin.status import Role
 from gateway.errors import Fault
 from gateway.journal.base import LaneRow
 from gateway.telemetry.metrics import AT_SCRAPE
@@ -53,6 +54,23 @@ async def test_it_is_not_ready_while_one_role_is_not_and_says_why(stranger: Clie
         "since": "2026-01-31T09:00:00.000Z",
         "restarts": 2,
     }
+
+
+async def test_a_dispatcher_that_keeps_dying_does_not_make_the_receiver_unready(
+    stranger: Client, gateway: Gateway
+) -> None:
+    gateway.roles[1] = replace(gateway.roles[1], ready=False, why="died with exit code 1")
+
+    assert (await stranger.get("/readyz")).status == 503
+    assert (await stranger.get("/readyz?role=receiver")).status == 200
+    assert (await stranger.get("/readyz?role=dispatcher")).status == 503
+    assert (await stranger.get("/readyz?role=cook")).status == 503
+
+
+async def test_a_role_can_be_done_while_one_of_its_processes_can(stranger: Client, gateway: Gateway) -> None:
+    gateway.roles = [Role("receiver-1", ready=False), Role("receiver-2", ready=True)]
+
+    assert (await stranger.get("/readyz")).status == 200
 
 
 async def test_a_gateway_without_roles_is_not_ready(stranger: Client, gateway: Gateway) -> None:
