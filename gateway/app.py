@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from gateway.checks import CHECKS
 from gateway.config.load import Loaded, Registry, load
 from gateway.config.schema import BatchSetting, DestinationSettings, LimitSetting
 from gateway.deliver.plan import Destination, Planner, Setup
@@ -26,6 +27,7 @@ def registry() -> Registry:
         vendors={name: vendor.Settings for name, vendor in VENDORS.items()},
         presets=load_presets({}).keys(),
         packs=Book({}).names(),
+        checks=CHECKS,
     )
 
 

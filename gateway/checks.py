@@ -1,0 +1,58 @@
+"""What several rooms know of a configuration beyond its models: doors that cannot open, mappings and conditions that do
+not compile, destinations that share an account and disagree about it. The registry runs these behind the models.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from pydantic import ValidationError
+
+from gateway.config import wording
+from gateway.config.load import Loaded, Problem
+from gateway.mapping.book import Book
+from gateway.mapping.expressions import ExpressionError, compile_expression
+from gateway.receive import door
+from gateway.receive.presets import Preset
+from gateway.vendors import VENDORS
+
+
+def presets(loaded: Loaded) -> Iterator[Problem]:
+    """Platforms of one's own."""
+    for name, data in loaded.config.presets.items():
+        try:
+            Preset.model_validate(data)
+        except ValidationError as error:
+            for problem in wording.problems(error, Preset, data, {}):
+                yield Problem(("presets", name, *problem.path), problem.cause, problem.hint, key=problem.key)
+
+
+def doors(loaded: Loaded) -> Iterator[Problem]:
+    """Sources that cannot verify what they are sent."""
+    return (problem for problem in door.problems(loaded.config) if problem.path[0] != "presets")
+
+
+def mappings(loaded: Loaded) -> Iterator[Problem]:
+    """Mappings of one's own that do not compile."""
+    yield from Book(loaded.config.mappings).problems()
+
+
+def conditions(loaded: Loaded) -> Iterator[Problem]:
+    """Conditions of routes that are no expressions."""
+    for index, route in enumerate(loaded.config.routes):
+        try:
+            compile_expression(route.when or "@")
+        except ExpressionError as error:
+            yield Problem(("routes", index, "when"), f"{error.cause}, at column {error.column} of it", error.hint)
+
+
+def accounts(loaded: Loaded) -> Iterator[Problem]:
+    """Destinations that share an account have one set of limits: two would mean that neither is kept."""
+    first: dict[str, str] = {}
+    for name, settings in loaded.destinations.items():
+        account = settings.account or VENDORS[settings.vendor](name, settings).account()
+        earlier = first.setdefault(account, name)
+        if settings.limits != loaded.destinations[earlier].limits:
+            cause = f"other limits than `{earlier}`, which shares its account"
+            yield Problem(("destinations", name, "limits"), cause, "give both the same `limits`, or each its `account`")
+
+
+CHECKS: tuple[Callable[[Loaded], Iterable[Problem]], ...] = (presets, doors, mappings, conditions, accounts)

@@ -1,0 +1,126 @@
+"""`gateway events`: what was accepted, and what it is on every lane."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from msgspec.structs import asdict
+
+from gateway import app
+from gateway.admin import views
+from gateway.cli import show
+from gateway.cli.desk import ask
+from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
+from gateway.config.load import Loaded
+from gateway.errors import MappingError
+from gateway.journal.base import EventFilter, EventView, Journal
+from gateway.model import Event, seq_of
+
+_SEQ_DIGITS = 18
+
+
+@click.group()
+def events() -> None:
+    """What was accepted."""
+
+
+@events.command("list")
+@click.option("--source", help="Those from this source.")
+@click.option("--topic", help="Those with this topic.")
+@click.option("--from", "from_ms", type=MOMENT, help="Received at or after this: RFC 3339, or an age as 2h.")
+@click.option("--to", "to_ms", type=MOMENT, help="Received before this.")
+@click.option("--before", "before", help="Those before this event: the next page.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
+@config_option
+@json_option
+def events_list(config: Path, as_json: bool, before: str | None, **filters: Any) -> None:  # noqa: FBT001  a flag
+    """List events, newest first, with what they are on every lane."""
+    loaded = app.load_config(config)
+    which = EventFilter(before_seq=None if before is None else _seq(before), **filters)
+    found = views.events(ask(loaded, lambda journal: _listed(journal, which)), types(loaded))
+    if as_json:
+        show.as_json(views.plain(found))
+        return
+    columns = ("id", "received_at", "source", "topic", "type")
+    lines = [[*(getattr(event, column) for column in columns), _states(event.lanes)] for event in found.events]
+    show.table([*columns, "lanes"], lines, "no events")
+
+
+def types(loaded: Loaded) -> views.TypeOf:
+    """The normal event's type, by the configuration as it is now."""
+    planner = app.setup_of(loaded, 0).planner
+
+    def type_of(event: Event) -> str | None:
+        try:
+            routed = planner.routed(event)
+        except (MappingError, KeyError):  # it cannot be mapped; its source is gone
+            return None
+        return routed[0][0].type if routed else None
+
+    return type_of
+
+
+def _states(lanes: Sequence[views.EventLane]) -> str:
+    return ", ".join(f"{lane.destination} {lane.state}" for lane in lanes)
+
+
+def _seq(text: str) -> int:
+    """An event's seq from its id, or the seq itself."""
+    seq = int(text) if text.isdecimal() and text.isascii() and len(text) <= _SEQ_DIGITS else seq_of(text)
+    if seq is None:
+        raise click.UsageError(f"{show.clean(text)!r} is no event's id: those begin with evt_")
+    return seq
+
+
+async def _listed(journal: Journal, which: EventFilter) -> list[EventView]:
+    found = [await journal.view(event.seq) for event in await journal.events(which)]
+    return [view for view in found if view is not None]
+
+
+@events.command("show")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@config_option
+@json_option
+@click.pass_context
+def events_show(ctx: click.Context, config: Path, ids: tuple[str, ...], as_json: bool) -> None:  # noqa: FBT001  a flag
+    """Show events whole: headers, body, and on each lane what waits and what was attempted."""
+    loaded = app.load_config(config)
+    seqs = {name: _seq(name) for name in ids}
+    found = ask(loaded, lambda journal: _by_seq(journal, seqs))
+    type_of = types(loaded)
+    details = tuple(detail for view in found.values() for detail in views.event(view, type_of).events)
+    if as_json:
+        show.as_json(views.plain(views.EventDetails(details)))
+    else:
+        for detail in details:
+            _tell(detail)
+    for name in seqs.keys() - found.keys():
+        click.echo(f"Error: there is no event {show.clean(name)}", err=True)
+    ctx.exit(DONE if found.keys() == seqs.keys() else NO)
+
+
+async def _by_seq(journal: Journal, seqs: dict[str, int]) -> dict[str, EventView]:
+    """The events that there are. An id of another journal may hold a seq of this one."""
+    found = {name: await journal.view(seq) for name, seq in seqs.items()}
+    return {name: view for name, view in found.items() if view and name in (view.event.id, str(view.event.seq))}
+
+
+_PART = "  {state} {part}: {reason} {detail} (attempts {attempts}, due {due_at})"
+_ATTEMPT = "  {at} {outcome} {part} {status} {latency_ms} ms {reason} {receipt}"
+
+
+def _tell(event: views.EventDetail) -> None:
+    show.fields({name: value for name, value in asdict(event).items() if name not in ("lanes", "headers", "body")})
+    for name, value in event.headers:
+        click.echo(f"{show.clean(name)}: {show.clean(value)}")
+    click.echo(f"\n{show.pretty(event.body)}\n")
+    for lane in event.lanes:
+        click.echo(show.clean(f"{event.source} > {lane.destination}: {lane.state}"))
+        for part in lane.parts:
+            click.echo(show.clean(_PART.format(**asdict(part))))
+        for one in lane.attempts:
+            click.echo(show.clean(_ATTEMPT.format(**asdict(one))).rstrip())
+
+
+COMMANDS = (events,)

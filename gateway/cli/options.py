@@ -1,0 +1,58 @@
+"""What commands share: where the configuration is, how the answer looks, what a time is."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gateway.clock import SystemClock
+from gateway.config.values import seconds
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DONE, NO, WRONG_USE = 0, 1, 2
+"""Exit codes: done · the answer is no · wrong use."""
+
+_AGE = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
+
+
+def config_option(command: Command) -> Command:
+    """`--config PATH`, or GATEWAY_CONFIG, or `config/`."""
+    return click.option(
+        "--config",
+        "config",
+        type=click.Path(path_type=Path),
+        envvar="GATEWAY_CONFIG",
+        default=Path("config"),
+        show_default="config/",
+        help="The configuration: a YAML file or a folder of them. Also GATEWAY_CONFIG.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """`--json`: one object in place of a table."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+class Moment(click.ParamType[int]):
+    """An RFC 3339 time or an age (`2h`), as milliseconds since the epoch."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if _AGE.fullmatch(text):
+            return SystemClock().now_ms() - int(seconds(text) * 1000)
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{text!r} is no time: write 2026-01-31T09:00:00Z, or an age as 2h", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{text!r} has no zone: write 2026-01-31T09:00:00Z", param, ctx)
+        return int(moment.timestamp() * 1000)
+
+
+MOMENT = Moment()

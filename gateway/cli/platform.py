@@ -1,0 +1,118 @@
+"""A request as a source's platform would send it: what `send` sends and `try` pretends to have received."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from gateway.clock import Chance
+from gateway.config.schema import Source
+from gateway.receive.parts import header_names
+from gateway.receive.presets import Preset
+from gateway.sandbox import sign
+
+Pairs = list[tuple[str, str]]
+
+_SHOP_HEADER = "x-shopify-shop-domain"
+
+
+class Post(Struct, frozen=True):
+    """A request, ready to send."""
+
+    method: str
+    url: str
+    headers: Pairs
+    body: bytes
+
+
+class CannotSign(ValueError):  # noqa: N818  a fact about a platform
+    """The platform's signature cannot be made from the source's secrets."""
+
+
+class Platform:
+    """One configured source, seen from the other side."""
+
+    def __init__(self, source: Source, preset: Preset, url: str, chance: Chance) -> None:
+        self._source = source
+        self._preset = preset
+        self._url = url
+        self._chance = chance
+        self._secret = source.secrets[0].reveal() if source.secrets else ""
+
+    def post(self, body: bytes, topic: str | None, now_ms: int, more: Pairs) -> Post:
+        """The request that carries this body. `more` headers replace those of the same name. Raises CannotSign."""
+        method = (self._source.allow.methods or self._preset.methods)[0]
+        url = self._with_topic(topic)
+        try:
+            body, headers = self._signed(body, topic, now_ms)
+        except (ValueError, KeyError, TypeError) as error:
+            raise CannotSign(f"this body cannot be signed as {self._source.preset} does: {error}") from None
+        given = {name.lower() for name, _ in more}
+        kept = [pair for pair in (*headers, *self._shown(headers)) if pair[0].lower() not in given]
+        return Post(method, url, [*kept, *more], body)
+
+    def _signed(self, body: bytes, topic: str | None, now_ms: int) -> tuple[bytes, Pairs]:
+        """The body as it travels, and the platform's headers."""
+        name = self._source.preset
+        if name == "generic" or name not in sign.PRESETS:
+            return body, self._own(body, topic, now_ms)
+        body = sign.prepare(name, body, self._secret)
+        names = sign.Names(shop=self._allowed().get(_SHOP_HEADER, sign.SHOP))
+        url = self._source.notification_url or self._url
+        made = sign.sign(
+            name, body, topic or "", self._secret, url=url, now_ms=now_ms, chance=self._chance, names=names
+        )
+        return body, made
+
+    def _own(self, body: bytes, topic: str | None, now_ms: int) -> Pairs:
+        """A source that says itself where topic, identity and signature stand."""
+        headers: Pairs = [("Content-Type", "application/json")]
+        if topic is not None and (name := _header_in(self._topic_places())):
+            headers.append((name, topic))
+        places = self._source.identity or [part for way in self._preset.identity[:1] for part in way]
+        held = {name.lower() for name, _ in headers}
+        headers += [(name, self._chance.nonce(16).hex()) for name in _headers_in(places) if name.lower() not in held]
+        if self._source.verify is None:
+            return headers
+        table = {name.lower(): value for name, value in headers}
+        return [
+            *headers,
+            *sign.sign_with(self._source.verify, body, self._secret, url=self._url, now_ms=now_ms, headers=table),
+        ]
+
+    def _shown(self, headers: Pairs) -> Pairs:
+        """What the source asks for beside the signature: headers, API key, credentials."""
+        held = {name.lower() for name, _ in headers}
+        shown = [(name, value) for name, value in self._allowed().items() if name not in held]
+        if self._source.api_key:
+            shown.append(("X-Api-Key", self._source.api_key[0].reveal()))
+        if self._source.bearer is not None:
+            shown.append(("Authorization", f"Bearer {self._source.bearer.reveal()}"))
+        if self._source.basic is not None:
+            pair = f"{self._source.basic.user}:{self._source.basic.password.reveal()}"
+            shown.append(("Authorization", f"Basic {b64encode(pair.encode()).decode()}"))
+        return shown
+
+    def _allowed(self) -> Mapping[str, str]:
+        """A value for each header that must be there."""
+        wanted = {**self._preset.headers, **self._source.allow.headers}
+        return {name.lower(): "1" if values[0] == "*" else values[0] for name, values in wanted.items() if values}
+
+    def _topic_places(self) -> list[str]:
+        return self._preset.topic if self._source.topic is None else [self._source.topic]
+
+    def _with_topic(self, topic: str | None) -> str:
+        """The URL, with the topic in it where it stands there."""
+        name = next((place[6:] for place in self._topic_places() if place.startswith("query:")), None)
+        if topic is None or name is None:
+            return self._url
+        return f"{self._url}{'&' if '?' in self._url else '?'}{quote(name)}={quote(topic)}"
+
+
+def _headers_in(places: list[str]) -> list[str]:
+    return [header_names(place[7:])[0].decode() for place in places if place.startswith("header:")]
+
+
+def _header_in(places: list[str]) -> str | None:
+    return next(iter(_headers_in(places)), None)

@@ -1,0 +1,90 @@
+"""How answers look: JSON, rich tables on a terminal, plain aligned lines elsewhere."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway import document
+from gateway.errors import ConfigurationError
+
+
+def as_json(answer: dict[str, Any]) -> None:
+    """One JSON object on standard output."""
+    click.echo(pretty(answer))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -> None:
+    """Rows under their columns, or `nothing` where there are none. Numbers stand to the right."""
+    if not rows:
+        click.echo(nothing)
+        return
+    texts = [[clean(value) for value in row] for row in rows]
+    right = [all(isinstance(row[place], int | float) for row in rows) for place in range(len(columns))]
+    if sys.stdout.isatty():
+        _rich(columns, texts, right)
+    else:
+        _plain(columns, texts, right)
+
+
+def _rich(columns: Sequence[str], texts: list[list[str]], right: list[bool]) -> None:
+    shown = Table(box=None, header_style="bold", pad_edge=False)
+    for column, is_number in zip(columns, right, strict=True):
+        shown.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for row in texts:
+        shown.add_row(*(Text(text) for text in row))
+    Console().print(shown)
+
+
+def _plain(columns: Sequence[str], texts: list[list[str]], right: list[bool]) -> None:
+    whole = [[column.upper() for column in columns], *texts]
+    widths = [max(len(row[place]) for row in whole) for place in range(len(columns))]
+    for row in whole:
+        cells = [
+            text.rjust(width) if is_number else text.ljust(width)
+            for text, width, is_number in zip(row, widths, right, strict=True)
+        ]
+        click.echo("  ".join(cells).rstrip())
+
+
+def fields(row: dict[str, Any]) -> None:
+    """One thing, a line for each of its fields."""
+    width = max(len(name) for name in row)
+    for name, value in row.items():
+        click.echo(f"{name.ljust(width)}  {clean(value)}")
+    click.echo()
+
+
+def clean(value: Any) -> str:
+    """A value as text for a terminal: what came from outside cannot move its cursor."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    text = str(value)
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else "�" for sign in text)
+
+
+def text_of(body: bytes) -> str:
+    """A body as text; what is not UTF-8 is shown as U+FFFD."""
+    return body.decode("utf-8", "replace")
+
+
+def faults(error: ConfigurationError) -> None:
+    """Every fault of a configuration on standard error, one a line."""
+    for fault in error.faults:
+        click.echo(clean(fault), err=True)
+    count = len(error.faults)
+    click.echo(f"{count} fault{'s' if count > 1 else ''}", err=True)
+
+
+def pretty(value: Any) -> str:
+    """A document as indented JSON; a text line by line, without what would move a terminal's cursor."""
+    if isinstance(value, str):
+        return "\n".join(clean(line) for line in value.splitlines())
+    return msgspec.json.format(document.dump(value), indent=2).decode()
