@@ -1,5 +1,7 @@
 """Configured vendors, events and batches for the tests of every vendor. A new vendor adds a row to SAMPLES."""
 
+import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,9 +10,13 @@ from msgspec import Struct
 from gateway import document
 from gateway.model import NormalEvent
 from gateway.vendors import VENDORS
-from gateway.vendors.base import Batch, Draft, Record, Vendor
+from gateway.vendors.base import Batch, Draft, Record, Request, Vendor
+from gateway.vendors.ometria_batch import OmetriaBatch
 
 SENT_AT_MS = 1_767_323_045_000  # 2026-01-02T03:04:05Z
+
+
+EVERY_VENDOR: Mapping[str, type[Vendor]] = {**VENDORS, OmetriaBatch.name: OmetriaBatch}
 
 
 class Sample(Struct, frozen=True):
@@ -62,12 +68,25 @@ SAMPLES: Mapping[str, Sample] = {
         [{"email": "ada@example.test", "first_name": "Zoë 🌍"}],
     ),
     "ometria": Sample({"api_key": "hush-ometria"}, an_event(), [CONTACT]),
+    "ometria_batch": Sample(
+        {"api_key": "id-1:hush-batch", "domain_key": "acme", "location_key": "eu"},
+        an_event("product.updated", "P-1"),
+        [{"id": "P-1", "titles": {"default": "Zoë 🌍"}}],
+    ),
 }
+
+
+def content_of(request: Request) -> bytes:
+    """The request's body, unpacked where it is an archive in a form."""
+    if not request.body.startswith(b"--"):
+        return request.body
+    with zipfile.ZipFile(io.BytesIO(request.body)) as archive:
+        return b"\n".join(archive.read(name) for name in archive.namelist())
 
 
 def a_vendor(name: str, /, **settings: Any) -> Vendor:
     """A vendor with these settings alone."""
-    vendor = VENDORS[name]
+    vendor = EVERY_VENDOR[name]
     return vendor("crm", vendor.Settings.model_validate({"vendor": name, **settings}))
 
 

