@@ -164,12 +164,13 @@ _TOKENS = {
     "lbracket": "`[`",
     "lbrace": "`{`",
     "lparen": "`(`",
-    "eof": "the end",
 }
 
 
 def _syntax_error(text: str, error: exceptions.ParseError) -> ExpressionError:
     if isinstance(error, exceptions.IncompleteExpressionError):
+        return ExpressionError(text, len(text) + 1, "ends too early")
+    if error.token_value == "" and error.lex_position >= len(text):
         return ExpressionError(text, len(text) + 1, "ends too early")
     column = min(int(error.lex_position), len(text)) + 1
     if isinstance(error, exceptions.LexerError):
@@ -375,7 +376,7 @@ class _Compiler:
         runs = [argument.run for argument in arguments]
         return Part(
             function.call(*runs) if function.lazy else self._call(function, runs, references),
-            _copies_of_call(arguments, references),
+            _copies_of_call(arguments, references) if function.shares else 1,
             constant=all(argument.constant for argument in arguments),
             builds=any(argument.builds for argument in arguments),
         )

@@ -17,7 +17,7 @@ from gateway.mapping.table import (
     room_for,
     total,
 )
-from gateway.mapping.types import ARITHMETIC, EvaluationError, Unfit, kind
+from gateway.mapping.types import ARITHMETIC, EvaluationError, kind
 
 
 @function("abs", "number")
@@ -242,10 +242,7 @@ def _to_number(value: Any) -> Number | None:
     to_number('1.50') -> 1.50
     to_number('abc') -> null
     """
-    try:
-        return types.number(value)
-    except Unfit:
-        return None
+    return types.to_number(value)
 
 
 @function("to_string", "any", grows=True)

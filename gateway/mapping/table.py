@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, DecimalException
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from gateway import document
 from gateway.mapping.types import ARITHMETIC, DIGITS_MAX, EvaluationError, kind
@@ -51,7 +51,11 @@ class Parameter(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One function: its parameters, and the Python that does it."""
+    """One function: its parameters, and the Python that does it.
+
+    `passes_null`: null for a null. `lazy`: it takes and gives closures. `grows`: its texts may be longer than those it
+    is given. `shares`: its result may hold its arguments, where it is no text, number or boolean.
+    """
 
     name: str
     group: str
@@ -61,6 +65,7 @@ class Function:
     passes_null: bool
     lazy: bool
     grows: bool
+    shares: bool
     doc: str
 
     def accepts(self, count: int) -> bool:
@@ -102,6 +107,8 @@ KINDS: dict[str, frozenset[type]] = {
 
 _ANY = frozenset().union(*KINDS.values())
 
+_SCALARS = [str, int, bool, Decimal, type(None)]
+
 FUNCTIONS: dict[str, Function] = {}
 """Every function, by the name it has in an expression."""
 
@@ -132,12 +139,15 @@ def function(
     """
 
     def enter(body: _Body) -> _Body:
-        taken = inspect.signature(body).parameters.values()
+        signature = inspect.signature(body)
+        taken = signature.parameters.values()
         names = [parameter.name for parameter in taken if parameter.kind is not inspect.Parameter.VAR_POSITIONAL]
         parameters = tuple(_parameter(name, spec) for name, spec in zip(names, specs, strict=True))
         variadic = bool(specs) and specs[-1].endswith("*")
+        made = signature.return_annotation
+        shares = any(one not in _SCALARS for one in get_args(made) or [made])
         doc = inspect.getdoc(body) or ""
-        FUNCTIONS[name] = Function(name, group, body, parameters, variadic, passes_null, lazy, grows, doc)
+        FUNCTIONS[name] = Function(name, group, body, parameters, variadic, passes_null, lazy, grows, shares, doc)
         return body
 
     return enter

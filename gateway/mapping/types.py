@@ -113,10 +113,10 @@ def integer(value: Any) -> int:
     """A whole number, from a number or a text of one (`12`, `12.0`). 12.5 does not fit: nothing is rounded unseen."""
     if type(value) is int:
         return value
-    found = number(value) if type(value) in {Decimal, str} else value
+    found = to_number(value) if type(value) is str else value
     if type(found) is int:
         return found
-    if type(found) is Decimal and found == found.to_integral_value():
+    if type(found) is Decimal and abs(found.adjusted()) <= DIGITS_MAX and found == found.to_integral_value():
         return int(found)
     raise Unfit("integer", value)
 
@@ -132,6 +132,14 @@ def number(value: Any) -> int | Decimal:
     if type(value) is Decimal and value.is_finite() and abs(value.adjusted()) <= DIGITS_MAX:
         return value
     raise Unfit("number", value)
+
+
+def to_number(value: Any) -> int | Decimal | None:
+    """The same, and None for what is no number."""
+    try:
+        return number(value)
+    except Unfit:
+        return None
 
 
 def _number_in(text: str) -> int | Decimal:
