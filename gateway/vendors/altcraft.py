@@ -84,13 +84,13 @@ class Altcraft:
     # --- records -----------------------------------------------------------------------------------------------------
 
     def mapping(self, event: NormalEvent) -> str | None:
-        if event.entity not in SHIPPED or base.verb_of(event) in NOT_SENT:
+        if event.entity not in SHIPPED or base.verb_of(event) in base.DELETIONS:
             raise LookupError(event.type)
         return f"altcraft/{event.entity}"
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
         """A profile for each document, which is the profile's `data`. Profiles are not deleted by an event."""
-        if base.verb_of(event) in NOT_SENT:
+        if base.verb_of(event) in base.DELETIONS:
             return ()
         return [self._profile(event, checks.as_object(one, "Altcraft")) for one in documents or ()]
 
@@ -176,18 +176,8 @@ class Altcraft:
 
 def _envelope(settings: AltcraftSettings) -> dict[str, Any]:
     """What stands beside the profiles, without what is left at Altcraft's own default."""
-    fields = {
-        "token": settings.token.reveal(),
-        "db_id": settings.db_id,
-        "resource_id": settings.resource_id,
-        "matching": settings.matching,
-        "skip_triggers": settings.skip_triggers or None,
-        "skip_invalid_subscriptions": settings.skip_invalid_subscriptions or None,
-        "detect_geo": settings.detect_geo or None,
-        "add_to_segments": settings.add_to_segments or None,
-        "remove_from_segments": settings.remove_from_segments or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+    told = {name: value for name in OPTIONS if (value := getattr(settings, name))}
+    return {"token": settings.token.reveal(), "db_id": settings.db_id, "matching": settings.matching, **told}
 
 
 def _request_id(batch: base.Batch) -> str:
@@ -217,7 +207,14 @@ ATTEMPTS_PER_ID = 10
 UNLISTED_ATTEMPTS = 5
 SHIPPED = frozenset({"customer", "order", "cart", "refund", "fulfillment"})
 """Entities that a mapping ships for: what tells something of a profile."""
-NOT_SENT = frozenset({"deleted", "redacted"})
+OPTIONS = (
+    "resource_id",
+    "skip_triggers",
+    "skip_invalid_subscriptions",
+    "detect_geo",
+    "add_to_segments",
+    "remove_from_segments",
+)
 REPEAT_HEADERS = frozenset({"duplicate-request", "x-duplicate-request"})
 
 MATCHING: Mapping[str, tuple[str, Any]] = {

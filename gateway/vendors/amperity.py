@@ -82,7 +82,7 @@ class Amperity:
     def mapping(self, event: NormalEvent) -> str | None:
         if event.entity not in self._settings.streams:
             raise LookupError(event.type)
-        if base.verb_of(event) in DELETIONS:
+        if base.verb_of(event) in base.DELETIONS:
             return None
         if event.entity not in SHIPPED:
             raise LookupError(event.type)
@@ -93,7 +93,7 @@ class Amperity:
         stream = self._settings.streams.get(event.entity or "")
         if stream is None:
             return ()
-        if base.verb_of(event) in DELETIONS:
+        if base.verb_of(event) in base.DELETIONS:
             documents = [{"id": event.subject, "deleted": True}]
         rows = [_row(event, one, number) for number, one in enumerate(documents or (), start=1)]
         return [base.Draft(stream, event.subject or event.id, row, "fact", "stream") for row in rows]
@@ -185,7 +185,6 @@ ROW_BYTES = 1_000_000
 TOKEN_LIVES_S = 3600.0
 SHIPPED = frozenset({"customer", "order", "product", "cart", "refund", "fulfillment"})
 """Entities that a mapping ships for."""
-DELETIONS = frozenset({"deleted", "redacted"})
 
 STATUSES: answers.Statuses = {
     404: answers.throttle(Reason.NOT_FOUND, 60.0, up_to_s=900.0, scope="channel"),

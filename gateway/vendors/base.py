@@ -343,6 +343,10 @@ def account_name(vendor: str, place: str, *credentials: str) -> str:
     return f"{vendor}:{place}:{known_by}"
 
 
+DELETIONS = frozenset({"deleted", "redacted"})
+"""Verbs that say an entity is no more."""
+
+
 def verb_of(event: NormalEvent) -> str:
     """What happened to the event's entity (`created`); empty where nothing normalised it."""
     return event.type.rpartition(".")[2] if event.entity else ""

@@ -5,6 +5,7 @@ A vendor's file holds tables of these and asks for the first fault, in words tha
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
@@ -57,6 +58,26 @@ def unfit(data: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[str]:
     for name, form in forms.items():
         if data.get(name) is not None and not form.fits(data[name]):
             yield f"{name} is not {form.wanted}"
+
+
+def numbers(row: Mapping[str, Any], most: int, digits: int, *, significant: bool) -> Iterator[str]:
+    """Numbers that a column cannot hold: beyond ±`most`, or fractions of more digits (after the point, or all)."""
+    for name, value in row.items():
+        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+            continue
+        number = Decimal(str(value))
+        if not number.is_finite() or abs(number) > most:
+            yield f"{name} is beyond ±{most}: send it as a text"
+        elif _digits(number, significant=significant) > digits:
+            yield f"{name} has more than {digits} {'significant digits' if significant else 'decimals'}"
+
+
+def _digits(number: Decimal, *, significant: bool) -> int:
+    """The digits of a fraction; a whole number has none that count."""
+    _, digits, exponent = number.normalize().as_tuple()
+    if not isinstance(exponent, int) or exponent >= 0:
+        return 0
+    return len(digits) if significant else -exponent
 
 
 def refuse_if_any(what: str, *faults: Iterable[str]) -> None:

@@ -7,7 +7,6 @@ columns, updates by the master id: sending again does no harm.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote, urlencode
 
@@ -112,7 +111,7 @@ class Octolis:
         if (
             event.entity not in SHIPPED
             or event.entity not in self._settings.datasets
-            or base.verb_of(event) in NOT_SENT
+            or base.verb_of(event) in base.DELETIONS
         ):
             raise LookupError(event.type)
         return f"octolis/{event.entity}"
@@ -122,14 +121,17 @@ class Octolis:
         entity = event.entity or ""
         if entity in self._settings.webhooks:
             return list(self._to_webhook(event, documents))
-        if entity not in self._settings.datasets or base.verb_of(event) in NOT_SENT:
+        if entity not in self._settings.datasets or base.verb_of(event) in base.DELETIONS:
             return ()
         return [self._row(self._settings.datasets[entity], checks.as_object(one, "Octolis")) for one in documents or ()]
 
     def _row(self, dataset: Dataset, fields: Mapping[str, Any]) -> base.Draft:
         data = {name: _cell(value) for name, value in fields.items()}
-        faults = _faults(data, significant=self._settings.float_digits == "significant")
-        checks.refuse_if_any(dataset.id, checks.missing(data, tuple((name,) for name in dataset.known_by)), faults)
+        keys = tuple((name,) for name in dataset.known_by)
+        significant = self._settings.float_digits == "significant"
+        checks.refuse_if_any(
+            dataset.id, checks.missing(data, keys), checks.numbers(data, INT32, DIGITS, significant=significant)
+        )
         key = "/".join(str(data[name]) for name in dataset.known_by)
         return base.Draft(dataset.id, key, data, cost="write")
 
@@ -209,31 +211,12 @@ def _cell(value: Any) -> Any:
     """A value as a column takes it: times as quoted UTC date-times, nested values as JSON text."""
     if isinstance(value, dict | list):
         return document.dump(value).decode()
-    if isinstance(value, str) and _TIME.fullmatch(value):
-        try:
-            return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-        except (ValueError, OverflowError):
-            return value
-    return value
-
-
-def _faults(row: Mapping[str, Any], *, significant: bool) -> Iterator[str]:
-    """Numbers that a column cannot hold: integers beyond int32, fractions of more than six digits."""
-    for name, value in row.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-            continue
-        number = Decimal(str(value))
-        if not number.is_finite() or abs(number) > INT32:
-            yield f"{name} is beyond ±2147483647: send it as a text"
-        elif _digits(number, significant=significant) > DIGITS:
-            yield f"{name} has more than six {'significant digits' if significant else 'decimals'}"
-
-
-def _digits(number: Decimal, *, significant: bool) -> int:
-    _, digits, exponent = number.normalize().as_tuple()
-    if not isinstance(exponent, int) or exponent >= 0:
-        return 0
-    return len(digits) if significant else -exponent
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return value
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return value
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -254,7 +237,6 @@ TRACE_HEADER = "apigw-requestid"
 HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
 POINTS = {"read": 1.0, "write": 10.0}
 METHODS = {"upsert": "POST", "update": "PATCH"}
-NOT_SENT = frozenset({"deleted", "redacted"})
 SHIPPED = frozenset({"customer", "order", "product", "cart", "refund", "fulfillment"})
 """Entities that a mapping ships for."""
 

@@ -69,15 +69,15 @@ class Ometria:
     # --- records -----------------------------------------------------------------------------------------------------
 
     def mapping(self, event: NormalEvent) -> str | None:
-        if event.entity == "product" and base.verb_of(event) in NOT_SENT:
+        if event.entity == "product" and base.verb_of(event) in base.DELETIONS:
             return None
-        if event.entity not in SHIPPED or base.verb_of(event) in NOT_SENT:
+        if event.entity not in SHIPPED or base.verb_of(event) in base.DELETIONS:
             raise LookupError(event.type)
         return f"ometria/{event.entity}"
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
         """A draft for each document. A deleted product is taken off sale; nothing else can be deleted by push."""
-        if base.verb_of(event) in NOT_SENT:
+        if base.verb_of(event) in base.DELETIONS:
             return (_off_sale(event),) if event.entity == "product" else ()
         if documents is None:
             raise Refusal(Reason.INCOMPLETE, f"{event.type}: no mapping makes an Ometria record of it")
@@ -103,18 +103,14 @@ class Ometria:
 
     def _controls(self, type_: str, event: NormalEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that steer Ometria. A mapping that names one itself has the last word."""
-        settings, controls = self._settings, dict[str, Any]()
+        controls: dict[str, Any] = {"@merge": self._settings.merge and type_ in MERGED}
         if type_ == "contact":
-            controls["@collection"] = settings.collection or event.source
-        if type_ in MERGED and settings.merge:
-            controls["@merge"] = True
-        if type_ == "contact" and settings.force_optin and fields.get("marketing_optin") is not None:
-            controls["@force_optin"] = True
-        if type_ == "contact" and settings.add_to_lists:
+            settings = self._settings
+            controls = {"@collection": settings.collection or event.source, **controls}
+            controls["@force_optin"] = settings.force_optin and fields.get("marketing_optin") is not None
             controls["@add_to_lists"] = settings.add_to_lists
-        if type_ == "contact" and settings.remove_from_lists:
             controls["@remove_from_lists"] = settings.remove_from_lists
-        return controls
+        return {name: value for name, value in controls.items() if value}
 
     # --- request -----------------------------------------------------------------------------------------------------
 
@@ -221,9 +217,6 @@ TOO_LARGE = "Record is too large"
 
 SHIPPED = frozenset({"customer", "order", "product"})
 """Entities that a mapping ships for."""
-
-NOT_SENT = frozenset({"deleted", "redacted"})
-"""Verbs that push has no record for, but for a product taken off sale."""
 
 TYPE_OF = {"customer": "contact", "order": "order", "product": "product"}
 """The `@type` by the normal entity; anything else that is mapped is a custom_event, unless its document says."""
