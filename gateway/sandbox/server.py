@@ -28,9 +28,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.clock import Chance, Clock, SystemChance, SystemClock
 from gateway.sandbox.altcraft import Altcraft
+from gateway.sandbox.amperity import Amperity
 from gateway.sandbox.faults import TRANSPORT, Fault, Faults, Faulty
 from gateway.sandbox.octolis import Octolis
 from gateway.sandbox.ometria import Ometria
+from gateway.sandbox.ometria_batch import OmetriaBatch
 from gateway.sandbox.simulator import BodyTooLarge, Simulator, body_of
 from gateway.sandbox.sink import Sink
 
@@ -50,12 +52,14 @@ class Sandbox:
         self.ometria = Ometria(clock)
         self.altcraft = Altcraft(clock, chance)
         self.octolis = Octolis(clock, chance)
+        self.amperity = Amperity(clock, chance)
+        self.ometria_batch = OmetriaBatch(clock, chance)
         self.sink = Sink(clock)
         self.simulators: dict[str, Simulator] = {one.name: one for one in self._all()}
         self.app = Starlette(routes=self._routes())
 
     def _all(self) -> tuple[Simulator, ...]:
-        return (self.ometria, self.altcraft, self.octolis, self.sink)
+        return (self.ometria, self.ometria_batch, self.altcraft, self.octolis, self.amperity, self.sink)
 
     def _routes(self) -> list[Route | Mount]:
         served = {name: Faulty(one, self.faults, one.plays) for name, one in self.simulators.items()}

@@ -29,11 +29,12 @@ class KnownChance:
     def __init__(self, *numbers: float) -> None:
         self._numbers = numbers or (0.5,)
         self._drawn = 0
+        self._nonces = 0
 
     def uniform(self, low: float, high: float) -> float:
         self._drawn += 1
         return low + self._numbers[(self._drawn - 1) % len(self._numbers)] * (high - low)
 
     def nonce(self, size: int) -> bytes:
-        self._drawn += 1
-        return hashlib.blake2b(str(self._drawn).encode(), digest_size=size).digest()
+        self._nonces += 1
+        return hashlib.blake2b(str(self._nonces).encode(), digest_size=size).digest()
