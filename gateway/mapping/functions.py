@@ -16,6 +16,7 @@ from gateway.mapping import standard, types
 from gateway.mapping.table import (
     FUNCTIONS,
     VALUES_MAX,
+    Function,
     Number,
     Reference,
     bounded_text,
@@ -28,7 +29,25 @@ from gateway.mapping.table import (
 )
 from gateway.mapping.types import ARITHMETIC, EvaluationError
 
-__all__ = ["FUNCTIONS", "standard"]
+__all__ = ["FUNCTIONS", "reference", "standard"]
+
+
+def reference() -> str:
+    """The tables of functions for the docs page, in Markdown: the gateway's own by group, then JMESPath's."""
+    groups = sorted({function.group for function in FUNCTIONS.values()}, key=lambda group: (group == "JMESPath", group))
+    return "\n".join(_table_of(group) for group in groups)
+
+
+def _table_of(group: str) -> str:
+    title = "JMESPath's own" if group == "JMESPath" else group.capitalize()
+    rows = [_row(function) for function in FUNCTIONS.values() if function.group == group]
+    return "\n".join([f"### {title}", "", "| function | what it gives | example |", "|---|---|---|", *rows, ""])
+
+
+def _row(function: Function) -> str:
+    """One line; examples are code, in which a bar would end the cell and a backtick the code."""
+    examples = "<br>".join(f"`` {expression} `` → `{result}`" for expression, result in function.examples)
+    return f"| `{function.signature}` | {function.summary} | {examples} |".replace("||", "\\|\\|")
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------
