@@ -41,7 +41,8 @@ def conditions(loaded: Loaded) -> Iterator[Problem]:
         try:
             compile_expression(route.when or "@")
         except ExpressionError as error:
-            yield Problem(("routes", index, "when"), f"{error.cause}, at column {error.column} of it", error.hint)
+            cause = f"column {error.column}: {error.cause}"
+            yield Problem(("routes", index, "when"), cause, error.hint or error.caret())
 
 
 def accounts(loaded: Loaded) -> Iterator[Problem]:

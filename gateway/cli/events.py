@@ -29,7 +29,7 @@ def events() -> None:
 @click.option("--source", help="Those from this source.")
 @click.option("--topic", help="Those with this topic.")
 @click.option("--from", "from_ms", type=MOMENT, help="Received at or after this: RFC 3339, or an age as 2h.")
-@click.option("--to", "to_ms", type=MOMENT, help="Received before this.")
+@click.option("--to", "to_ms", type=MOMENT, help="Received at or before this.")
 @click.option("--before", "before", help="Those before this event: the next page.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
 @config_option

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -78,7 +79,12 @@ def text_of(body: bytes) -> str:
 def faults(error: ConfigurationError) -> None:
     """Every fault of a configuration on standard error, one a line."""
     for fault in error.faults:
-        click.echo(clean(fault), err=True)
+        if "\n" not in fault.hint:
+            click.echo(clean(fault), err=True)
+            continue
+        click.echo(clean(replace(fault, hint="")), err=True)
+        for line in fault.hint.splitlines():  # an expression with a caret under the place
+            click.echo(f"    {clean(line)}", err=True)
     count = len(error.faults)
     click.echo(f"{count} fault{'s' if count > 1 else ''}", err=True)
 

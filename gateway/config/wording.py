@@ -217,6 +217,16 @@ def _too_many(case: _Case) -> Problem:
     return Problem(case.path, f"at most {case.context.get('max_length')} are allowed", case.about())
 
 
+def _no_kind(case: _Case) -> Problem:
+    """A table that may be one of several, and does not say which, or says another."""
+    key = str(case.context.get("discriminator", "")).strip("'")
+    known = str(case.context.get("expected_tags", "")).replace("'", "").split(", ")
+    if "tag" not in case.context:
+        return Problem(case.path, f"`{key}` is missing", case.about())
+    hint = near(str(case.context["tag"]), known)
+    return Problem((*case.path, key), f"`{key}` is none of {', '.join(known)}", hint if "did you" in hint else "")
+
+
 def _other(case: _Case) -> Problem:
     return Problem(case.path, "the value does not fit here", case.about(), key=case.found.key)
 
@@ -227,6 +237,8 @@ _WORDS: dict[str, Callable[[_Case], Problem]] = {
     "literal_error": _no_choice,
     "enum": _no_choice,
     "value_error": _said,
+    "union_tag_not_found": _no_kind,
+    "union_tag_invalid": _no_kind,
     **dict.fromkeys(_BOUNDS, _bound),
     "too_short": _too_few,
     "string_too_short": _too_few,

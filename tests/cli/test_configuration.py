@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 
 from gateway import app
 from gateway.cli import MODULES
@@ -64,7 +66,7 @@ def test_check_as_json_shows_warnings_beside_no_faults(run: Run, config: Path) -
         (
             (
                 "  bin:",
-                '  two: {vendor: ometria, api_key: "${CRM_KEY}", collection: x, limits: [{allow: 1, per: 1s}]}\n  bin:',
+                f"  two: {{{CRM}, collection: x, limits: [{{allow: 1, per: 1s}}]}}\n  bin:",
             ),
             "destinations.two.limits: other limits than `crm`",
         ),
@@ -86,9 +88,14 @@ def test_a_missing_configuration_is_a_sentence(run: Run) -> None:
     assert result.stderr.startswith("/nonexistent/config:1:1: (top level): there is no such file or folder")
 
 
-@pytest.mark.parametrize(
-    "words", [["audit"], ["lanes", "list"], ["dead", "list", "--json"], ["events", "list"], ["backup", "x"]]
-)
+def test_a_condition_that_does_not_parse_has_a_caret_under_the_place(run: Run, config: Path) -> None:
+    config.write_text(config.read_text().replace("data.total > `1000`", "data.total >> `1000`"))
+    lines = run("check").stderr.splitlines()
+    assert "routes[1].when: column 13: " in lines[0]
+    assert lines[1:3] == ["    data.total >> `1000`", " " * 16 + "^"]
+
+
+@pytest.mark.parametrize("words", DESK)
 def test_other_commands_print_the_faults_and_are_wrongly_used(run: Run, config: Path, words: list[str]) -> None:
     config.write_text("receivr: {}\n")
     result = run(*words)
@@ -142,3 +149,22 @@ def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyP
     for name, value in {**ENV, "OMETRIA_KEY": "kiln-44"}.items():
         monkeypatch.setenv(name, value)
     assert app.load_config(SHIPPED).config.sources["erp"].api_key[0].reveal() == os.environ["ERP_KEY"]
+
+
+def test_the_shipped_configuration_passes_the_shipped_schema() -> None:
+    document = YAML(typ="safe", pure=True).load(SHIPPED / "gateway.yaml")
+    validator = Draft202012Validator(json.loads((SHIPPED / "gateway.schema.json").read_text()))
+    assert [error.message for error in validator.iter_errors(document)] == []
+
+
+@pytest.mark.parametrize("vendor", sorted(app.registry().vendors))
+def test_every_key_of_a_vendor_is_described_and_what_names_a_credential_is_secret(vendor: str) -> None:
+    fields = app.registry().vendors[vendor].model_fields
+    assert [name for name, field in fields.items() if not field.description] == []
+    credentials = [name for name in fields if name.split("_")[-1] in {"key", "token", "secret", "password"}]
+    shown = [name for name in credentials if "Secret" not in str(fields[name].annotation)]
+    assert [name for name in shown if name not in NOT_CREDENTIALS] == []
+
+
+NOT_CREDENTIALS = {"domain_key", "location_key"}
+"""Names of tenants, as Ometria calls them."""
