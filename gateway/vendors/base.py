@@ -343,6 +343,12 @@ def account_name(vendor: str, place: str, *credentials: str) -> str:
     return f"{vendor}:{place}:{known_by}"
 
 
+def alone(outcome: Outcome, batch: Batch) -> Verdict:
+    """The outcome of the one record that travels alone. Should others have been put with it, they go on their own."""
+    rest = Split(Reason.BUSY, "it travels alone")
+    return Verdict((outcome, *(rest,) * (len(batch.records) - 1)))
+
+
 DELETIONS = frozenset({"deleted", "redacted"})
 """Verbs that say an entity is no more."""
 

@@ -164,14 +164,15 @@ class Octolis:
     # --- response ----------------------------------------------------------------------------------------------------
 
     def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
-        if not isinstance(answer, base.Response):
-            return base.same(answers.by_status(STATUSES, batch, answer, self.secrets()), batch)
-        if answer.status // 100 != TAKEN:
+        webhook = batch.channel.startswith(WEBHOOK)
+        if isinstance(answer, base.Response) and answer.status // 100 == TAKEN:
+            trace = answers.bounded(answer.headers.get(TRACE_HEADER, ""), self.secrets(), answers.RECEIPT_CHARS)
+            return base.alone(base.Delivered(trace), batch) if webhook else self._rows(batch, answer)
+        said = None
+        if isinstance(answer, base.Response):
             said = f"{answers.words(answer, 'detail', 'title')}{_faulty(answers.json_of(answer))}{_traces(answer)}"
-            return base.same(answers.by_status(STATUSES, batch, answer, self.secrets(), said), batch)
-        if batch.channel.startswith(WEBHOOK):
-            return base.same(base.Delivered(answer.headers.get(TRACE_HEADER, "")[: answers.RECEIPT_CHARS]), batch)
-        return self._rows(batch, answer)
+        outcome = answers.by_status(STATUSES, batch, answer, self.secrets(), said)
+        return base.alone(outcome, batch) if webhook else base.same(outcome, batch)
 
     def _rows(self, batch: base.Batch, answer: base.Response) -> base.Verdict:
         """`{"results": [{"written": true, "record": ...} or {"written": false, "error": ...}]}`, in the order sent."""

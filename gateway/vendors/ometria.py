@@ -14,7 +14,7 @@ from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
 from gateway.errors import Reason, Refusal
 from gateway.model import NormalEvent
-from gateway.vendors import answers, base, checks
+from gateway.vendors import answers, base, checks, ometria_calls
 
 
 class OmetriaSettings(DestinationSettings):
@@ -36,6 +36,7 @@ class OmetriaSettings(DestinationSettings):
     )
     add_to_lists: list[int] = Field([], description="Ids of the lists that contacts are added to.")
     remove_from_lists: list[int] = Field([], description="Ids of the lists that contacts are taken from.")
+    gdpr: bool = Field(False, description="Ask Ometria to forget a customer that the shop has redacted.")
     variants: bool = Field(False, description="Send a product's variants as products of their own.")
 
 
@@ -53,14 +54,15 @@ class Ometria:
     def account(self) -> str:
         return base.account_name(self.name, base.host_of(self._base_url), self._settings.api_key.reveal())
 
-    def secrets(self) -> Sequence[str]:
+    def secrets(self) -> tuple[str, ...]:
         return (self._settings.api_key.reveal(),)
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
     def limits(self) -> Sequence[base.Limit]:
-        """4 requests a second per account (Ometria API introduction); some plans have more."""
-        return (base.Limit(4, 1.0),)
+        """4 pushes a second per account (Ometria API introduction; some plans have more), and those of other calls."""
+        calls = [call.limit for name, call in ometria_calls.CALLS.items() if name != "gdpr" or self._settings.gdpr]
+        return (base.Limit(4, 1.0, classes=frozenset({"default"})), *calls)
 
     def rules(self) -> base.BatchRules:
         """100 records a call, 60 KB a record (Ometria API introduction), read as 60,000 bytes of compact JSON."""
@@ -71,12 +73,16 @@ class Ometria:
     def mapping(self, event: NormalEvent) -> str | None:
         if event.entity == "product" and base.verb_of(event) in base.DELETIONS:
             return None
+        if self._settings.gdpr and event.type == REDACTED:
+            return None
         if event.entity not in SHIPPED or base.verb_of(event) in base.DELETIONS:
             raise LookupError(event.type)
         return f"ometria/{event.entity}"
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
         """A draft for each document. A deleted product is taken off sale; nothing else can be deleted by push."""
+        if self._settings.gdpr and event.type == REDACTED:
+            return (ometria_calls.deletion(event),)
         if base.verb_of(event) in base.DELETIONS:
             return (_off_sale(event),) if event.entity == "product" else ()
         if documents is None:
@@ -89,6 +95,8 @@ class Ometria:
     def _draft(self, event: NormalEvent, document: Any) -> base.Draft:
         fields = checks.as_object(document, "Ometria")
         type_ = str(fields.get("@type") or TYPE_OF.get(event.entity or "", "custom_event"))
+        if type_ in ometria_calls.CALLS:
+            return ometria_calls.draft(type_, str(fields.get("@id") or event.id), fields)
         if type_ not in REQUIRED:
             raise Refusal(Reason.PAYLOAD_REFUSED, f"@type is none of {', '.join(REQUIRED)}")
         data = {"@type": type_, **self._controls(type_, event, fields), **fields}
@@ -120,11 +128,22 @@ class Ometria:
             ("Content-Type", "application/json"),
             ("X-Ometria-Auth", self._settings.api_key.reveal()),
         )
+        if batch.channel in ometria_calls.CALLS:
+            return ometria_calls.request(self._base_url, headers, batch)
         return base.Request("POST", f"{self._base_url}/push", headers, base.json_array(batch))
+
+    def errors(self) -> base.Request:
+        """The 100 latest records that were taken and then dropped: `[{"error_message": ..., "error_path": ...}]`,
+        without a word on which records they were.
+        """
+        headers = (("Accept", "application/json"), ("X-Ometria-Auth", self._settings.api_key.reveal()))
+        return base.Request("GET", f"{self._base_url}/push/_errors", headers, b"", "data")
 
     # --- response ----------------------------------------------------------------------------------------------------
 
     def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
+        if batch.channel in ometria_calls.CALLS:
+            return ometria_calls.judge(batch, answer, self.secrets())
         if not isinstance(answer, base.Response):
             return base.same(answers.by_status(STATUSES, batch, answer, self.secrets()), batch)
         free = answers.whole(answer.headers.get("x-queuesize-remaining"))
@@ -214,6 +233,8 @@ RECORD_BYTES = 60_000
 QUEUE_LOW = 10_000
 EASE_S = 10.0
 TOO_LARGE = "Record is too large"
+
+REDACTED = "customer.redacted"
 
 SHIPPED = frozenset({"customer", "order", "product"})
 """Entities that a mapping ships for."""
