@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,7 +24,6 @@ from gateway.config.values import Secret
 from gateway.errors import JournalError
 from gateway.journal.base import Desk
 from gateway.telemetry import log as logs
-from gateway.telemetry.processes import Folder
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -36,7 +36,7 @@ def build(
     token: Secret | None,
     *,
     clock: Clock,
-    folder: Folder | None = None,
+    folder: Path | None = None,
     type_of: TypeOf | None = None,
 ) -> Starlette:
     """The ASGI application of the admin port.
@@ -60,7 +60,7 @@ def build(
     )
 
 
-def _open_routes(room: Room, folder: Folder | None) -> list[Route]:
+def _open_routes(room: Room, folder: Path | None) -> list[Route]:
     """Health and metrics: without the token, since probes and scrapers have none."""
     lanes = figures.LaneFigures(room.desk, room.clock)
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import islice
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -23,7 +24,7 @@ from gateway.errors import JournalError
 from gateway.journal.base import Desk, LaneRow
 from gateway.telemetry import log as logs
 from gateway.telemetry.metrics import AT_SCRAPE
-from gateway.telemetry.processes import Folder, Processes
+from gateway.telemetry.processes import Processes
 
 LANES = 1_000
 """Lanes that are shown one by one, at most."""
@@ -108,7 +109,7 @@ class Figures:
         yield _gauge("gateway_lanes_left_out", [((), max(0, len(rows) - self._most))])
 
 
-async def exposition(figures: Figures, folder: Folder | None, accept: str) -> tuple[bytes, str]:
+async def exposition(figures: Figures, folder: Path | None, accept: str) -> tuple[bytes, str]:
     """The text of a scrape and its content type, of everything that is counted and looked up."""
     registry = CollectorRegistry()
     registry.register(Processes(folder))
