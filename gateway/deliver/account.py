@@ -190,11 +190,11 @@ class Queue:
 class Account:
     """Everything a dispatcher knows of an account while it holds the lease."""
 
-    def __init__(self, name: str, lease: Lease, pace: Pace, chance: Chance) -> None:
+    def __init__(self, name: str, lease: Lease, pace: Pace, gate: Gate, chance: Chance) -> None:
         self.name = name
         self.lease = lease
         self.pace = pace
-        self.gate = Gate()
+        self.gate = gate
         self.in_flight = 0
         self.works: dict[int, LaneWork] = {}
         self._chance = chance
@@ -411,20 +411,17 @@ class Account:
 
     # --- what is due, what is settled ---------------------------------------------------------------------------
 
-    def due(self, now: Now, limit: int) -> list[tuple[LaneWork, list[tuple[int, str]]]]:
-        """Parked rows whose time has come, by lane; none while the account stands still."""
-        if self.gate.opens_s(now.s) > now.s:
+    def due(self, work: LaneWork, now: Now, limit: int) -> list[tuple[int, str]]:
+        """A lane's parked rows whose time has come; they are taken. None while the account or the lane stands still."""
+        room = min(limit, self.enough(work) - work.queued)
+        if room <= 0 or work.standing() or self.gate.opens_s(now.s) > now.s:
             return []
-        found = []
-        for work in self.works.values():
-            room = min(limit, self.enough(work) - work.queued)
-            if room > 0 and not work.standing() and (refs := work.parked.take_due(now.ms, room)):
-                found.append((work, refs))
-        return found
+        return work.parked.take_due(now.ms, room)
 
     def next_due_ms(self, now: Now) -> int | None:
-        """When the next parked row is due."""
-        times = [work.parked.next_due_ms(now.ms) for work in self.works.values() if not work.standing()]
+        """When the next parked row is due, of the lanes that could take one."""
+        able = [work for work in self.works.values() if not work.standing() and work.queued < self.enough(work)]
+        times = [work.parked.next_due_ms(now.ms) for work in able]
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
     def settlement(self, at_ms: int) -> Settlement | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gateway.clock import Chance, Clock
 from gateway.deliver.account import Account
+from gateway.deliver.gate import Gate
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.lease import RENEW_EVERY_S, LeaseKeeper
 from gateway.deliver.loop import AccountLoop
@@ -49,6 +50,7 @@ class Dispatcher:
         self._keeper = LeaseKeeper(journal, owner, clock)
         self._accounts = sorted({destination.account for destination in setup.destinations.values()})
         self._loops: dict[str, AccountLoop] = {}
+        self._known: dict[str, tuple[int, Pace, Gate]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._head = Head(0, 0)
         self._reader: Reader | None = None
@@ -129,17 +131,22 @@ class Dispatcher:
             self._loops.pop(account, None)
 
     async def _open(self, name: str, lease: Lease) -> Account:
-        """The account as the journal knows it. The pace starts as if the windows had just been used up, unless nobody
-        ever held the lease before.
-        """
-        mine = [one for one in self._setup.destinations.values() if one.account == name]
-        spent_at_s = None if lease.token <= 1 else self._clock.monotonic_s()
-        account = Account(name, lease, Pace(mine[0].limits, spent_at_s=spent_at_s), self._chance)
+        """The account as the journal knows it, with the pace and the gate that it had under this lease."""
+        token, pace, gate = self._known.get(name, (0, None, None))
+        if pace is None or gate is None or token != lease.token:
+            pace, gate = self._pace(name, lease), Gate()
+            self._known[name] = (lease.token, pace, gate)
+        account = Account(name, lease, pace, gate, self._chance)
         for lane in await self._journal.lanes():
             destination = self._mine(lane, name)
             if destination is not None:
                 account.add(LaneWork(lane, destination, await self._journal.parked(lane.id)))
         return account
+
+    def _pace(self, name: str, lease: Lease) -> Pace:
+        """The pace starts as if the windows had just been used up, unless nobody ever held the lease before."""
+        limits = next(one.limits for one in self._setup.destinations.values() if one.account == name)
+        return Pace(limits, spent_at_s=None if lease.token <= 1 else self._clock.monotonic_s())
 
     def _mine(self, lane: Lane, account: str) -> Destination | None:
         destination = self._setup.destinations.get(lane.destination)

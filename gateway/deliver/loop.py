@@ -152,22 +152,33 @@ class AccountLoop:
         """Rows that are due become records again; those that are to be mapped anew are written so first."""
         if self._stopping or self._journal_fails:
             return
-        for work, refs in self.account.due(self._now(), RETRY_ROWS):
+        for work in list(self.account.works.values()):
+            refs = self.account.due(work, self._now(), RETRY_ROWS)
+            if not refs:
+                continue
             try:
-                rows = {(row.seq, row.part): row for row in await self._journal.parked(work.id, refs)}
-                for ref in refs:
-                    row = rows.get(ref)
-                    if row is None:
-                        work.parked.remove(ref)
-                    elif row.record is None:
-                        await self._remap(work, row)
-                    else:
-                        self.account.retry(work, unpack(work.id, row))
+                await self._retry_rows(work, refs)
             except JournalUnavailable as error:
-                for ref in refs:
-                    work.parked.durable(ref)
                 self._journal_failed(error)
                 return
+
+    async def _retry_rows(self, work: LaneWork, refs: list[tuple[int, str]]) -> None:
+        """Each row that was taken becomes a record, is mapped anew, or is given back when the journal fails."""
+        left = set(refs)
+        try:
+            rows = {(row.seq, row.part): row for row in await self._journal.parked(work.id, refs)}
+            for ref in refs:
+                row = rows.get(ref)
+                if row is None:
+                    work.parked.remove(ref)
+                elif row.record is None:
+                    await self._remap(work, row)
+                else:
+                    self.account.retry(work, unpack(work.id, row))
+                left.discard(ref)
+        finally:
+            for ref in left:
+                work.parked.durable(ref)
 
     async def _remap(self, work: LaneWork, row: ParkedRow) -> None:
         """A retried dead part: its event is mapped anew as a whole. Delivered parts are not sent again, new ones are
@@ -282,8 +293,8 @@ class AccountLoop:
             until_s.append(self._next_s)
         if self.account.dirty() and self._settle is None:
             until_s.append(self._settled_s + SETTLE_EVERY_S)
-        if self._journal_fails and self._settle is None:
-            self._journal_fails = False
+        if self._journal_fails:
+            self._journal_fails = self._settle is not None
             until_s.append(now.s + JOURNAL_WAIT_S)
         elif (due_ms := self.account.next_due_ms(now)) is not None:
             gate_s = self.account.gate.opens_s(now.s)

@@ -5,6 +5,7 @@ from typing import Any
 from gateway import document
 from gateway.clock import Chance
 from gateway.deliver.account import Account, Now
+from gateway.deliver.gate import Gate
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.pace import Pace
 from gateway.deliver.plan import Death, Destination, Planned
@@ -66,7 +67,7 @@ def planned(*records: Record, deaths: tuple[Death, ...] = ()) -> Planned:
 
 
 def account(*works: LaneWork, limits: tuple[Limit, ...] = ()) -> Account:
-    made = Account("paper", LEASE, Pace(limits), Half())
+    made = Account("paper", LEASE, Pace(limits), Gate(), Half())
     for one in works:
         made.add(one)
     return made

@@ -1,6 +1,7 @@
 """The pace: never faster than a vendor allows, and at least 97 % of it while work waits."""
 
 from collections import deque
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -58,7 +59,7 @@ def test_at_least_97_percent_of_the_limit_is_used_while_work_waits() -> None:
 
 def test_requests_are_spaced_evenly_instead_of_in_bursts() -> None:
     times = leave(Pace([FOUR_A_SECOND]), 100.0, 20, [0.0])
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert min(gaps) > 0.24
     assert max(gaps) < 0.27
 
