@@ -38,6 +38,8 @@ def check(text: bytes) -> None:
     text = _plain(text)
     try:
         _scanner.decode(text)
+        if not text.isascii():
+            text.decode()  # the scanner looks at the structure of texts, not at their bytes
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
 
