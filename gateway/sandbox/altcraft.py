@@ -7,8 +7,10 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Any, Literal
+from xml.parsers.expat import ExpatError
 
 import msgspec
+import xmltodict
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,7 +18,6 @@ from starlette.routing import Route
 
 from gateway import document
 from gateway.clock import Chance, Clock
-from gateway.sandbox import xml
 from gateway.sandbox.altcraft_profiles import TEXTS, Profiles, Wrong, check, query_of
 from gateway.sandbox.api import Api, Handled, Refused, handled_of
 from gateway.sandbox.faults import asked
@@ -100,10 +101,10 @@ class Altcraft(Api):
     def routes(self) -> list[Route]:
         return [Route("/api/v1.1/{method:path}", self._call, methods=["POST"])]
 
-    def witness_of(self, request: Request) -> Witness | None:  # noqa: ARG002  one account, whatever the token
+    def witness_of(self, _request: Request, /) -> Witness | None:
         return self.witness
 
-    def refusal(self, request: Request, refused: Refused) -> Response:
+    def refusal(self, request: Request, refused: Refused, /) -> Response:
         """HTTP's own errors: a body too large, too many requests."""
         return _written(request, {"error": refused.status, "error_text": refused.message}, refused.status)
 
@@ -244,7 +245,7 @@ class Altcraft(Api):
         if self.rules.tariff is not None and self.changes >= self.rules.tariff:
             raise Wrong(402)
         query = query_of(item, str(item.get("matching") or content.get("matching") or "email"))
-        data = check(item.get("data", {}))
+        data = check({} if item.get("data") is None else item["data"])
         if any(value is None for value in data.values()):
             self.witness.breach("null_value", query.index)
         counted = f"{content.get('db_id')}:{query.index}:{query.value}"
@@ -328,13 +329,13 @@ def _read(request: Request, body: bytes) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     readers: dict[str, Callable[[bytes], Any]] = {
         "application/json": document.parse,
-        "application/xml": lambda text: xml.parse(text)[1],
+        "application/xml": lambda text: next(iter(xmltodict.parse(text).values())),
     }
     if kind not in readers:
         raise Wrong(415, kind, "content_type")
     try:
         content = readers[kind](body)
-    except ValueError as error:
+    except (ValueError, ExpatError) as error:
         raise Wrong(400, str(error)[:100], "unreadable") from None
     if not isinstance(content, dict):
         raise Wrong(400, "an object is expected", "incorrect_request")
@@ -345,7 +346,7 @@ def _written(request: Request, said: dict[str, Any], status: int, headers: dict[
     """The answer in the format that the request asks for."""
     wanted = request.query_params.get("format") or request.headers.get("accept", "")
     if "xml" in wanted and "json" not in wanted:
-        return Response(xml.dump("xml", said), status, headers, "application/xml")
+        return Response(xmltodict.unparse({"xml": said}), status, headers, "application/xml")
     return Response(document.dump(said), status, headers, "application/json")
 
 

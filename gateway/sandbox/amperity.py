@@ -8,8 +8,10 @@ import hmac
 from collections import Counter, deque
 from typing import Any
 from urllib.parse import parse_qs
+from xml.parsers.expat import ExpatError
 
 import msgspec
+import xmltodict
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +19,6 @@ from starlette.routing import Route
 
 from gateway import document
 from gateway.clock import Chance, Clock
-from gateway.sandbox import xml
 from gateway.sandbox.amperity_control import Control
 from gateway.sandbox.api import Api, Refused, answer, handled_of
 from gateway.sandbox.faults import asked
@@ -107,10 +108,10 @@ class Amperity(Api):
             Route("/api/{listing:path}", self._list, methods=["GET"]),
         ]
 
-    def witness_of(self, request: Request) -> Witness | None:  # noqa: ARG002  one tenant
+    def witness_of(self, _request: Request, /) -> Witness | None:
         return self.witness
 
-    def refusal(self, request: Request, refused: Refused) -> Response:  # noqa: ARG002  the same for all
+    def refusal(self, _request: Request, refused: Refused, /) -> Response:
         ids = {"request_id": self._chance.nonce(8).hex(), "trace_id": self._chance.nonce(8).hex()}
         return answer({"status": refused.status, "message": refused.message, **ids}, refused.status)
 
@@ -224,12 +225,7 @@ class Amperity(Api):
             return [row]
         if kind != "application/xml":
             raise Refused(400, "Unsupported content type", "content_type", kind)
-        try:
-            _, content = xml.parse(body)
-        except xml.Unreadable:
-            return [{}]
-        records = content.get("record", {}) if isinstance(content, dict) else {}
-        return records if isinstance(records, list) else [records]
+        return _xml_rows(body)
 
     def _opened(self, name: str, kind: str) -> Stream:
         stream = self.streams.get(name)
@@ -318,6 +314,16 @@ class Amperity(Api):
     def adjust(self, change: dict[str, Any]) -> None:
         self.rules = msgspec.convert({**msgspec.to_builtins(self.rules), **change}, Rules)
         self._follow()
+
+
+def _xml_rows(body: bytes) -> list[dict[str, Any]]:
+    """The records of `<records>`. What cannot be read is taken as well, as one row without content."""
+    try:
+        content = xmltodict.parse(body, force_list=("record",))
+    except (ExpatError, ValueError):
+        return [{}]
+    records = (content.get("records") or {}).get("record", [])
+    return [one if isinstance(one, dict) else {} for one in records] or [{}]
 
 
 def _text(raw: bytes) -> str:

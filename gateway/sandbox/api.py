@@ -54,11 +54,11 @@ class Api:
         """The API's paths, below where it is mounted."""
         raise NotImplementedError
 
-    def witness_of(self, request: Request) -> Witness | None:
+    def witness_of(self, request: Request, /) -> Witness | None:
         """Who remembers this request; None: nobody (its key is not known)."""
         raise NotImplementedError
 
-    def refusal(self, request: Request, refused: Refused) -> Response:
+    def refusal(self, request: Request, refused: Refused, /) -> Response:
         """The vendor's way of saying no."""
         raise NotImplementedError
 

@@ -106,10 +106,10 @@ class Octolis(Api):
             Route("/v1/data/webhook/{hook}", self._hook, methods=["POST", "PUT", "GET", "PATCH", "DELETE"]),
         ]
 
-    def witness_of(self, request: Request) -> Witness | None:  # noqa: ARG002  one account, whatever the key
+    def witness_of(self, _request: Request, /) -> Witness | None:
         return self.witness
 
-    def refusal(self, request: Request, refused: Refused) -> Response:  # noqa: ARG002  the same for all
+    def refusal(self, _request: Request, refused: Refused, /) -> Response:
         headers = self._traced() | refused.more.pop("headers", {})
         return answer(self._error(refused), refused.status, headers)
 

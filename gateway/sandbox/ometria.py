@@ -91,11 +91,11 @@ class Ometria(Api):
             *(Route(f"/v2{path}", endpoint, methods=["GET"]) for path, endpoint in gets.items()),
         ]
 
-    def witness_of(self, request: Request) -> Witness | None:
+    def witness_of(self, request: Request, /) -> Witness | None:
         account = self._known(request)
         return account.witness if account is not None else None
 
-    def refusal(self, request: Request, refused: Refused) -> Response:
+    def refusal(self, request: Request, refused: Refused, /) -> Response:
         account = self._known(request)
         headers = None
         if account is not None and refused.status == HTTPStatus.TOO_MANY_REQUESTS:

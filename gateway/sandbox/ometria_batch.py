@@ -100,10 +100,10 @@ class OmetriaBatch(Api):
             Route("/reporting/report/{receipt}", self._report, methods=["GET"]),
         ]
 
-    def witness_of(self, request: Request) -> Witness | None:  # noqa: ARG002  one account
+    def witness_of(self, _request: Request, /) -> Witness | None:
         return self.witness
 
-    def refusal(self, request: Request, refused: Refused) -> Response:  # noqa: ARG002  the same for all
+    def refusal(self, _request: Request, refused: Refused, /) -> Response:
         return answer({"error": {"status": refused.status, "message": refused.message}}, refused.status)
 
     def _enter(self, request: Request) -> None:

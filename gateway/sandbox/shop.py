@@ -21,6 +21,12 @@ from gateway.sandbox.shopify import Line, Order, Person
 STEP_MS = 400
 """How far the shop's own time moves from one merchant action to the next."""
 
+PEOPLE_FIRST = 3
+"""Who must have signed up before anybody orders."""
+
+PAYS_AT_ONCE, HAS_A_CODE, CANCELS = 0.8, 0.3, 0.3
+"""How likely: an order is paid at once, has a discount, and a change of mind is a cancellation."""
+
 AGAIN_S = 0.35
 LATE_S = (1.0, 2.5)
 TRIES = 8
@@ -117,7 +123,7 @@ class Shop:
             yield Happening(topic, payload, self._now_ms, event)
 
     def _next(self) -> list[tuple[str, dict[str, Any]]]:
-        if len(self._people) < 3:  # noqa: PLR2004  somebody must be there before others can order
+        if len(self._people) < PEOPLE_FIRST:
             return self._sign_up()
         ways = (self._sign_up, self._buy, self._buy, self._buy, self._pay_or_send, self._change_mind, self._reprice)
         return self._draw.choice(ways)()
@@ -156,8 +162,9 @@ class Shop:
             Line(good, self._draw.randrange(len(shopify.sizes_of(good))), self._draw.randint(1, 3)) for good in goods
         )
         person = self._draw.choice(self._people)
-        order = Order(len(self._orders) + 1, person, lines, self._now_ms, paid=self._draw.random() < 0.8)  # noqa: PLR2004  most pay at once
-        if self._draw.random() < 0.3:  # noqa: PLR2004  some have a code
+        paid = self._draw.random() < PAYS_AT_ONCE
+        order = Order(len(self._orders) + 1, person, lines, self._now_ms, paid=paid)
+        if self._draw.random() < HAS_A_CODE:
             order.discount_pence = order.items_pence() // 10
         return order
 
@@ -175,7 +182,7 @@ class Shop:
 
     def _change_mind(self) -> list[tuple[str, dict[str, Any]]]:
         open_orders = [one for one in self._orders if not one.fulfilled and not one.cancelled_at_ms]
-        if open_orders and self._draw.random() < 0.3:  # noqa: PLR2004  some cancel, more change what they want to hear
+        if open_orders and self._draw.random() < CANCELS:
             order = open_orders[-1]
             order.cancelled_at_ms = self._now_ms
             body = shopify.order(order, self._now_ms)

@@ -15,6 +15,10 @@ TAX_PER_CENT = 20
 SHIPPING_PENCE = 495
 FREE_SHIPPING_FROM_PENCE = 7_500
 
+SUMMER = timezone(timedelta(hours=1))
+SUMMER_MONTHS = range(4, 11)
+"""British summer time, to the month."""
+
 _FIRST_ID = {
     "Customer": 8_204_115_730_021_177_345,
     "MailingAddress": 7_716_402_118_554_230_081,
@@ -121,8 +125,8 @@ def money_set(pence: int) -> dict[str, Any]:
 
 def moment(at_ms: int) -> str:
     """A time as the shop writes it: in its own zone, whole seconds."""
-    zone = timezone(timedelta(hours=1)) if 3 < datetime.fromtimestamp(at_ms / 1000, UTC).month < 11 else UTC  # noqa: PLR2004  British summer, roughly
-    return datetime.fromtimestamp(at_ms // 1000, zone).isoformat()
+    at = datetime.fromtimestamp(at_ms // 1000, UTC)
+    return at.astimezone(SUMMER if at.month in SUMMER_MONTHS else UTC).isoformat()
 
 
 # --- customers -------------------------------------------------------------------------------------------------------
