@@ -93,13 +93,6 @@ def test_a_redacted_customer_is_forgotten_where_the_destination_says_so() -> Non
 
 def test_an_email_is_never_sent_again_when_nobody_knows_whether_it_went() -> None:
     vendor = the_vendor("ometria")
-    email = {
-        "@type": "transactional_email",
-        "to": {"email": "a@example.test"},
-        "from": {},
-        "subject": "Hi",
-        "content": {},
-    }
     batch = a_batch(vendor, an_event(), [EMAIL])
     assert vendor.request(batch).intent == "once"
     answers: dict[str, Answer] = {
@@ -118,13 +111,6 @@ def test_an_email_is_never_sent_again_when_nobody_knows_whether_it_went() -> Non
 
 def test_an_email_that_surely_did_not_go_is_tried_again() -> None:
     vendor = the_vendor("ometria")
-    email = {
-        "@type": "transactional_email",
-        "to": {"email": "a@example.test"},
-        "from": {},
-        "subject": "Hi",
-        "content": {},
-    }
     batch = a_batch(vendor, an_event(), [EMAIL])
     for answer in (Failure(Reason.CONNECTION_FAILED, "refused"), Response(503, {}, b"")):
         assert isinstance(vendor.judge(batch, answer).outcomes[0], Retry)
