@@ -34,17 +34,32 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -
 
 
 def _rich(columns: Sequence[str], texts: list[list[str]], right: list[bool]) -> None:
+    """On a terminal that is too narrow, columns that hold nothing are left out; only the last may break its lines."""
+    console = Console()
+    places = list(range(len(columns)))
+    if sum(_widths([columns, *texts])) + 2 * len(columns) > console.width:
+        places = [place for place in places if any(row[place] not in _EMPTY for row in texts)]
     shown = Table(box=None, header_style="bold", pad_edge=False)
-    for column, is_number in zip(columns, right, strict=True):
-        shown.add_column(column, justify="right" if is_number else "left", overflow="fold")
+    for place in places:
+        is_last = place == places[-1]
+        shown.add_column(
+            columns[place], justify="right" if right[place] else "left", no_wrap=not is_last, overflow="fold"
+        )
     for row in texts:
-        shown.add_row(*(Text(text) for text in row))
-    Console().print(shown)
+        shown.add_row(*(Text(row[place]) for place in places))
+    console.print(shown)
+
+
+_EMPTY = frozenset(("0", "0.0", "-", ""))
+
+
+def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
 
 
 def _plain(columns: Sequence[str], texts: list[list[str]], right: list[bool]) -> None:
     whole = [[column.upper() for column in columns], *texts]
-    widths = [max(len(row[place]) for row in whole) for place in range(len(columns))]
+    widths = _widths(whole)
     for row in whole:
         cells = [
             text.rjust(width) if is_number else text.ljust(width)
