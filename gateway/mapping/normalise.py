@@ -31,6 +31,7 @@ _PAST: dict[str, str] = {
     "cancel": "cancelled",
     "canceled": "cancelled",
     "pay": "paid",
+    "fully_paid": "paid",
     "fulfil": "fulfilled",
     "fulfill": "fulfilled",
     "ship": "shipped",
@@ -50,6 +51,7 @@ _PAST: dict[str, str] = {
     "change": "changed",
 }
 """Verbs as platforms write them in topics -> the past tense that normal types have. Others stay as they are."""
+_VERBS = frozenset(_PAST.values())
 
 _APART = re.compile(r"[^a-z0-9_-]+")
 
@@ -76,7 +78,9 @@ class Normaliser:
         if mapping_name is None:
             return (_normal(event, 1, dotted(event.topic), None, body, received),)
         mapping = self._book.get(mapping_name)
-        kind = f"{mapping.entity}.{mapping.verb or verb(event.topic)}" if mapping.entity else dotted(event.topic)
+        kind = dotted(event.topic)
+        if mapping.entity:
+            kind = f"{mapping.entity}.{mapping.verb or verb(event.topic, mapping.entity)}"
         results = mapping.apply(self._document(event, body))
         return tuple(
             _normal(event, place, kind, mapping.entity, data, received) for place, data in enumerate(results, start=1)
@@ -181,9 +185,14 @@ def dotted(topic: str) -> str:
     return _APART.sub(".", topic.lower()).strip(".") or "event"
 
 
-def verb(topic: str) -> str:
-    """What a topic says has happened: its last part, in the past tense (`orders/create` is `created`)."""
+def verb(topic: str, entity: str = "") -> str:
+    """What a topic says has happened: its last part, in the past tense (`orders/create` is `created`). An entity's name
+    before it is left out (`order_created`, `OrderCreated`).
+    """
     last = dotted(topic).rpartition(".")[2]
+    rest = last.removeprefix(entity)
+    if rest.startswith(("_", "-")) or rest in _PAST or rest in _VERBS:
+        last = rest.lstrip("_-") or last
     return _PAST.get(last, last)
 
 

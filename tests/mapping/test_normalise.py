@@ -73,6 +73,21 @@ def test_the_verb_is_the_topics_last_part_in_the_past_tense(topic: str, expected
     assert verb(topic) == expected
 
 
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("order_created", "created"),
+        ("order_fully_paid", "paid"),
+        ("OrderCreated", "created"),
+        ("wix.ecom.v1.order_canceled", "cancelled"),
+        ("order", "order"),
+        ("orderly", "orderly"),
+    ],
+)
+def test_the_entitys_name_before_the_verb_is_left_out(topic: str, expected: str) -> None:
+    assert verb(topic, "order") == expected
+
+
 def test_a_mapping_may_name_the_verb_itself() -> None:
     own = {"paid": {**ORDER, "verb": "paid"}}
     (found,) = normaliser(own=own, rules={"*": "paid"}).normal(event({"id": 1}, "transaction"))
