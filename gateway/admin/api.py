@@ -26,6 +26,7 @@ TIMEOUT_S = 10.0
 AUDIT_TIMEOUT_S = 120.0
 BODY_BYTES = 1 << 16
 _TEXT_CHARS = 200
+_DIGITS = 17
 
 log = logs.get("admin")
 
@@ -224,7 +225,7 @@ def _number(request: Request, name: str, default: int | None, most: int) -> int 
     value = _text(request, name)
     if value is None:
         return default
-    if not (value.isascii() and value.isdecimal() and len(value) < 17) or not 1 <= int(value) <= most:  # noqa: PLR2004
+    if not (value.isascii() and value.isdecimal() and len(value) < _DIGITS) or not 1 <= int(value) <= most:
         raise Problem(400, "query", f"`{name}` is a number from 1 to {most}")
     return int(value)
 

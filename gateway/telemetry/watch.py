@@ -1,4 +1,4 @@
-"""What the receiver tells of its work, as metrics and log lines. The rooms of delivery count for themselves."""
+"""Who watches the work: the receiver's observer, and how late the event loop is. Delivery counts for itself."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -71,3 +71,12 @@ class ReceiverWatch:
         self._told_s = now_s
         took_ms = round(took_s * 1000, 3)
         log.info("group.committed", accepted=dict(accepted), duplicates=dict(duplicates), took_ms=took_ms)
+
+
+async def watch_loop(role: str, clock: Clock, every_s: float = 1.0) -> None:
+    """Show how late this process's event loop wakes up, for ever: a loop that lags serves everybody late."""
+    lag = metrics.loop_lag_seconds.labels(role)
+    while True:
+        began_s = clock.monotonic_s()
+        await clock.sleep(every_s)
+        lag.set(max(0.0, clock.monotonic_s() - began_s - every_s))

@@ -1,3 +1,4 @@
+import asyncio
 from typing import Literal
 
 import pytest
@@ -6,7 +7,7 @@ from structlog.testing import capture_logs
 from gateway.errors import Cause, JournalUnavailable
 from gateway.receive.observe import Observer
 from gateway.telemetry.metrics import REGISTRY
-from gateway.telemetry.watch import ReceiverWatch
+from gateway.telemetry.watch import ReceiverWatch, watch_loop
 
 
 class Ticking:
@@ -105,3 +106,22 @@ def test_rejections_that_were_not_kept_are_counted(clock: Ticking) -> None:
     ReceiverWatch(clock).lost(4)
 
     assert value("gateway_rejections_unkept_total") == before + 4
+
+
+class Late(Ticking):
+    """A clock that wakes up a quarter of a second late, and for the third time never."""
+
+    woken = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.woken += 1
+        if self.woken > 2:
+            raise asyncio.CancelledError
+        self.now_s += seconds + 0.25
+
+
+async def test_a_loop_that_wakes_up_late_shows_it() -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await watch_loop("receiver", Late())
+
+    assert value("gateway_loop_lag_seconds", role="receiver") == 0.25
