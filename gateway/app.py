@@ -36,10 +36,13 @@ def load_config(path: Path, env: Mapping[str, str] | None = None) -> Loaded:
     return load(path, registry(), os.environ if env is None else env)
 
 
-def open_journal(url: str) -> Journal:
-    """The journal of a URL, not yet opened."""
+def open_journal(url: str, *, create: bool = False) -> Journal:
+    """The journal of a URL, not yet opened. `create`: the folder of its file is made where there is none."""
     if url.startswith(SQLITE):
-        return SqliteJournal(Path(url.removeprefix(SQLITE)))
+        path = Path(url.removeprefix(SQLITE))
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return SqliteJournal(path)
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
 
 

@@ -44,16 +44,20 @@ class ChildStatus:
     pid: int | None = None
     ready: bool = False
     why: str = "starting"
+    since_ms: int = 0
     restarts: int = 0
     said: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Supervisor:
-    """Children and their states."""
+    """Children and their states. `bury` hears the pid of each that has ended."""
 
-    def __init__(self, specs: Sequence[ChildSpec], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, specs: Sequence[ChildSpec], environment: Mapping[str, str], bury: Callable[[int], object] = int
+    ) -> None:
         self._specs = specs
         self._environment = dict(environment)
+        self._bury = bury
         self._status = {spec.name: ChildStatus(spec.name) for spec in specs}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
@@ -86,10 +90,8 @@ class Supervisor:
                 return
             wait_s = RESTART_S if time.monotonic() - started_s > STEADY_S else wait_s
             log.error("child.died", role=spec.name, exit_code=code, again_in_s=wait_s)
-            before = self._status[spec.name]
-            self._status[spec.name] = ChildStatus(
-                spec.name, why=f"died with exit code {code}", restarts=before.restarts + 1
-            )
+            restarts = self._status[spec.name].restarts + 1
+            self._put(spec.name, pid=None, ready=False, why=f"died with exit code {code}", restarts=restarts)
             await self._pause(wait_s)
             wait_s = min(wait_s * 2, RESTART_MAX_S)
 
@@ -106,12 +108,13 @@ class Supervisor:
                 pass_fds=descriptors,
             )
         self._processes[spec.name] = process
-        self._status[spec.name] = replace(self._status[spec.name], pid=process.pid, why="starting")
+        self._put(spec.name, pid=process.pid, ready=False, why="starting")
         if self._stopping.is_set():
             _signal(process, signal.SIGTERM)
         log.info("child.started", role=spec.name, pid=process.pid)
         listen = asyncio.create_task(self._listen(spec.name, ours))
         code = await process.wait()
+        self._bury(process.pid)
         del self._processes[spec.name]
         listen.cancel()
         await asyncio.gather(listen, return_exceptions=True)
@@ -122,11 +125,16 @@ class Supervisor:
         try:
             while line := await reader.readline():
                 said = json.loads(line)
-                self._status[name] = replace(
-                    self._status[name], ready=bool(said.get("ready")), why=str(said.get("why", "")), said=said
-                )
+                self._put(name, ready=bool(said.get("ready")), why=str(said.get("why", "")), said=said)
         finally:
             writer.close()
+
+    def _put(self, name: str, **changes: Any) -> None:
+        before = self._status[name]
+        after = replace(before, **changes)
+        if (after.ready, after.why) != (before.ready, before.why):
+            after = replace(after, since_ms=time.time_ns() // 1_000_000)
+        self._status[name] = after
 
     async def _pause(self, seconds: float) -> None:
         try:

@@ -1,0 +1,79 @@
+"""`gateway serve`, `demo` and `sandbox`: what runs until it is told to stop."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from gateway import app
+from gateway.cli.options import NO, config_option
+
+
+@click.command()
+@config_option
+@click.option(
+    "--role",
+    type=click.Choice(["all", "receiver", "dispatcher"]),
+    default="all",
+    show_default=True,
+    help="What this replica does: take events, deliver them, or both.",
+)
+@click.pass_context
+def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "dispatcher"]) -> None:
+    """Take events and deliver them, until SIGTERM or Ctrl-C."""
+    from gateway import serve as serving  # noqa: PLC0415  only this command needs it
+
+    loaded = app.load_config(config)
+    with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
+        try:
+            code = serving.run(serving.gateway(config, loaded, role, Path(folder)))
+        except OSError as error:
+            raise click.ClickException(str(error)) from None
+    ctx.exit(code)
+
+
+@click.command(hidden=True)
+@click.argument("role", type=click.Choice(["receiver", "dispatcher"]))
+@config_option
+@click.option("--listener", type=int, default=-1)
+def child(role: str, config: Path, listener: int) -> None:
+    """One process of a replica, as `serve` starts it."""
+    from gateway import serve as serving  # noqa: PLC0415  its metrics live in the parent's folder
+
+    main = serving.receiver(config, listener) if role == "receiver" else serving.dispatcher(config)
+    sys.exit(serving.run(main))
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:9900", show_default=True, help="Where the vendors' APIs are played.")
+def sandbox(listen: str) -> None:
+    """Play every vendor's API on this machine, with faults on request, until Ctrl-C."""
+    from gateway.sandbox import server  # noqa: PLC0415  only this command needs it
+
+    try:
+        server.run(listen, lambda url: click.echo(f"The sandbox answers at {url}"))
+    except OSError as error:
+        raise click.ClickException(f"{listen}: {error.strerror}") from None
+
+
+@click.command()
+@config_option
+@click.option("--once", is_flag=True, help="End when everything has arrived: exit code 0 when it did.")
+@click.option("--events", default=60, show_default=True, help="Webhooks that the simulated shop sends.")
+@click.pass_context
+def demo(ctx: click.Context, config: Path, once: bool, events: int) -> None:  # noqa: FBT001  click's way of a flag
+    """Show the gateway at work: vendors' APIs, the gateway, and a simulated shop, all on this machine."""
+    from gateway import demo as demonstration  # noqa: PLC0415  only this command needs it
+    from gateway.serve import run  # noqa: PLC0415  as above
+
+    try:
+        arrived = run(demonstration.show(config, once=once, events=events))
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    if arrived:
+        ctx.exit(NO)
+
+
+COMMANDS = (serve, child, demo, sandbox)

@@ -1,0 +1,204 @@
+"""`gateway demo`: the vendors' APIs in this process, a real `gateway serve` beside it, and a simulated shop that sends.
+
+shop > /webhooks/uk-shop > gateway (receiver, journal, dispatcher) > /ometria, /sink > what arrived, and the ledger
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from rich.console import Console
+from rich.table import Table
+
+from gateway import app
+from gateway.clock import SystemClock
+from gateway.config.load import Loaded
+from gateway.journal.base import Journal
+from gateway.sandbox import server, shop
+from gateway.sandbox.simulator import Simulator
+
+SHOP = "uk-shop"
+SECRET = "UK_SHOP_SECRET"  # noqa: S105  a variable's name
+SANDBOX = "127.0.0.1:9900"
+READY_S = 30.0
+SETTLED_S = 60.0
+RATE_PER_S = 25.0
+LOOK_S = 0.25
+
+console = Console(highlight=False)
+
+
+async def show(config: Path, *, once: bool, events: int) -> int:
+    """Run the demo. 0 when every event arrived and the ledger balances; without `once`, stays up until Ctrl-C."""
+    config = config.resolve()  # noqa: ASYNC240  before anything runs
+    with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
+        environment = _environment()
+        loaded = app.load_config(config, environment)
+        os.chdir(folder)  # the journal's path is relative: the demo leaves nothing behind
+        async with server.serving(SANDBOX) as sandbox, _gateway(config, environment, folder) as process:
+            base_url = f"http://{loaded.config.receiver.listen}"
+            admin_url = f"http://{loaded.config.admin.listen}"
+            await _ready(admin_url, process)
+            _introduce(sandbox.url, base_url, admin_url)
+            code = await _traffic(loaded, sandbox.sandbox, base_url, environment, events)
+            if not once:
+                await _stay(sandbox.url, base_url, admin_url)
+    return code
+
+
+def _environment() -> dict[str, str]:
+    """The environment of the demo: what the shipped configuration asks for, made up where nobody set it."""
+    made_up = {
+        SECRET: secrets.token_hex(16),
+        "ERP_KEY": secrets.token_hex(16),
+        "OMETRIA_KEY": "demo-key",
+        "GATEWAY_ADMIN_TOKEN": secrets.token_hex(16),
+    }
+    return {**made_up, **os.environ}
+
+
+@asynccontextmanager
+async def _gateway(config: Path, environment: dict[str, str], folder: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A real gateway, its log kept aside."""
+    with Path(folder, "gateway.log").open("wb") as log:  # noqa: ASYNC230  before anything runs
+        command = (sys.executable, "-m", "gateway", "serve", "--config", str(config))
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await process.wait()
+
+
+async def _ready(admin_url: str, process: asyncio.subprocess.Process) -> None:
+    async with aiohttp.ClientSession() as session, asyncio.timeout(READY_S):
+        while process.returncode is None:
+            try:
+                async with session.get(f"{admin_url}/readyz") as answer:
+                    if answer.ok:
+                        return
+            except aiohttp.ClientError:
+                pass
+            await asyncio.sleep(0.1)
+    raise OSError("the gateway ended before it was ready: see what `gateway serve` says")
+
+
+def _introduce(*urls: str) -> None:
+    sandbox, receiver, admin = urls
+    console.print()
+    console.print("[bold]The webhook gateway, at work[/]")
+    console.print(f"  a simulated Shopify shop   sends to   [cyan]{receiver}/webhooks/{SHOP}[/]")
+    console.print(f"  the gateway                serves     [cyan]{admin}[/] (health, metrics, API)")
+    console.print(f"  Ometria and an HTTP sink   played at  [cyan]{sandbox}[/]")
+    console.print()
+
+
+async def _traffic(
+    loaded: Loaded, sandbox: server.Sandbox, base_url: str, environment: dict[str, str], events: int
+) -> int:
+    told = _Told()
+    watch = asyncio.create_task(_deliveries(sandbox))
+    tally = await shop.send(
+        f"{base_url}/webhooks/{SHOP}",
+        environment[SECRET],
+        events=events,
+        clock=SystemClock(),
+        rate_per_s=RATE_PER_S,
+        tell=told.hear,
+    )
+    journal = app.open_journal(loaded.config.journal.url)
+    await journal.open()
+    try:
+        await _settled(journal)
+        await asyncio.sleep(2 * LOOK_S)
+        watch.cancel()
+        return await _account(journal, tally)
+    finally:
+        await journal.close()
+
+
+class _Told:
+    """What the receiver says, as it says it."""
+
+    def __init__(self) -> None:
+        self._printed: Counter[str] = Counter()
+
+    def hear(self, told: shop.Told) -> None:
+        kind = "[yellow]again, recognised[/]" if told.duplicate else "[green]new, on disk     [/]"
+        if not told.taken:
+            kind = f"[red]{told.status} not taken     [/]"
+        console.print(f"  [dim]in [/]  {told.delivery.topic:<22} {kind} [dim]{told.id}[/]")
+
+
+async def _deliveries(sandbox: server.Sandbox) -> None:
+    """Say what arrives at the vendors, in which batches."""
+    seen: Counter[str] = Counter()
+    while True:
+        for simulator in sandbox.simulators.values():
+            for line in _arrived(simulator, seen):
+                console.print(line)
+        await asyncio.sleep(LOOK_S)
+
+
+def _arrived(simulator: Simulator, seen: Counter[str]) -> list[str]:
+    lines = []
+    requests: list[dict[str, Any]] = simulator.view().get("requests", [])
+    for request in requests[seen[simulator.name] :]:
+        records = request.get("records", 1)
+        what = f"{records} record{'' if records == 1 else 's'}"
+        lines.append(f"  [dim]out[/]  [cyan]{simulator.name:<10}[/] {what:<12} [dim]{request.get('status', '')}[/]")
+    seen[simulator.name] = len(requests)
+    return lines
+
+
+async def _settled(journal: Journal) -> None:
+    """Wait until nothing waits and nothing is parked."""
+    clock = SystemClock()
+    until_s = clock.monotonic_s() + SETTLED_S
+    while any(row.waiting or row.lane.counts.parked for row in await journal.lane_rows()):
+        if clock.monotonic_s() > until_s:
+            return
+        await clock.sleep(LOOK_S)
+
+
+async def _account(journal: Journal, tally: shop.Tally) -> int:
+    rows = await journal.audit()
+    console.print()
+    console.print(
+        f"[bold]In[/]: {tally.requests} requests, {tally.events} different events, {tally.taken} taken, "
+        f"{tally.recognised} retries recognised"
+    )
+    table = Table("lane", "events", "delivered", "filtered", "superseded", "parked", "dead", "ledger", box=None)
+    for row in rows:
+        counts = row.booked
+        figures = (row.expected, counts.delivered, counts.filtered, counts.superseded, counts.parked, counts.dead)
+        name = f"{row.lane.source} > {row.lane.destination}"
+        table.add_row(name, *map(str, figures), "[green]balanced[/]" if row.balanced else f"[red]{row.why}[/]")
+    console.print(table)
+    arrived = all(row.balanced and not (row.waiting or row.booked.parked or row.booked.dead) for row in rows)
+    complete = arrived and tally.taken == tally.events and any(row.expected for row in rows)
+    verdict = "[green]Every event arrived; the ledger balances.[/]" if complete else "[red]Something is missing.[/]"
+    console.print(verdict)
+    return 0 if complete else 1
+
+
+async def _stay(*urls: str) -> None:
+    sandbox, receiver, admin = urls
+    console.print()
+    console.print(f"Still running: send to {receiver}/webhooks/{SHOP}, look at {admin} and {sandbox}. Ctrl-C ends it.")
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    await told.wait()
