@@ -1,11 +1,12 @@
 """Which offers of a group are events, and which are retries of one that was accepted before. Pure, for every engine."""
 
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import NamedTuple
 
 from gateway.errors import GroupRefused
 from gateway.journal.records import Duplicate
-from gateway.model import Offer, Receipt, event_id
+from gateway.model import Offer, Receipt, Settlement, event_id
 
 EVENT_BYTES_MAX = 64 << 20
 """The largest body an engine takes. The receiver's limit is far lower."""
@@ -78,6 +79,17 @@ def admit(offers: Sequence[Offer], known: Mapping[Key, Known], head_seq: int, gr
         if key is not None:
             fresh[key] = Known(seq, tail, offer.received_at_ms)
     return Admitted(tuple(accepted), tuple(receipts), tuple(duplicates), fresh)
+
+
+def derived_id(settlement: Settlement) -> bytes:
+    """The id of the group that a settlement's derived offers make: the same whenever it is tried again."""
+    mark = blake2b(digest_size=10)
+    mark.update(f"{settlement.lease.account} {settlement.lease.token}".encode())
+    for step in settlement.lanes:
+        mark.update(f" {step.lane}:{step.version}".encode())
+    for offer in settlement.derived:
+        mark.update(offer.identity or offer.body)
+    return settlement.at_ms.to_bytes(6, "big") + mark.digest()
 
 
 def _fault(offer: Offer) -> str:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from gateway.journal.ranges import contains
+from gateway.errors import Reason
+from gateway.journal.ranges import beyond, contains
 from gateway.model import SETTLED, Attempt, Counts, Lane, LaneSettle, ParkedRow, Resolved, State, state_of_parts
 
 FINAL = (State.DELIVERED, State.FILTERED, State.SUPERSEDED, State.DISCARDED)
@@ -28,6 +29,17 @@ _BIT_OF_OUTCOME: dict[str, int] = {str(state): BIT[state] for state in FINAL}
 
 Ref = tuple[int, str]
 """A part of an event: seq and part."""
+
+
+class LaneBook(NamedTuple):
+    """A lane with what only the journal needs of it: the recount's floor, what is no longer recounted below it, and
+    how many of its events are gone from the log.
+    """
+
+    lane: Lane
+    floor_seq: int
+    removed: Counts
+    removed_events: int
 
 
 class Standing(NamedTuple):
@@ -222,6 +234,53 @@ class _Books:
         self._counts = add(add(self._counts, state, -1), final)
         if seq <= self._floor_seq:
             self._removed = add(self._removed, final)
+
+
+def settled_by_all(books: Iterable[LaneBook]) -> dict[str, int]:
+    """Up to which seq the lanes of each source have settled everything: their events may be removed."""
+    settled: dict[str, int] = {}
+    for one in books:
+        lane = one.lane
+        if not lane.ended and (lane.end_seq is None or lane.cursor < lane.end_seq):
+            settled[lane.source] = min(settled.get(lane.source, lane.cursor), lane.cursor)
+    return settled
+
+
+def expired(seq: int, at_ms: int) -> ParkedRow:
+    """The dead letter of an event that waited longer than it may be kept."""
+    return ParkedRow(
+        seq=seq,
+        part="",
+        channel="",
+        key=b"",
+        state=State.DEAD,
+        attempt=0,
+        due_at_ms=0,
+        first_failed_at_ms=at_ms,
+        at_ms=at_ms,
+        reason=Reason.EXPIRED,
+    )
+
+
+def after_expiry(lane: Lane, seqs: Sequence[int]) -> Lane:
+    """A lane whose oldest waiting events have become dead. Whoever was about to settle it has to read it again."""
+    return replace(
+        lane,
+        cursor=seqs[-1],
+        ahead=beyond(lane.ahead, seqs[-1]),
+        counts=add(lane.counts, State.DEAD, len(seqs)),
+        version=lane.version + 1,
+        changed=lane.changed + 1,
+    )
+
+
+def after_skip(lane: Lane, to_seq: int, waiting: int) -> Lane:
+    """A lane on which nothing waits up to `to_seq`: the events that did are discarded."""
+    lane = replace(lane, version=lane.version + 1)
+    if lane.ended or to_seq <= lane.cursor:
+        return lane
+    counts = add(lane.counts, State.DISCARDED, waiting)
+    return replace(lane, cursor=to_seq, ahead=beyond(lane.ahead, to_seq), counts=counts)
 
 
 # --- the recount -----------------------------------------------------------------------------------------------------

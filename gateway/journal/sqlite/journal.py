@@ -1,19 +1,37 @@
 """`SqliteJournal`: the contracts over one file. Each method hands one short job to the thread that it belongs to."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from gateway.journal.base import Capability, Head, Page
+from gateway.journal.base import (
+    AuditRow,
+    Capability,
+    DeadFilter,
+    DeadRow,
+    EventFilter,
+    EventView,
+    Head,
+    Keep,
+    Kept,
+    LaneRow,
+    Operation,
+    Page,
+)
+from gateway.journal.sqlite import audit, desk, log, rows
+from gateway.journal.sqlite import keep as keeping
 from gateway.journal.sqlite import lanes as lane_rows
-from gateway.journal.sqlite import log, rows
+from gateway.journal.sqlite.backup import backup
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.log import Append
 from gateway.journal.sqlite.settle import Settle
 from gateway.journal.sqlite.watcher import Watcher
 from gateway.journal.sqlite.worker import Reader, Writer
-from gateway.model import Event, Group, Intent, Lane, LaneSpec, Lease, ParkedRow, Receipt, Settlement
+from gateway.model import Event, Group, Intent, Lane, LaneSpec, Lease, ParkedRow, Receipt, Rejection, Settlement
+
+SEARCH_S = 60.0
+AUDIT_S = 600.0
 
 
 class SqliteJournal:
@@ -29,6 +47,8 @@ class SqliteJournal:
         self._watcher = Watcher(self._path)
         self._writer = Writer(self._path, busy_timeout_s, self._watcher.committed)
         self._reader = Reader(self._path, busy_timeout_s, "journal-reader")
+        self._desk = Reader(self._path, busy_timeout_s, "journal-desk")
+        self._place = keeping.Place()
         self._closed = False
 
     async def open(self) -> None:
@@ -46,6 +66,7 @@ class SqliteJournal:
 
     def _stop(self) -> None:
         self._reader.stop()
+        self._desk.stop()
         self._writer.stop()
 
     # --- the log -----------------------------------------------------------------------------------------------------
@@ -84,6 +105,10 @@ class SqliteJournal:
     async def probe(self) -> None:
         await self._writer.run(_probe)
 
+    async def keep(self, rules: Keep) -> Kept:
+        found = await self._desk.run(partial(keeping.find, rules=rules, place=self._place))
+        return await self._writer.run(found) if found is not None else keeping.NOTHING
+
     # --- the lanes ---------------------------------------------------------------------------------------------------
 
     async def register(self, lanes: Sequence[LaneSpec]) -> tuple[Lane, ...]:
@@ -115,6 +140,53 @@ class SqliteJournal:
 
     async def intents(self, account: str) -> tuple[Intent, ...]:
         return await self._reader.run(partial(lane_rows.intents, account=account))
+
+    # --- the desk ----------------------------------------------------------------------------------------------------
+
+    async def lane_rows(self) -> tuple[LaneRow, ...]:
+        return await self._desk.run(audit.lane_rows)
+
+    async def audit(self) -> tuple[AuditRow, ...]:
+        return await self._desk.run(audit.audit, timeout_s=AUDIT_S)
+
+    async def events(self, which: EventFilter) -> tuple[Event, ...]:
+        return await self._desk.run(partial(desk.events, which=which), timeout_s=SEARCH_S)
+
+    async def view(self, seq: int) -> EventView | None:
+        return await self._desk.run(partial(desk.view, seq=seq))
+
+    async def dead(self, which: DeadFilter) -> AsyncIterator[DeadRow]:
+        after_id: int | None = 0
+        while after_id is not None:
+            found, after_id = await self._desk.run(partial(desk.dead, which=which, after_id=after_id))
+            for one in found:
+                yield one
+
+    async def retry(self, which: DeadFilter, by: Operation) -> int:
+        return await self._in_slices(partial(desk.retry, which=which, by=by))
+
+    async def discard(self, which: DeadFilter, by: Operation) -> int:
+        return await self._in_slices(partial(desk.discard, which=which, by=by))
+
+    async def change_lane(self, lane: int, by: Operation) -> Lane:
+        changed = await self._writer.run(partial(desk.change_lane, number=lane, by=by))
+        if by.what == "end":
+            while await self._writer.run(partial(desk.discard_rows, number=lane, at_ms=by.at_ms)):
+                continue
+            changed = (await self._writer.run(partial(lane_rows.book, lane=lane))).lane
+        return changed
+
+    async def rejected(self, source: str | None, limit: int = 100) -> tuple[Rejection, ...]:
+        return await self._desk.run(partial(desk.rejected, source=source, limit=limit))
+
+    async def backup(self, path: str) -> None:
+        await asyncio.to_thread(backup, self._path, Path(path))
+
+    async def _in_slices(self, change: Callable[..., desk.Slice]) -> int:
+        done = desk.Slice(0, 0, 0)
+        while done.after_id is not None:
+            done = await self._writer.run(partial(change, before=done))
+        return done.rows
 
 
 def _nothing(_: Db) -> None:

@@ -1,9 +1,10 @@
 """Lanes, leases and intents on SQLite: rows in, values out."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from gateway.errors import JournalConflict, JournalError
+from gateway.journal.ledger import LaneBook
 from gateway.journal.records import pack_counts, pack_ranges, pack_whole, unpack_counts, unpack_intent, unpack_ranges
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import head_seq
@@ -13,17 +14,6 @@ _COLUMNS = (
     "id, source, destination, kind, start_seq, end_seq, cursor, ahead, delivered, filtered, superseded, parked, dead,"
     " discarded, version, changed, paused, ended, floor_seq, removed, removed_events"
 )
-
-
-class LaneBook(NamedTuple):
-    """A lane with what only the journal needs of it: the recount's floor, what is no longer recounted below it, and
-    how many of its events are gone from the log.
-    """
-
-    lane: Lane
-    floor_seq: int
-    removed: Counts
-    removed_events: int
 
 
 def books(db: Db) -> list[LaneBook]:

@@ -108,9 +108,11 @@ def _write(
     for place, offer in enumerate(offers):
         places[offer.source].append(place)
     last_seq = first_seq + len(offers) - 1
+    lowest = min(numbers[name] for name in places)
     for name, mine in places.items():
         (total,) = db.execute(
-            "UPDATE sources SET total = total + ? WHERE id = ? RETURNING total", (len(mine), numbers[name])
+            "UPDATE sources SET total = total + ?, bytes = bytes + ? WHERE id = ? RETURNING total",
+            (len(mine), len(payload) if numbers[name] == lowest else 0, numbers[name]),
         ).fetchone()
         marks = bitmap(mine) if len(mine) < len(offers) else None
         db.execute(
@@ -184,10 +186,9 @@ def group_of(db: Db, seq: int) -> bytes | None:
 def _scan(db: Db, after_seq: int, wanted: frozenset[str] | None) -> Iterator[Event]:
     firsts = _all_batches(db, after_seq) if wanted is None else _batches_of(db, after_seq, wanted)
     for first_seq in firsts:
-        group_id, payload = db.execute(
-            "SELECT group_id, payload FROM batches WHERE first_seq = ?", (first_seq,)
-        ).fetchone()
-        for place, stored in enumerate(unpack_stored(payload)):
+        row = db.execute("SELECT group_id, payload FROM batches WHERE first_seq = ?", (first_seq,)).fetchone()
+        group_id, payload = row or (b"", None)
+        for place, stored in enumerate(unpack_stored(payload) if payload else ()):
             if first_seq + place > after_seq and (wanted is None or stored.source in wanted):
                 yield event_of(stored, first_seq + place, group_id)
 

@@ -1,21 +1,26 @@
 """Parked and dead rows on SQLite."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from gateway.journal.ledger import Standing
+from msgspec.structs import replace
+
+from gateway.journal import ledger
+from gateway.journal.ledger import LaneBook, Standing
 from gateway.journal.records import grow, pack_texts, shrink, unpack_texts
+from gateway.journal.sqlite import attempts
+from gateway.journal.sqlite.attempts import Counted
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.log import group_of
-from gateway.model import ParkedRow, State
+from gateway.model import Attempt, ParkedRow, State
 
 _KEYS_PER_LOOK = 200
 _LIGHT = (
     "seq, part, channel, key, state, attempt, due_at_ms, first_failed_at_ms, at_ms, reason, mapping, generation,"
     " delivered_parts"
 )
-_WHOLE = f"{_LIGHT}, detail, answer, record"
+WHOLE = f"{_LIGHT}, detail, answer, record"
 
 NO_TAIL = bytes(4)
 """The end of the group id of an event that is no longer in the log."""
@@ -28,22 +33,22 @@ def parked(db: Db, lane: int, refs: Sequence[tuple[int, str]] | None, limit: int
             f"SELECT {_LIGHT} FROM parked WHERE lane = ? AND state = 'parked' ORDER BY seq, part LIMIT ?",  # noqa: S608  a constant
             (lane, limit),
         )
-        return tuple(_row(row) for row in rows)
+        return tuple(row_of(row) for row in rows)
     found = []
     for seq, part in sorted(set(refs))[:limit]:
         row = db.execute(
-            f"SELECT {_WHOLE} FROM parked WHERE lane = ? AND seq = ? AND part = ? AND state = 'parked'",  # noqa: S608  a constant
+            f"SELECT {WHOLE} FROM parked WHERE lane = ? AND seq = ? AND part = ? AND state = 'parked'",  # noqa: S608  a constant
             (lane, seq, part),
         ).fetchone()
         if row is not None:
-            found.append(_row(row))
+            found.append(row_of(row))
     return tuple(found)
 
 
 def of_event(db: Db, lane: int, seq: int) -> tuple[ParkedRow, ...]:
     """Every row of an event on a lane, whole."""
-    rows = db.execute(f"SELECT {_WHOLE} FROM parked WHERE lane = ? AND seq = ? ORDER BY id", (lane, seq))  # noqa: S608  a constant
-    return tuple(_row(row) for row in rows)
+    rows = db.execute(f"SELECT {WHOLE} FROM parked WHERE lane = ? AND seq = ? ORDER BY id", (lane, seq))  # noqa: S608  a constant
+    return tuple(row_of(row) for row in rows)
 
 
 def standing(db: Db, lane: int, seqs: Collection[int]) -> dict[int, Standing]:
@@ -58,7 +63,7 @@ def standing(db: Db, lane: int, seqs: Collection[int]) -> dict[int, Standing]:
             f"SELECT {_LIGHT}, past FROM parked WHERE lane = ? AND seq IN ({marks})",  # noqa: S608  a constant and marks
             (lane, *chunk),
         ):
-            rows[row[0]][row[1]] = _row(row[:-1])
+            rows[row[0]][row[1]] = row_of(row[:-1])
             past[row[0]] = past.get(row[0], 0) | row[-1]
     return {seq: Standing(parts, past[seq]) for seq, parts in rows.items()}
 
@@ -80,6 +85,22 @@ def learn(db: Db, lane: int, siblings: Iterable[tuple[int, str, int, tuple[str, 
     )
 
 
+def let_go(db: Db, lane: LaneBook, gone: Sequence[tuple[int, str]], state: State, at_ms: int) -> LaneBook:
+    """Rows go as discarded, or (as dead) because their time is over. Gives the lane's books, not yet written."""
+    standing_ = standing(db, lane.lane.id, {seq for seq, _ in gone})
+    counts, removed = lane.lane.counts, lane.removed
+    for seq, part in gone:
+        counts, rest, after = ledger.let_go(counts, standing_[seq], part, state)
+        standing_[seq] = rest
+        if not rest.rows and seq <= lane.floor_seq:
+            removed = ledger.add(removed, after)
+    remove(db, lane.lane.id, gone)
+    for seq, rest in standing_.items():
+        learn(db, lane.lane.id, [(seq, part, rest.past, row.delivered_parts) for part, row in rest.rows.items()])
+    attempts.write(db, lane.lane.id, [Attempt(seq, part, state) for seq, part in gone], at_ms, Counted.OWN)
+    return lane._replace(lane=replace(lane.lane, counts=counts), removed=removed)
+
+
 def remove(db: Db, lane: int, refs: Iterable[tuple[int, str]]) -> None:
     """Rows go."""
     db.executemany(
@@ -93,16 +114,6 @@ def states(db: Db, lane: int) -> Iterator[tuple[int, State]]:
         "SELECT seq, max(state = 'parked') FROM parked WHERE lane = ? GROUP BY seq ORDER BY seq", (lane,)
     ):
         yield seq, State.PARKED if waiting else State.DEAD
-
-
-def whole(row: tuple[Any, ...]) -> ParkedRow:
-    """A row selected as `WHOLE_COLUMNS`."""
-    return _row(row)
-
-
-def whole_columns(table: str) -> str:
-    """The columns of a whole row, of a table under this name."""
-    return ", ".join(f"{table}.{column.strip()}" for column in _WHOLE.split(","))
 
 
 _UPSERT = """
@@ -142,7 +153,7 @@ def _values(lane: int, row: ParkedRow, past: int, tail: bytes) -> tuple[Any, ...
     )
 
 
-def _row(values: tuple[Any, ...]) -> ParkedRow:
+def row_of(values: tuple[Any, ...]) -> ParkedRow:
     """A row of the light columns, or of the whole ones."""
     detail, answer, record = values[13:16] if len(values) > 13 else ("", None, None)  # noqa: PLR2004  the light ones
     return ParkedRow(
@@ -163,11 +174,3 @@ def _row(values: tuple[Any, ...]) -> ParkedRow:
         answer=answer or b"",
         record=grow(record) if record is not None else None,
     )
-
-
-def by_lane(pairs: Iterable[tuple[int, int]]) -> Mapping[int, set[int]]:
-    """(lane, seq) pairs as the seqs of each lane."""
-    found: defaultdict[int, set[int]] = defaultdict(set)
-    for lane, seq in pairs:
-        found[lane].add(seq)
-    return found

@@ -1,25 +1,14 @@
 """Settling on SQLite: what became of events, over several lanes, in one transaction."""
 
-from collections.abc import Sequence
-from enum import IntEnum
-from hashlib import blake2b
-
 from gateway.errors import JournalConflict
 from gateway.journal import ledger
-from gateway.journal.records import pack_attempts
-from gateway.journal.sqlite import lanes, rows
+from gateway.journal.admission import derived_id
+from gateway.journal.ledger import LaneBook
+from gateway.journal.sqlite import attempts, lanes, rows
+from gateway.journal.sqlite.attempts import Counted
 from gateway.journal.sqlite.connection import Db
-from gateway.journal.sqlite.lanes import LaneBook
 from gateway.journal.sqlite.log import Append
-from gateway.model import Attempt, Group, Lane, LaneSettle, Settlement
-
-
-class Counted(IntEnum):
-    """How the audit takes a row of attempts: to be seen only, as the dispatcher's, or as the journal's own."""
-
-    NO = 0
-    YES = 1
-    OWN = 2
+from gateway.model import Group, Lane, LaneSettle, Settlement
 
 
 class Settle:
@@ -47,28 +36,6 @@ class Settle:
         return after
 
 
-def derived_id(settlement: Settlement) -> bytes:
-    """The id of the group that a settlement's derived offers make: the same whenever it is tried again."""
-    mark = blake2b(digest_size=10)
-    mark.update(f"{settlement.lease.account} {settlement.lease.token}".encode())
-    for step in settlement.lanes:
-        mark.update(f" {step.lane}:{step.version}".encode())
-    for offer in settlement.derived:
-        mark.update(offer.identity or offer.body)
-    return settlement.at_ms.to_bytes(6, "big") + mark.digest()
-
-
-def write_attempts(db: Db, lane: int, attempts: Sequence[Attempt], at_ms: int, counted: Counted) -> None:
-    """One row for the attempts of one lane in one transaction."""
-    if not attempts:
-        return
-    seqs = [attempt.seq for attempt in attempts]
-    db.execute(
-        "INSERT INTO attempts (lane, first_seq, last_seq, at_ms, counted, outcomes) VALUES (?, ?, ?, ?, ?, ?)",
-        (lane, min(seqs), max(seqs), at_ms, counted, pack_attempts(attempts)),
-    )
-
-
 def _settle_lane(db: Db, step: LaneSettle, at_ms: int) -> Lane:
     book = lanes.book(db, step.lane)
     lane = book.lane
@@ -80,8 +47,8 @@ def _settle_lane(db: Db, step: LaneSettle, at_ms: int) -> Lane:
     rows.remove(db, lane.id, settled.gone)
     rows.upsert(db, lane.id, settled.rows)
     rows.learn(db, lane.id, settled.siblings)
-    write_attempts(db, lane.id, settled.counted, at_ms, Counted.YES)
-    write_attempts(db, lane.id, settled.seen, at_ms, Counted.NO)
+    attempts.write(db, lane.id, settled.counted, at_ms, Counted.YES)
+    attempts.write(db, lane.id, settled.seen, at_ms, Counted.NO)
     removed = ledger.plus(book.removed, settled.removed)
     lanes.write(db, LaneBook(settled.lane, book.floor_seq, removed, book.removed_events))
     return settled.lane

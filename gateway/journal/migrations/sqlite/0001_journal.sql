@@ -9,11 +9,13 @@ CREATE TABLE meta (
 
 INSERT INTO meta (key, value) VALUES ('operations', 0), ('probe', 0);
 
--- `total`: how many events of the source were ever accepted.
+-- `total`: how many events of the source were ever accepted. `bytes`: the payloads of the batches that are there, each
+-- booked on its source with the lowest id.
 CREATE TABLE sources (
     id    INTEGER PRIMARY KEY,
     name  TEXT NOT NULL UNIQUE,
-    total INTEGER NOT NULL DEFAULT 0
+    total INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- One row per group commit. The newest is never removed: it holds the head.
@@ -111,8 +113,8 @@ CREATE INDEX parked_waiting ON parked (lane, seq) WHERE state = 'parked';
 CREATE INDEX parked_dead ON parked (at_ms) WHERE state = 'dead';
 CREATE INDEX parked_needs ON parked (seq) WHERE reason <> 'expired';
 
--- One row per settle and lane. `counted`: whether the audit may count it; what came of an event after its books were
--- closed, or before they were opened, is kept to be seen only.
+-- One row per settle and lane. `counted`: 1 the dispatcher's; 2 the journal's own, of rows that an operator or retention
+-- removed; 0 to be seen only: what came of an event after its books were closed, or before they were opened.
 CREATE TABLE attempts (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
     lane      INTEGER NOT NULL,
@@ -123,7 +125,8 @@ CREATE TABLE attempts (
     outcomes  BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX attempts_of ON attempts (lane, last_seq, first_seq, at_ms, counted);
+CREATE INDEX attempts_of ON attempts (lane, last_seq, first_seq);
+CREATE INDEX attempts_at ON attempts (at_ms, lane, last_seq, counted);
 
 -- What an operator skipped: `count` events of the lane with after_seq < seq <= last_seq were waiting and no longer are.
 CREATE TABLE skips (

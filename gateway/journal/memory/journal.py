@@ -1,0 +1,316 @@
+"""`MemoryJournal`: the contracts over plain Python values. Fast and deterministic: nothing but `wait` ever suspends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from itertools import islice
+
+from msgspec.structs import replace
+
+from gateway.errors import JournalError
+from gateway.journal import ledger
+from gateway.journal.admission import derived_id
+from gateway.journal.base import (
+    AuditRow,
+    Capability,
+    DeadFilter,
+    DeadRow,
+    EventFilter,
+    EventView,
+    Head,
+    Keep,
+    Kept,
+    LaneRow,
+    Operation,
+    Page,
+)
+from gateway.journal.filters import is_event, is_letter
+from gateway.journal.memory.keep import keep, recount
+from gateway.journal.memory.store import LaneStore, Store
+from gateway.model import (
+    Event,
+    Group,
+    Intent,
+    Lane,
+    LaneSpec,
+    Lease,
+    ParkedRow,
+    Receipt,
+    Rejection,
+    Settlement,
+    State,
+)
+
+
+class MemoryJournal:
+    """A journal in memory. Several dispatchers of one process may share an instance, as processes share a file."""
+
+    capabilities: frozenset[Capability] = frozenset()
+
+    def __init__(self) -> None:
+        self._store = Store()
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do: others may share it."""
+
+    # --- the log -----------------------------------------------------------------------------------------------------
+
+    async def append(self, group: Group) -> tuple[Receipt, ...]:
+        receipts = self._store.append(group)
+        self._wake()
+        return receipts
+
+    async def read(
+        self, after_seq: int, *, sources: Collection[str] | None = None, limit: int = 500, limit_bytes: int = 4 << 20
+    ) -> Page:
+        return self._store.read(after_seq, sources, limit, limit_bytes)
+
+    async def event(self, seq: int) -> Event | None:
+        return self._store.events.get(seq)
+
+    async def head(self) -> Head:
+        return self._store.head()
+
+    async def wait(self, seen: Head, timeout_s: float) -> Head:
+        loop = asyncio.get_running_loop()
+        until_s = loop.time() + timeout_s
+        while True:
+            now = self._store.head()
+            left_s = until_s - loop.time()
+            if now != seen or left_s <= 0:
+                return now
+            future: asyncio.Future[None] = loop.create_future()
+            self._waiting.add(future)
+            try:
+                await asyncio.wait((future,), timeout=left_s)
+            finally:
+                self._waiting.discard(future)
+
+    async def keep(self, rules: Keep) -> Kept:
+        kept = keep(self._store, rules)
+        self._wake()
+        return kept
+
+    async def probe(self) -> None:
+        """It is always possible."""
+
+    # --- the lanes ---------------------------------------------------------------------------------------------------
+
+    async def register(self, lanes: Sequence[LaneSpec]) -> tuple[Lane, ...]:
+        registered = tuple(self._store.register(spec) for spec in lanes)
+        self._wake()
+        return registered
+
+    async def lanes(self) -> tuple[Lane, ...]:
+        return tuple(one.lane for one in self._store.lanes.values())
+
+    async def leases(self) -> tuple[Lease, ...]:
+        return tuple(lease for _, lease in sorted(self._store.leases.items()))
+
+    async def claim(self, account: str, owner: str, seen: Lease | None) -> Lease | None:
+        now = self._store.leases.get(account)
+        free = now is not None and (not now.owner or now == seen)
+        if not free and not (now is None and seen is None):
+            return None
+        lease = Lease(account, owner, now.token + 1 if now is not None else 1, 0)
+        self._store.leases[account] = lease
+        return lease
+
+    async def renew(self, leases: Sequence[Lease], *, release: bool = False) -> tuple[Lease, ...]:
+        kept = []
+        for lease in leases:
+            now = self._store.leases.get(lease.account)
+            if now is not None and now.owner and (now.owner, now.token) == (lease.owner, lease.token):
+                now = replace(now, owner="") if release else replace(now, renewals=now.renewals + 1)
+                self._store.leases[lease.account] = now
+                kept.append(now)
+        return tuple(kept)
+
+    async def parked(
+        self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
+    ) -> tuple[ParkedRow, ...]:
+        return self._store.parked(lane, refs, limit)
+
+    async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
+        derived = Group(derived_id(settlement), settlement.derived) if settlement.derived else None
+        after = self._store.settle(settlement, derived)
+        self._wake()
+        return after
+
+    async def intend(self, lease: Lease, intents: Sequence[Intent]) -> None:
+        self._store.fence(lease)
+        self._store.intents.update((one.key, one) for one in intents)
+
+    async def intents(self, account: str) -> tuple[Intent, ...]:
+        mine = (one for one in self._store.intents.values() if one.account == account)
+        return tuple(sorted(mine, key=lambda one: (one.at_ms, one.key)))
+
+    # --- the desk ----------------------------------------------------------------------------------------------------
+
+    async def lane_rows(self) -> tuple[LaneRow, ...]:
+        store = self._store
+        found = []
+        for one in store.lanes.values():
+            waiting = store.waiting(one.lane)
+            oldest = store.events[waiting[0]].received_at_ms if waiting else None
+            found.append(LaneRow(one.lane, len(waiting), oldest))
+        return tuple(found)
+
+    async def audit(self) -> tuple[AuditRow, ...]:
+        return tuple(self._audited(one) for one in self._store.lanes.values())
+
+    async def events(self, which: EventFilter) -> tuple[Event, ...]:
+        store = self._store
+        found = (store.events[seq] for seq in reversed(store.seqs))
+        return tuple(islice((event for event in found if is_event(which, event)), which.limit))
+
+    async def view(self, seq: int) -> EventView | None:
+        event = self._store.events.get(seq)
+        if event is None:
+            return None
+        found = []
+        for one in self._store.lanes.values():
+            lane = one.lane
+            if lane.source == event.source and lane.start_seq < seq <= (lane.end_seq or seq):
+                tried = tuple((t.at_ms, a) for t in one.tried for a in t.attempts if a.seq == seq)
+                state = _state(one, seq)
+                if state is not None:
+                    found.append((lane, state, tuple(one.rows.get(seq, {}).values()), tried))
+        return EventView(event, tuple(found))
+
+    async def dead(self, which: DeadFilter) -> AsyncIterator[DeadRow]:
+        for number, store, row in self._dead(which):
+            yield DeadRow(str(number), store.lane, row, store.ids[row.seq, row.part].event)
+
+    async def retry(self, which: DeadFilter, by: Operation) -> int:
+        store, count = self._store, 0
+        for one, seqs in _by_lane(self._dead(which)):
+            there = [seq for seq in seqs if seq in store.events] if not one.lane.ended else []
+            count += sum(_retry_event(one, seq, by.at_ms) for seq in there)
+            store.changed(one, one.lane)
+        self._note(by, count)
+        return count
+
+    async def discard(self, which: DeadFilter, by: Operation) -> int:
+        found = self._dead(which)
+        for one in {id(one): one for _, one, _ in found}.values():
+            one.let_go([(row.seq, row.part) for _, its, row in found if its is one], State.DISCARDED, by.at_ms)
+            self._store.changed(one, one.lane)
+        self._note(by, len(found))
+        return len(found)
+
+    async def change_lane(self, lane: int, by: Operation) -> Lane:
+        store = self._store.of(lane)
+        if store.lane.ended and by.what != "end":
+            raise JournalError(f"lane {lane} has ended")
+        if by.what in {"pause", "resume"}:
+            self._store.changed(store, replace(store.lane, paused=by.what == "pause"))
+        elif by.what in {"skip", "end"}:
+            self._skip(store, end=by.what == "end", at_ms=by.at_ms)
+        else:
+            raise ValueError(f"nothing is known of {by.what!r} for a lane")
+        self._note(by, 0)
+        return store.lane
+
+    async def rejected(self, source: str | None, limit: int = 100) -> tuple[Rejection, ...]:
+        mine = [one for one in self._store.rejected if source is None or one.source == source]
+        return tuple(reversed(mine))[:limit]
+
+    async def backup(self, path: str) -> None:
+        raise JournalError(f"a journal in memory is not backed up (to {path})")
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(None)
+
+    def _note(self, by: Operation, count: int) -> None:
+        self._store.notes.append(replace(by, count=count or by.count))
+        self._wake()
+
+    def _dead(self, which: DeadFilter) -> list[tuple[int, LaneStore, ParkedRow]]:
+        found = [
+            (one.ids[seq, part].number, one, row)
+            for one in self._store.lanes.values()
+            for seq, rows in one.rows.items()
+            for part, row in rows.items()
+            if row.state is State.DEAD and is_letter(which, str(one.ids[seq, part].number), one.lane, row)
+        ]
+        return sorted(found, key=lambda three: three[0])
+
+    def _skip(self, store: LaneStore, *, end: bool, at_ms: int) -> None:
+        lane, waiting = store.lane, len(self._store.waiting(store.lane))
+        to_seq = self._store.last_seq(lane)
+        if waiting:
+            store.skips.append((lane.cursor, to_seq, waiting))
+        store.stands(replace(ledger.after_skip(lane, to_seq, waiting), ended=end))
+        if end and store.rows:
+            rows = [(seq, part) for seq, parts in sorted(store.rows.items()) for part in sorted(parts)]
+            store.let_go(rows, State.DISCARDED, at_ms)
+        self._store.changed(store, store.lane)
+
+    def _audited(self, one: LaneStore) -> AuditRow:
+        lane, book = one.lane, one.book
+        seqs = self._store.by_source.get(lane.source, [])
+        settled = sum(seq > lane.start_seq and ledger.settled_before(lane, seq) for seq in seqs)
+        expected = book.removed_events + settled
+        recounted = recount(one, book.floor_seq, lane.ahead[-1][1] if lane.ahead else lane.cursor)
+        for rows in one.rows.values():
+            recounted = ledger.add(recounted, ledger.state_of_rows(rows.values()))
+        skipped = sum(count for _, last, count in one.skips if last > book.floor_seq)
+        recounted = ledger.add(recounted, State.DISCARDED, skipped)
+        why = ledger.difference(expected, lane.counts, ledger.plus(recounted, book.removed))
+        return AuditRow(
+            lane=lane,
+            waiting=len(self._store.waiting(lane)),
+            expected=expected,
+            booked=lane.counts,
+            recounted=recounted,
+            removed=book.removed.total(),
+            balanced=not why,
+            why=why,
+        )
+
+
+def _state(store: LaneStore, seq: int) -> State | None:
+    """What an event is on a lane; None when that is no longer known."""
+    if seq in store.rows:
+        return ledger.state_of_rows(store.rows[seq].values())
+    if not ledger.settled_before(store.lane, seq):
+        return State.WAITING
+    bits: dict[int, int] = {}
+    for tried in store.tried:
+        if tried.counted:
+            ledger.fold(bits, tried.attempts, seq - 1, seq, own=tried.own)
+    if bits.get(seq):
+        return ledger.STATE_OF_BITS[bits[seq]]
+    return State.DISCARDED if any(after < seq <= last for after, last, _ in store.skips) else None
+
+
+def _retry_event(store: LaneStore, seq: int, at_ms: int) -> int:
+    """All dead parts of an event become due, to be mapped anew; how many."""
+    rows = store.rows[seq]
+    counts = ledger.add(store.lane.counts, ledger.state_of_rows(rows.values()), -1)
+    dead = [row for row in rows.values() if row.state is State.DEAD]
+    for row in dead:
+        rows[row.part] = replace(
+            row,
+            state=State.PARKED,
+            record=None,
+            attempt=0,
+            due_at_ms=at_ms,
+            first_failed_at_ms=at_ms,
+            generation=row.generation + 1,
+        )
+    store.stands(replace(store.lane, counts=ledger.add(counts, State.PARKED)))
+    return len(dead)
+
+
+def _by_lane(found: Sequence[tuple[int, LaneStore, ParkedRow]]) -> Iterator[tuple[LaneStore, list[int]]]:
+    for one in {id(one): one for _, one, _ in found}.values():
+        yield one, sorted({row.seq for _, its, row in found if its is one})

@@ -1,0 +1,59 @@
+"""What came of each part, on SQLite: one row for each settle and lane, and the recount of them."""
+
+from collections.abc import Iterator, Sequence
+from enum import IntEnum
+
+from gateway.journal import ledger
+from gateway.journal.records import pack_attempts, unpack_attempts
+from gateway.journal.sqlite.connection import Db
+from gateway.model import Attempt, Counts
+
+SEQS_PER_LOOK = 100_000
+"""How much of a lane is recounted at a time: it bounds the memory of an audit."""
+
+
+class Counted(IntEnum):
+    """How the audit takes a row of attempts: to be seen only, as the dispatcher's, or as the journal's own."""
+
+    NO = 0
+    YES = 1
+    OWN = 2
+
+
+def write(db: Db, lane: int, attempts: Sequence[Attempt], at_ms: int, counted: Counted) -> None:
+    """One row for the attempts of one lane in one transaction."""
+    if not attempts:
+        return
+    seqs = [attempt.seq for attempt in attempts]
+    db.execute(
+        "INSERT INTO attempts (lane, first_seq, last_seq, at_ms, counted, outcomes) VALUES (?, ?, ?, ?, ?, ?)",
+        (lane, min(seqs), max(seqs), at_ms, counted, pack_attempts(attempts)),
+    )
+
+
+def of_event(db: Db, lane: int, seq: int) -> Iterator[tuple[int, Counted, Attempt]]:
+    """Every attempt at an event on a lane, oldest first, with its time."""
+    rows = db.execute(
+        "SELECT at_ms, counted, outcomes FROM attempts WHERE lane = ? AND last_seq >= ? AND first_seq <= ? ORDER BY id",
+        (lane, seq, seq),
+    )
+    for at_ms, counted, outcomes in rows:
+        for attempt in unpack_attempts(outcomes):
+            if attempt.seq == seq:
+                yield at_ms, Counted(counted), attempt
+
+
+def recount(db: Db, lane: int, after_seq: int, to_seq: int, with_rows: Sequence[int]) -> Counts:
+    """The events with after_seq < seq <= to_seq that attempts tell of, by state, without those that have rows."""
+    counts = Counts()
+    for low in range(after_seq, to_seq, SEQS_PER_LOOK):
+        high = min(low + SEQS_PER_LOOK, to_seq)
+        bits: dict[int, int] = {}
+        rows = db.execute(
+            "SELECT counted, outcomes FROM attempts WHERE lane = ? AND last_seq > ? AND first_seq <= ? AND counted > 0",
+            (lane, low, high),
+        )
+        for counted, outcomes in rows:
+            ledger.fold(bits, unpack_attempts(outcomes), low, high, own=counted == Counted.OWN)
+        counts = ledger.plus(counts, ledger.count_closed(bits, with_rows))
+    return counts

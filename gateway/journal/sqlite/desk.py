@@ -1,0 +1,291 @@
+"""The desk on SQLite: what operators read and change. What changes many rows does so in short transactions."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from gateway.errors import JournalError
+from gateway.journal import ledger
+from gateway.journal.base import DeadFilter, DeadRow, EventFilter, EventView, Operation
+from gateway.journal.filters import is_event
+from gateway.journal.ledger import LaneBook, settled_before
+from gateway.journal.records import event_of, unpack_rejection, unpack_stored
+from gateway.journal.sqlite import attempts, lanes, log, rows
+from gateway.journal.sqlite.audit import last_seq, waiting_on
+from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.counting import source_id
+from gateway.model import Attempt, Event, Lane, ParkedRow, Rejection, State, event_id
+
+ROWS_PER_SLICE = 200
+ROWS_PER_PAGE = 100
+OPERATIONS_KEPT = 10_000
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+def events(db: Db, which: EventFilter) -> tuple[Event, ...]:
+    """Events, newest first."""
+    found: list[Event] = []
+    for first_seq, group_id, payload in _batches_down(db, which):
+        stored = unpack_stored(payload)
+        for place in reversed(range(len(stored))):
+            one = event_of(stored[place], first_seq + place, group_id)
+            if is_event(which, one):
+                found.append(one)
+                if len(found) >= which.limit:
+                    return tuple(found)
+    return tuple(found)
+
+
+def view(db: Db, seq: int) -> EventView | None:
+    """One event and what it is on every lane. A lane on which that is no longer known (its attempts are removed) is
+    left out.
+    """
+    event = log.event(db, seq)
+    if event is None:
+        return None
+    found = []
+    for book in lanes.books(db):
+        lane = book.lane
+        if lane.source == event.source and lane.start_seq < seq <= (lane.end_seq or seq):
+            on_lane = _on_lane(db, lane, seq)
+            if on_lane is not None:
+                found.append((lane, *on_lane))
+    return EventView(event, tuple(found))
+
+
+_OnLane = tuple[State, tuple[ParkedRow, ...], tuple[tuple[int, Attempt], ...]]
+
+
+def _on_lane(db: Db, lane: Lane, seq: int) -> _OnLane | None:
+    held = rows.of_event(db, lane.id, seq)
+    tried = list(attempts.of_event(db, lane.id, seq))
+    state = _state(db, lane, seq, held, tried)
+    return (state, held, tuple((at_ms, attempt) for at_ms, _, attempt in tried)) if state is not None else None
+
+
+def _state(
+    db: Db, lane: Lane, seq: int, held: tuple[ParkedRow, ...], tried: list[tuple[int, attempts.Counted, Attempt]]
+) -> State | None:
+    if held:
+        return ledger.state_of_rows(held)
+    if not settled_before(lane, seq):
+        return State.WAITING
+    bits: dict[int, int] = {}
+    for _, counted, attempt in tried:
+        if counted:
+            ledger.fold(bits, (attempt,), seq - 1, seq, own=counted == attempts.Counted.OWN)
+    if bits.get(seq):
+        return ledger.STATE_OF_BITS[bits[seq]]
+    skipped = db.execute(
+        "SELECT 1 FROM skips WHERE lane = ? AND after_seq < ? AND last_seq >= ?", (lane.id, seq, seq)
+    ).fetchone()
+    return State.DISCARDED if skipped else None
+
+
+def _batches_down(db: Db, which: EventFilter) -> Iterator[tuple[int, bytes, bytes]]:
+    conditions: list[str] = ["1"]
+    values: list[Any] = []
+    for condition, value in (
+        ("b.first_seq < ?", which.before_seq),
+        ("b.received_max_ms >= ?", which.from_ms),
+        ("b.received_min_ms <= ?", which.to_ms),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    table = "batches b"
+    if which.source is not None:
+        table = "batch_sources s JOIN batches b ON b.first_seq = s.first_seq"
+        conditions.append("s.source_id = ?")
+        values.append(source_id(db, which.source) or 0)
+    order = "b.first_seq" if which.source is None else "s.first_seq"
+    yield from db.execute(
+        f"SELECT b.first_seq, b.group_id, b.payload FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608  constants
+        f" ORDER BY {order} DESC",
+        values,
+    )
+
+
+def rejected(db: Db, source: str | None, limit: int) -> tuple[Rejection, ...]:
+    """The last refused requests, newest first."""
+    found = db.execute(
+        "SELECT packed FROM rejected WHERE ?1 IS NULL OR source = ?1 ORDER BY id DESC LIMIT ?2", (source, limit)
+    )
+    return tuple(unpack_rejection(row[0]) for row in found)
+
+
+# --- dead letters ----------------------------------------------------------------------------------------------------
+
+
+class _Dead(NamedTuple):
+    id: int
+    lane: int
+    seq: int
+    part: str
+
+
+class Slice(NamedTuple):
+    """What one slice of a change did: how many rows, where the next one begins (None: all done), and the row in which
+    the operation is written down.
+    """
+
+    rows: int
+    after_id: int | None
+    operation: int
+
+
+def dead(db: Db, which: DeadFilter, after_id: int) -> tuple[list[DeadRow], int | None]:
+    """A page of dead letters, oldest first, and where the next one begins."""
+    condition, values = _dead_where(which, after_id)
+    found: list[DeadRow] = []
+    books: dict[int, Lane] = {}
+    last = None
+    for row in db.execute(
+        f"SELECT {_QUALIFIED}, p.id, p.lane, p.tail FROM parked p JOIN lanes l ON l.id = p.lane"  # noqa: S608  constants
+        f" WHERE {condition} ORDER BY p.id LIMIT {ROWS_PER_PAGE}",
+        values,
+    ).fetchall():
+        number, lane, tail = row[-3:]
+        if lane not in books:
+            books[lane] = lanes.book(db, lane).lane
+        parked = rows.row_of(row[:-3])
+        found.append(DeadRow(str(number), books[lane], parked, event_id(parked.seq, tail)))
+        last = number
+    return found, last
+
+
+def retry(db: Db, which: DeadFilter, by: Operation, before: Slice) -> Slice:
+    """Make a slice of dead letters due now, to be mapped anew. All dead parts of an event go together: it is mapped as
+    a whole. One whose event is no longer in the log stays dead.
+    """
+    found = _dead_slice(db, which, before.after_id or 0)
+    count = 0
+    for lane, letters in _by_lane(found).items():
+        book = lanes.book(db, lane)
+        if book.lane.ended:
+            continue
+        seqs = {one.seq for one in letters if log.group_of(db, one.seq) is not None}
+        standing = rows.standing(db, lane, seqs)
+        counts = book.lane.counts
+        for seq, event in standing.items():
+            if ledger.state_of_rows(event.rows.values()) is State.DEAD:
+                counts = ledger.add(ledger.add(counts, State.DEAD, -1), State.PARKED)
+            count += db.execute(_RETRY, (by.at_ms, by.at_ms, lane, seq)).rowcount
+        _changed(db, book, replace(book.lane, counts=counts))
+    return _done(db, by, before, count, found)
+
+
+def discard(db: Db, which: DeadFilter, by: Operation, before: Slice) -> Slice:
+    """Give a slice of dead letters up."""
+    found = _dead_slice(db, which, before.after_id or 0)
+    for lane, letters in _by_lane(found).items():
+        book = lanes.book(db, lane)
+        after = rows.let_go(db, book, [(one.seq, one.part) for one in letters], State.DISCARDED, by.at_ms)
+        _changed(db, after, after.lane)
+    return _done(db, by, before, len(found), found)
+
+
+_QUALIFIED = ", ".join(f"p.{column.strip()}" for column in rows.WHOLE.split(","))
+_RETRY = """
+UPDATE parked SET state = 'parked', record = NULL, attempt = 0, due_at_ms = ?, first_failed_at_ms = ?,
+    generation = generation + 1
+WHERE lane = ? AND seq = ? AND state = 'dead'
+"""
+
+
+def _dead_where(which: DeadFilter, after_id: int) -> tuple[str, list[Any]]:
+    conditions: list[str] = ["p.state = 'dead'", "p.id > ?"]
+    values: list[Any] = [after_id]
+    if which.ids:
+        numbers = [int(one) for one in which.ids if one.isdecimal()]
+        conditions.append("p.id IN (SELECT value FROM json_each(?))")
+        values.append(str(numbers))
+    for column, value in (
+        ("p.reason", which.reason),
+        ("l.source", which.source),
+        ("l.destination", which.destination),
+    ):
+        if value is not None:
+            conditions.append(f"{column} = ?")
+            values.append(str(value))
+    return " AND ".join(conditions), values
+
+
+def _dead_slice(db: Db, which: DeadFilter, after_id: int) -> list[_Dead]:
+    condition, values = _dead_where(which, after_id)
+    found = db.execute(
+        f"SELECT p.id, p.lane, p.seq, p.part FROM parked p JOIN lanes l ON l.id = p.lane"  # noqa: S608  constants
+        f" WHERE {condition} ORDER BY p.id LIMIT {ROWS_PER_SLICE}",
+        values,
+    )
+    return [_Dead._make(row) for row in found]
+
+
+def _by_lane(found: list[_Dead]) -> dict[int, list[_Dead]]:
+    lanes_: dict[int, list[_Dead]] = {}
+    for one in found:
+        lanes_.setdefault(one.lane, []).append(one)
+    return lanes_
+
+
+def _done(db: Db, by: Operation, before: Slice, count: int, found: list[_Dead]) -> Slice:
+    total = before.rows + count
+    operation = note(db, by, total, before.operation)
+    return Slice(total, found[-1].id if len(found) == ROWS_PER_SLICE else None, operation)
+
+
+# --- lanes -----------------------------------------------------------------------------------------------------------
+
+
+def change_lane(db: Db, number: int, by: Operation) -> Lane:
+    """Pause, resume or skip a lane, or begin to end it."""
+    book = lanes.book(db, number)
+    lane = book.lane
+    if lane.ended and by.what != "end":
+        raise JournalError(f"lane {number} has ended")
+    if by.what in {"pause", "resume"}:
+        note(db, by, 0)
+        return _changed(db, book, replace(lane, paused=by.what == "pause"))
+    if by.what not in {"skip", "end"}:
+        raise ValueError(f"nothing is known of {by.what!r} for a lane")
+    waiting = waiting_on(db, lane)
+    to_seq = last_seq(db, lane)
+    if waiting:
+        db.execute("INSERT INTO skips VALUES (?, ?, ?, ?, ?)", (lane.id, lane.cursor, to_seq, waiting, by.at_ms))
+    after = replace(ledger.after_skip(lane, to_seq, waiting), ended=by.what == "end")
+    note(db, by, waiting)
+    return _changed(db, book, after)
+
+
+def discard_rows(db: Db, number: int, at_ms: int) -> bool:
+    """Discard a slice of what an ended lane still holds; whether there may be more."""
+    found = db.execute(
+        "SELECT seq, part FROM parked WHERE lane = ? ORDER BY seq, part LIMIT ?", (number, ROWS_PER_SLICE)
+    ).fetchall()
+    if found:
+        after = rows.let_go(db, lanes.book(db, number), found, State.DISCARDED, at_ms)
+        _changed(db, after, after.lane)
+    return len(found) == ROWS_PER_SLICE
+
+
+def note(db: Db, by: Operation, count: int, operation: int = 0) -> int:
+    """Write down what an operator did, or how far it has come; gives its number."""
+    if operation:
+        db.execute("UPDATE operations SET count = ? WHERE id = ?", (count, operation))
+        return operation
+    number = db.execute(
+        "INSERT INTO operations (at_ms, who, what, subject, count, note) VALUES (?, ?, ?, ?, ?, ?)",
+        (by.at_ms, by.who, by.what, by.subject, count or by.count, by.note),
+    ).lastrowid
+    db.execute("DELETE FROM operations WHERE id <= ?", ((number or 0) - OPERATIONS_KEPT,))
+    return number or 0
+
+
+def _changed(db: Db, book: LaneBook, lane: Lane) -> Lane:
+    lane = replace(lane, changed=lane.changed + 1)
+    lanes.write(db, book._replace(lane=lane))
+    lanes.operated(db)
+    return lane

@@ -1,0 +1,325 @@
+"""Keeping on SQLite: what is over goes in slices. A slice is looked for by a reader and done by the writer.
+
+Once a batch is gone, its events stay counted in `lanes.removed_events`; once attempts are gone, what they told stays in
+`lanes.removed`, below `floor_seq`. So the audit goes on to balance.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from gateway.journal import ledger
+from gateway.journal.base import Keep, Kept
+from gateway.journal.ledger import LaneBook
+from gateway.journal.sqlite import attempts, lanes, rows
+from gateway.journal.sqlite.audit import last_seq, waiting_places
+from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.counting import Part, parts, source_id
+from gateway.journal.sqlite.identities import buckets
+from gateway.model import Lane, State
+
+IDENTITIES_PER_SLICE = 2_000
+BATCHES_PER_SLICE = 32
+EVENTS_PER_SLICE = 200
+SEQS_PER_SLICE = 2_000
+ATTEMPTS_PER_SLICE = 64
+ROWS_PER_SLICE = 200
+LOOKED_THROUGH_MAX = 2_000
+"""Rows that one look goes through to find something to remove; it goes on from there the next time."""
+DAY_MS = 86_400_000
+
+Slice = Callable[[Db], Kept]
+
+
+class Place:
+    """How far the log has been looked through for batches to remove, so that pinned ones are not met each time."""
+
+    def __init__(self) -> None:
+        self.after_seq = 0
+
+
+def find(db: Db, rules: Keep, place: Place) -> Slice | None:
+    """The next slice of what is over, or None."""
+    return (
+        _old_identities(db, rules)
+        or _old_batches(db, rules, place)
+        or _too_old(db, rules)
+        or _old_attempts(db, rules)
+        or _old_dead(db, rules)
+    )
+
+
+NOTHING = Kept(0, 0, 0, 0, 0, more=False)
+
+
+def _did(**counts: int) -> Kept:
+    return replace(NOTHING, **counts, more=True)
+
+
+# --- identities ------------------------------------------------------------------------------------------------------
+
+
+def _old_identities(db: Db, rules: Keep) -> Slice | None:
+    for bucket in reversed(buckets(db)):
+        if bucket.until_ms is not None and bucket.until_ms + rules.identities_ms < rules.now_ms:
+            return partial(_remove_identities, bucket=bucket.id, table=bucket.table)
+    return None
+
+
+def _remove_identities(db: Db, bucket: int, table: str) -> Kept:
+    """Empty a bucket from its beginning; drop it when it is empty (a full table would hold the writer for long)."""
+    if not db.execute("SELECT 1 FROM identity_buckets WHERE id = ?", (bucket,)).fetchone():
+        return _did()
+    last = db.execute(
+        f"SELECT hash FROM {table} ORDER BY hash LIMIT 1 OFFSET {IDENTITIES_PER_SLICE}"  # noqa: S608  a number
+    ).fetchone()
+    if last is not None:
+        return _did(identities=db.execute(f"DELETE FROM {table} WHERE hash < ?", last).rowcount)  # noqa: S608  a number
+    count = db.execute(f"DELETE FROM {table}").rowcount  # noqa: S608  a number
+    db.execute(f"DROP TABLE {table}")
+    db.execute("DELETE FROM identity_buckets WHERE id = ?", (bucket,))
+    return _did(identities=count)
+
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+class _Batch(NamedTuple):
+    first_seq: int
+    last_seq: int
+    received_max_ms: int
+    size_bytes: int
+
+
+def _old_batches(db: Db, rules: Keep, place: Place) -> Slice | None:
+    excess = _excess_bytes(db, rules)
+    settled = ledger.settled_by_all(lanes.books(db))
+    found: list[int] = []
+    for looked, batch in enumerate(_batches(db, place.after_seq), 1):
+        old = excess > 0 or batch.received_max_ms < rules.now_ms - rules.keep_ms
+        if not old and batch.received_max_ms < rules.now_ms + DAY_MS:
+            break
+        place.after_seq = batch.first_seq
+        if old and _removable(db, batch, settled):
+            found.append(batch.first_seq)
+            excess -= batch.size_bytes
+        if len(found) == BATCHES_PER_SLICE or looked == LOOKED_THROUGH_MAX:
+            return partial(_remove_batches, firsts=found)
+    place.after_seq = 0
+    return partial(_remove_batches, firsts=found) if found else None
+
+
+def _excess_bytes(db: Db, rules: Keep) -> int:
+    """How much more room than it may the log takes; not above 0: none."""
+    if rules.max_bytes is None:
+        return 0
+    (size,) = db.execute("SELECT coalesce(sum(bytes), 0) FROM sources").fetchone()
+    return int(size) - rules.max_bytes
+
+
+def _batches(db: Db, after_seq: int) -> Iterator[_Batch]:
+    """The batches in order, without the newest, which holds the head."""
+    for row in db.execute(
+        "SELECT first_seq, first_seq + count - 1, received_max_ms, length(payload) FROM batches"
+        " WHERE first_seq > ? AND first_seq < (SELECT max(first_seq) FROM batches) ORDER BY first_seq",
+        (after_seq,),
+    ):
+        yield _Batch._make(row)
+
+
+def _removable(db: Db, batch: _Batch, settled: dict[str, int]) -> bool:
+    """Whether every lane has settled the batch, and no row needs an event of it. A letter that has expired needs none:
+    it only says what was lost.
+    """
+    names = db.execute(
+        "SELECT s.name FROM batch_sources b JOIN sources s ON s.id = b.source_id WHERE b.first_seq = ?",
+        (batch.first_seq,),
+    ).fetchall()
+    if any(settled.get(name, batch.last_seq) < batch.last_seq for (name,) in names):
+        return False
+    needed = db.execute(
+        "SELECT 1 FROM parked WHERE seq BETWEEN ? AND ? AND reason <> 'expired' LIMIT 1",
+        (batch.first_seq, batch.last_seq),
+    ).fetchone()
+    return needed is None
+
+
+def _remove_batches(db: Db, firsts: list[int]) -> Kept:
+    books = {book.lane.id: book for book in lanes.books(db)}
+    settled = ledger.settled_by_all(books.values())
+    count = 0
+    for first_seq in firsts:
+        row = db.execute(
+            "SELECT first_seq, first_seq + count - 1, received_max_ms, length(payload) FROM batches"
+            " WHERE first_seq = ?",
+            (first_seq,),
+        ).fetchone()
+        if row is not None and _removable(db, _Batch._make(row), settled):
+            count += _remove_batch(db, first_seq, books)
+    return _did(events=count)
+
+
+def _remove_batch(db: Db, first_seq: int, books: dict[int, LaneBook]) -> int:
+    size, count = db.execute(
+        "DELETE FROM batches WHERE first_seq = ? RETURNING length(payload), count", (first_seq,)
+    ).fetchone()
+    held = db.execute(
+        "SELECT s.id, s.name, b.first_seq, b.last_seq, b.count, b.total_before, b.places FROM batch_sources b"
+        " JOIN sources s ON s.id = b.source_id WHERE b.first_seq = ? ORDER BY s.id",
+        (first_seq,),
+    ).fetchall()
+    db.execute("UPDATE sources SET bytes = bytes - ? WHERE id = ?", (size, held[0][0]))
+    for number, name, *part in held:
+        db.execute("DELETE FROM batch_sources WHERE source_id = ? AND first_seq = ?", (number, first_seq))
+        _book_removed(db, name, Part(*part), books)
+    return int(count)
+
+
+def _book_removed(db: Db, source: str, part: Part, books: dict[int, LaneBook]) -> None:
+    """The lanes of the source write down how many of their settled events are gone."""
+    for book in list(books.values()):
+        lane = book.lane
+        count = part.between(lane.start_seq, min(lane.cursor, part.last_seq)) if lane.source == source else 0
+        if count:
+            after = book._replace(removed_events=book.removed_events + count)
+            books[lane.id] = after
+            db.execute("UPDATE lanes SET removed_events = ? WHERE id = ?", (after.removed_events, lane.id))
+
+
+# --- what waited too long --------------------------------------------------------------------------------------------
+
+
+def _too_old(db: Db, rules: Keep) -> Slice | None:
+    """A lane whose oldest waiting events are beyond `keep_at_most_ms`; or, where the log takes too much room, the lane
+    that holds its oldest batch.
+    """
+    over = _excess_bytes(db, rules) > 0
+    before_ms = rules.now_ms - rules.keep_at_most_ms
+    oldest: tuple[int, Lane] | None = None
+    for book in lanes.books(db):
+        first = _first_waiting(db, book.lane)
+        if first is None:
+            continue
+        if _received_max_ms(db, first) < before_ms:
+            return partial(_expire, number=book.lane.id, before_ms=before_ms, at_ms=rules.now_ms)
+        if over and (oldest is None or first.first_seq < oldest[0]):
+            oldest = first.first_seq, book.lane
+    if oldest is None:
+        return None
+    return partial(_expire, number=oldest[1].id, before_ms=None, at_ms=rules.now_ms)
+
+
+def _first_waiting(db: Db, lane: Lane) -> Part | None:
+    number = source_id(db, lane.source)
+    if lane.ended or number is None:
+        return None
+    to_seq = last_seq(db, lane)
+    return next((part for part in parts(db, number, lane.cursor, to_seq) if waiting_places(part, lane, to_seq)), None)
+
+
+def _received_max_ms(db: Db, part: Part) -> int:
+    row = db.execute("SELECT received_max_ms FROM batches WHERE first_seq = ?", (part.first_seq,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _expire(db: Db, number: int, before_ms: int | None, at_ms: int) -> Kept:
+    """The oldest waiting events of a lane become dead."""
+    book = lanes.book(db, number)
+    lane = book.lane
+    seqs = [] if lane.ended else _expiring(db, lane, before_ms)
+    if not seqs:
+        return _did()
+    rows.upsert(db, lane.id, ((ledger.expired(seq, at_ms), 0) for seq in seqs))
+    lanes.write(db, book._replace(lane=ledger.after_expiry(lane, seqs)))
+    lanes.operated(db)
+    return _did(expired=len(seqs))
+
+
+def _expiring(db: Db, lane: Lane, before_ms: int | None) -> list[int]:
+    number, to_seq = source_id(db, lane.source) or 0, last_seq(db, lane)
+    seqs: list[int] = []
+    for part in parts(db, number, lane.cursor, to_seq):
+        if before_ms is not None and _received_max_ms(db, part) >= before_ms:
+            break
+        seqs += waiting_places(part, lane, to_seq)
+        if before_ms is None or len(seqs) >= EVENTS_PER_SLICE:
+            break
+    return seqs[:EVENTS_PER_SLICE]
+
+
+# --- attempts and dead letters ---------------------------------------------------------------------------------------
+
+
+def _old_attempts(db: Db, rules: Keep) -> Slice | None:
+    """A lane with attempts that are over: the audit's floor has to pass them first."""
+    before_ms = rules.now_ms - rules.attempts_ms
+    cursors = {book.lane.id: book.lane.cursor for book in lanes.books(db)}
+    found = db.execute(
+        "SELECT lane, last_seq, counted FROM attempts WHERE at_ms < ? ORDER BY at_ms LIMIT ?",
+        (before_ms, LOOKED_THROUGH_MAX),
+    )
+    for lane, seq, counted in found:
+        if not counted or seq <= cursors.get(lane, seq):
+            return partial(_remove_attempts, number=lane, to_seq=seq, before_ms=before_ms)
+    return None
+
+
+def _remove_attempts(db: Db, number: int, to_seq: int, before_ms: int) -> Kept:
+    book = lanes.book(db, number)
+    to_seq = min(to_seq, book.lane.cursor, book.floor_seq + SEQS_PER_SLICE)
+    if to_seq > book.floor_seq:
+        book = _raise_floor(db, book, to_seq)
+        lanes.write(db, book)
+    count = db.execute(
+        "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE lane = ? AND at_ms < ?"
+        " AND (counted = 0 OR last_seq <= ?) LIMIT ?)",
+        (number, before_ms, book.floor_seq, ATTEMPTS_PER_SLICE),
+    ).rowcount
+    return _did(attempts=count)
+
+
+def _raise_floor(db: Db, book: LaneBook, to_seq: int) -> LaneBook:
+    """What is settled for good up to here is no longer recounted: it stands in `removed`. A skip goes as a whole."""
+    lane = book.lane.id
+    skip = db.execute(
+        "SELECT last_seq FROM skips WHERE lane = ? AND after_seq < ? AND last_seq > ?", (lane, to_seq, to_seq)
+    ).fetchone()
+    to_seq = skip[0] if skip else to_seq
+    with_rows = [
+        row[0]
+        for row in db.execute(
+            "SELECT DISTINCT seq FROM parked WHERE lane = ? AND seq > ? AND seq <= ?", (lane, book.floor_seq, to_seq)
+        )
+    ]
+    removed = ledger.plus(book.removed, attempts.recount(db, lane, book.floor_seq, to_seq, with_rows))
+    gone = db.execute("DELETE FROM skips WHERE lane = ? AND last_seq <= ? RETURNING count", (lane, to_seq)).fetchall()
+    removed = ledger.add(removed, State.DISCARDED, sum(row[0] for row in gone))
+    return book._replace(floor_seq=to_seq, removed=removed)
+
+
+def _old_dead(db: Db, rules: Keep) -> Slice | None:
+    found = db.execute(
+        "SELECT lane, seq, part FROM parked WHERE state = 'dead' AND at_ms < ? ORDER BY at_ms LIMIT ?",
+        (rules.now_ms - rules.dead_ms, ROWS_PER_SLICE),
+    ).fetchall()
+    if not found:
+        return None
+    lane = found[0][0]
+    refs = [(seq, part) for number, seq, part in found if number == lane]
+    return partial(_remove_dead, number=lane, refs=refs, at_ms=rules.now_ms)
+
+
+def _remove_dead(db: Db, number: int, refs: list[tuple[int, str]], at_ms: int) -> Kept:
+    """Dead letters whose time is over. Their events stay dead in the books."""
+    still = {
+        (seq, part)
+        for seq, event in rows.standing(db, number, {seq for seq, _ in refs}).items()
+        for part, row in event.rows.items()
+        if row.state is State.DEAD
+    }
+    going = [ref for ref in refs if ref in still]
+    if going:
+        lanes.write(db, rows.let_go(db, lanes.book(db, number), going, State.DEAD, at_ms))
+    return _did(dead=len(going))

@@ -1,0 +1,1 @@
+"""The conformance suite: what a journal is. Every engine passes all of it; differences are named capabilities."""
