@@ -92,6 +92,8 @@ def _why(error: document.Unreadable) -> str:
 
 
 def _form(body: bytes) -> dict[str, Any]:
+    if not body:
+        raise Rejected(Cause.BODY_UNREADABLE, "the body is empty")
     try:
         pairs = parse_qsl(
             body.decode(), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=FORM_FIELDS

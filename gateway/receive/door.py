@@ -203,7 +203,7 @@ def scheme_of(source: Source, preset: Preset) -> AnyScheme | None:
     """The scheme a source's requests are signed with: its own, or its preset's. None where it signs nothing."""
     if source.verify is not None:
         return _own_scheme(source.verify)
-    if preset.verify is None or (preset.signature == "optional" and not source.secrets):
+    if preset.verify is None or (preset.signature != "required" and not source.secrets):
         return None
     return preset.verify
 
@@ -249,7 +249,9 @@ def _faults(source: Source, preset: Preset) -> Iterator[tuple[tuple[str | int, .
         yield from missing
         if not missing and (fault := _fault_of(lambda: scheme.verifier(source, Keys(SystemClock())))):
             yield ("secrets",), fault, ""
-    elif preset.verify is not None and not _authenticates(source):
+    elif source.secrets:
+        yield ("secrets",), f"{preset.title} signs nothing: secrets would prove nothing", ""
+    elif preset.signature != "open" and not preset.needs and not _authenticates(source):
         yield ("secrets",), "nothing proves who sends", "name secrets, or an api_key, basic or bearer in their place"
     if preset.needs and not any(getattr(source, key) for key in preset.needs):
         yield ("preset",), f"{' or '.join(preset.needs)} is needed: {preset.title} proves itself in no other way", ""

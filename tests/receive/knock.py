@@ -222,6 +222,13 @@ def _messages(chunks: Iterable[bytes]) -> Iterable[dict[str, Any]]:
         yield {"type": "http.request", "body": chunk, "more_body": place < len(listed) - 1}
 
 
+async def until(holds: Callable[[], object]) -> None:
+    """Give way until it holds."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110  what is waited for has no signal of its own
+            await asyncio.sleep(0.001)
+
+
 @asynccontextmanager
 async def opened(
     sources: Mapping[str, Any],

@@ -76,9 +76,9 @@ class Preset(Section):
     notes: str = Field("", description="What an operator should know.")
     methods: list[Literal["POST", "PUT"]] = Field(["POST"], description="Methods taken, unless the source says.")
     verify: AnyScheme | None = Field(None, description="How requests are signed.")
-    signature: Literal["required", "optional"] = Field(
+    signature: Literal["required", "optional", "open"] = Field(
         "required",
-        description="`optional`: some senders of this platform sign nothing; an API key, Basic or Bearer may stand in.",
+        description="`optional`: an API key, Basic, Bearer or header may stand in for it; `open`: nothing has to.",
     )
     needs: list[Literal["api_key", "basic", "bearer"]] = Field(
         [], description="What a source must name, any of them: this platform proves itself in no other way."
