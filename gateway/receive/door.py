@@ -106,7 +106,8 @@ class Door:
     def _kept(self, request: Request) -> Headers:
         """The kept headers; the content type names what the body is by now, whatever the sender called it."""
         kept = self.keep(request.headers)
-        if request.kind != "json" or read_as_json(media_of(request.fields.get(b"content-type"))):
+        named = request.fields.get(b"content-type")
+        if named == b"application/json" or request.kind != "json" or read_as_json(media_of(named)):
             return kept
         return (
             *((name, value) for name, value in kept if name != "content-type"),
@@ -122,24 +123,30 @@ class Keeper:
     """Which headers are kept: all but credentials, bounded in number and size."""
 
     def __init__(self, dropped: Collection[str] = ()) -> None:
-        self._never = NEVER_KEPT | {name.lower() for name in dropped}
-        self._names: dict[bytes, str] = {}
+        self._names = _Names(NEVER_KEPT | {name.lower() for name in dropped})
 
     def __call__(self, headers: RawHeaders) -> Headers:
         names = self._names
         kept = [
             (text, value.decode("latin-1"))
             for name, value in headers[:HEADERS_AT_MOST]
-            if len(value) <= HEADER_BYTES and (text := names.get(name) or self._name(name)) != "-"
+            if (text := names[name]) and len(value) <= HEADER_BYTES
         ]
         return tuple(kept)
 
-    def _name(self, name: bytes) -> str:
-        """A header's name as text, or `-` for one that is not kept. Senders use few names: they are decoded once."""
+
+class _Names(dict[bytes, str]):
+    """Header names as text, empty for those that are not kept. Senders use few names: each is decoded once."""
+
+    def __init__(self, never: Collection[str]) -> None:
+        super().__init__()
+        self._never = never
+
+    def __missing__(self, name: bytes) -> str:
         text = name.decode("latin-1").lower()
-        text = "-" if text in self._never else text
-        if len(self._names) < _NAMES_CACHED:
-            self._names[name] = text
+        text = "" if text in self._never else text
+        if len(self) < _NAMES_CACHED:
+            self[name] = text
         return text
 
 

@@ -35,20 +35,21 @@ def compile_identity(source: str, alternatives: Sequence[Sequence[str]]) -> Iden
 def _way(source: str, number: int, specs: Sequence[str]) -> Identity:
     """One alternative.
 
-    Every part is written with its length, so that no two lists of parts make one text, and the source and the
+    The lengths of the parts stand before them, so that no two lists of parts make one text; the source and the
     alternative's number stand in front, so that neither meets another's keys.
     """
     parts: tuple[Part, ...] = tuple(compile_part(spec) for spec in specs)
     start = blake2b(f"{source}\n{number}\n".encode(), digest_size=16)
 
     def way(request: Request) -> bytes | None:
-        key = start.copy()
+        values = []
         for part in parts:
             value = part(request)
             if value is None:
                 return None
-            key.update(b"%d:" % len(value))
-            key.update(value)
+            values.append(value)
+        key = start.copy()
+        key.update(b"%b\n%b" % (b",".join([b"%d" % len(value) for value in values]), b"".join(values)))
         return key.digest()
 
     return way
