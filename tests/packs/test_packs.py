@@ -173,12 +173,3 @@ def test_the_preset_of_the_platform_leads_the_topic_to_the_pack(case: Case) -> N
     normaliser = Normaliser("north-quay", Source(), shipped()[case.file].normalise, BOOK)
 
     assert normaliser.mapping(case.topic) is BOOK.get(case.mapping)
-
-
-@pytest.mark.parametrize("name", [name for name in shipped_names() if name.startswith("ometria/")])
-@pytest.mark.parametrize("verb", ["changed", "redacted", "data_requested"])
-def test_what_is_not_the_whole_of_somebody_makes_no_record_at_ometria(name: str, verb: str) -> None:
-    entity = name.partition("/")[2]
-    document = {"type": f"{entity}.{verb}", "source": "north-quay", "data": {"id": "1", "email": "a@example.test"}}
-
-    assert BOOK.get(name).apply(document) == []
