@@ -241,6 +241,7 @@ class Acceptor:
                 self._observer.failed("commit", error)
                 unknown = isinstance(error, TimeoutError) or forming.done.done()
                 if not unknown and not again:
+                    self._observer.lost(len(group.rejections))
                     return _all(group.offers, Cause.JOURNAL_UNAVAILABLE)
                 if unknown:
                     await self._clock.sleep(wait_s)
@@ -248,6 +249,7 @@ class Acceptor:
                 again = False
             except Exception as error:  # noqa: BLE001  one bad event never fails its neighbours: each is tried alone
                 self._observer.failed("commit", error)
+                self._observer.lost(len(group.rejections))
                 return [await self._alone(offer) for offer in group.offers]
 
     async def _without(self, group: Group, faults: dict[int, str]) -> list[Outcome]:

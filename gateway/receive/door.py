@@ -180,7 +180,8 @@ def _traceparent(value: bytes | None) -> str | None:
 def compile_door(name: str, source: Source, preset: Preset, config: Config, clients: Clients, keys: Keys) -> Door:
     """The door of one source. Raises ValueError for a configuration that `problems` would name."""
     methods = frozenset(source.allow.methods or preset.methods)
-    window_s = source.identity_window or preset.window or config.journal.identities
+    windows = (source.identity_window, preset.window, config.journal.identities)
+    window_s = next(window for window in windows if window is not None)
     scheme = scheme_of(source, preset)
     asides = tuple(NoEvent(aside) for aside in preset.asides)
     secrets = [secret.reveal() for secret in (*source.secrets, *source.api_key)]
@@ -254,7 +255,7 @@ def _faults(source: Source, preset: Preset) -> Iterator[tuple[tuple[str | int, .
     if scheme is not None:
         missing = [(("preset",), fault, "") for fault in scheme.faults(source)]
         yield from missing
-        if not missing and (fault := _fault_of(lambda: scheme.verifier(source, Keys(SystemClock())))):
+        if not missing and (fault := _fault_of(scheme.verifier, source, Keys(SystemClock()))):
             yield ("secrets",), fault, ""
     elif source.secrets:
         yield ("secrets",), f"{preset.title} signs nothing: secrets would prove nothing", ""
@@ -262,10 +263,10 @@ def _faults(source: Source, preset: Preset) -> Iterator[tuple[tuple[str | int, .
         yield ("secrets",), "nothing proves who sends", "name secrets, or an api_key, basic or bearer in their place"
     if preset.needs and not any(getattr(source, key) for key in preset.needs):
         yield ("preset",), f"{' or '.join(preset.needs)} is needed: {preset.title} proves itself in no other way", ""
-    if source.topic is not None and (fault := _fault_of(lambda: compile_part(source.topic or ""))):
+    if source.topic is not None and (fault := _fault_of(compile_part, source.topic)):
         yield ("topic",), fault, ""
     for place, part in enumerate(source.identity or ()):
-        if fault := _fault_of(lambda part=part: compile_part(part)):  # type: ignore[misc]
+        if fault := _fault_of(compile_part, part):
             yield ("identity", place), fault, ""
 
 
@@ -274,9 +275,10 @@ def _authenticates(source: Source) -> bool:
     return bool(source.api_key or source.basic or source.bearer or source.allow.headers)
 
 
-def _fault_of(attempt: Callable[[], object]) -> str:
+def _fault_of(attempt: Callable[..., object], *given: object) -> str:
+    """What the attempt says against what it was given; empty when nothing."""
     try:
-        attempt()
+        attempt(*given)
     except ValueError as error:
         return str(error)
     return ""

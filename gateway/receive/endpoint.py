@@ -5,6 +5,7 @@ sends the messages itself. Order of checks: source, method, addresses, headers, 
 the bytes on the wire, what the body says, topic, identity; then the event is accepted.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -107,6 +108,9 @@ class Endpoint:
             reply = self._refuse(door, request, rejected, rules)
         except Gone:
             return
+        except asyncio.CancelledError:  # a stop that waits no longer: come again, rather than the server's 500
+            await _say(send, problem(Cause.OVERLOADED))
+            raise
         except Exception as error:  # noqa: BLE001  whatever is wrong here is ours: the sender is to come again
             self._observer.failed("request", error)
             reply = problem(Cause.JOURNAL_UNAVAILABLE)
@@ -170,6 +174,8 @@ class Endpoint:
 
     def _no_event(self, door: Door, request: Request, aside: NoEvent) -> Answer:
         if aside.keep:
+            client = door.clients.address(request)
+            self._observer.refused(door.source, Cause.NOT_AN_EVENT, aside.detail, client, request.method)
             self._keep_rejection(door, request, Rejected(Cause.NOT_AN_EVENT, aside.detail))
         if (url := aside.visit(request)) is not None:
             self._keys.visit(url)
@@ -278,6 +284,11 @@ def build(
     return Receiver(config, presets, log, revision, clock, chance, observer, fetch).app
 
 
+async def _say(send: Send, reply: Answer) -> None:
+    await send(reply[0])
+    await send(reply[1])
+
+
 class _Fixed:
     """One answer to GET and HEAD, whatever is asked."""
 
@@ -288,8 +299,7 @@ class _Fixed:
         reply = self._reply
         if scope["method"] not in {"GET", "HEAD"}:
             reply = problem(Cause.METHOD_NOT_ALLOWED, headers=(("allow", "GET, HEAD"),))
-        await send(reply[0])
-        await send(reply[1])
+        await _say(send, reply)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001  ASGI's signature
@@ -297,6 +307,4 @@ async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:  # noq
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1000, "reason": ""})
         return
-    reply = problem(Cause.UNKNOWN_SOURCE, "there is nothing here")
-    await send(reply[0])
-    await send(reply[1])
+    await _say(send, problem(Cause.UNKNOWN_SOURCE, "there is nothing here"))

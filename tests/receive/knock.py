@@ -11,7 +11,8 @@ from starlette.applications import Starlette
 
 from gateway.config.schema import Config
 from gateway.errors import Cause
-from gateway.model import Group, Offer, Receipt, Rejection, event_id
+from gateway.journal.memory import MemoryJournal
+from gateway.model import Group, Offer, Receipt, Rejection
 from gateway.receive.endpoint import build
 from gateway.receive.keys import Fetch
 from gateway.receive.presets import load_presets
@@ -81,9 +82,9 @@ Trouble = Callable[[Group], BaseException | None]
 
 
 class CommandedLog:
-    """A log in memory that keeps the contract of `append`, and fails or hangs when it is told to.
+    """The journal in memory behind a gate: it fails and hangs when it is told to.
 
-    `trouble` is asked before each commit; `gate` is waited for. `appended` are the groups that were offered, in order.
+    `trouble` is asked before each commit; `gate` is waited for. `offered` are the groups that came, in order.
     """
 
     def __init__(self) -> None:
@@ -94,8 +95,8 @@ class CommandedLog:
         self.gate = asyncio.Event()
         self.gate.set()
         self.arrived = asyncio.Event()
-        self._known: dict[tuple[str, bytes], tuple[str, int, int]] = {}
-        self._groups: dict[bytes, tuple[Receipt, ...]] = {}
+        self._journal = MemoryJournal()
+        self._groups: set[bytes] = set()
 
     async def append(self, group: Group) -> tuple[Receipt, ...]:
         self.offered.append(group)
@@ -103,22 +104,13 @@ class CommandedLog:
         await self.gate.wait()
         if (error := self.trouble(group)) is not None:
             raise error
+        receipts = await self._journal.append(group)
         if group.id not in self._groups:
-            self._groups[group.id] = tuple(self._take(group, offer) for offer in group.offers)
+            self._groups.add(group.id)
+            pairs = zip(receipts, group.offers, strict=True)
+            self.events += [(receipt, offer) for receipt, offer in pairs if not receipt.duplicate]
             self.rejections += group.rejections
-        return self._groups[group.id]
-
-    def _take(self, group: Group, offer: Offer) -> Receipt:
-        key = None if offer.identity is None else (offer.source, offer.identity)
-        known = None if key is None else self._known.get(key)
-        if known is not None and offer.received_at_ms - known[2] < offer.identity_window_ms:
-            return Receipt(known[0], known[1], duplicate=True)
-        seq = len(self.events) + 1
-        receipt = Receipt(event_id(seq, group.id), seq, duplicate=False)
-        if key is not None:
-            self._known[key] = (receipt.id, seq, offer.received_at_ms)
-        self.events.append((receipt, offer))
-        return receipt
+        return receipts
 
     @property
     def offers(self) -> list[Offer]:

@@ -272,6 +272,16 @@ async def test_ten_rejected_requests_a_second_of_one_source_are_kept_and_the_res
     assert told.lost_count == 25 - REJECTIONS_PER_S
 
 
+async def test_rejected_requests_that_a_failing_journal_cannot_take_are_counted() -> None:
+    log = CommandedLog()
+    log.trouble = lambda _: JournalUnavailable("disk full")
+    async with accepting(log) as (acceptor, told):
+        acceptor.reject(rejection())
+        with pytest.raises(Rejected):
+            await acceptor.accept((offer(),))
+    assert told.lost_count == 1
+
+
 async def test_a_commit_tells_what_was_accepted_and_what_was_recognised() -> None:
     log = CommandedLog()
     async with accepting(log) as (acceptor, told):

@@ -102,6 +102,28 @@ async def test_a_fault_of_our_own_is_503_and_told_never_500() -> None:
     assert [what for what, _ in visitor.told.failures] == ["request"]
 
 
+async def test_a_request_that_a_stop_cuts_off_is_to_come_again() -> None:
+    async with opened({"shop": SHOP}) as visitor:
+        visitor.log.gate.clear()
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": BODY}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/webhooks/shop", "root_path": "", "query_string": b""}
+        call = visitor.app({**scope, "headers": raw_headers(SIGNED), "client": None}, receive, send)
+        task = asyncio.ensure_future(call)
+        await visitor.log.arrived.wait()
+        task.cancel()
+        visitor.log.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert sent[0]["status"] == 503
+
+
 async def test_a_refusal_is_a_problem_document_that_says_nothing_secret() -> None:
     async with opened({"shop": SHOP}) as visitor:
         reply = await visitor.post("shop", b"{}", SIGNED)

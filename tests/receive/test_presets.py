@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from gateway.config.schema import Config
-from gateway.errors import ConfigurationError
+from gateway.errors import Cause, ConfigurationError
 from gateway.receive.door import problems
 from gateway.receive.presets import load_presets, shipped
 from tests.receive import signers
@@ -56,6 +56,7 @@ async def test_woocommerce_a_signed_error_page_is_answered_200_and_kept_as_rejec
     assert reply.status == 200
     assert [offer.body for offer in visitor.log.offers] == [order]
     assert [(one.cause, one.body) for one in visitor.log.rejections] == [("not_an_event", body)]
+    assert [cause for _, cause, _ in visitor.told.refusals] == [Cause.NOT_AN_EVENT]
 
 
 # --- Shopify ---------------------------------------------------------------------------------------------------------
