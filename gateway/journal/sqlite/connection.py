@@ -57,14 +57,16 @@ def translated() -> Iterator[None]:
     except BUGS:
         raise
     except sqlite3.Error as error:
-        raise unavailable(error) from error
+        raise _said(error) from error
     except OSError as error:
         raise JournalUnavailable(f"the journal's file: {error.strerror or error}") from error
 
 
-def unavailable(error: sqlite3.Error) -> JournalUnavailable:
+def _said(error: sqlite3.Error) -> JournalError:
     """What SQLite said, with its name for it."""
     name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_NOTADB":
+        return JournalError("the file is not a journal: it is no SQLite database")
     return JournalUnavailable(f"the journal's file: {error} ({name})" if name else f"the journal's file: {error}")
 
 

@@ -40,16 +40,13 @@ def prepare(db: Db) -> None:
 
     The caller holds the writers' lock. Raises JournalError for a foreign file and for one of a newer version.
     """
-    try:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
-        (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
-            raise JournalError("the file is not a journal: it is no SQLite database") from error
-        raise
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and (application or tables):
         raise JournalError("the file is not a journal: it is a SQLite database of another application")
-    db.execute("PRAGMA journal_mode = WAL")
+    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise JournalError(f"the file cannot be written ahead (journal_mode is {mode}): a local disk is wanted")
     done = _done(db) if tables else 0
     known = migrations()
     if done > known[-1].number:
