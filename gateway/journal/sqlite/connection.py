@@ -8,7 +8,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gateway.errors import JournalError, JournalUnavailable
@@ -29,8 +29,9 @@ def connect(path: Path, busy_timeout_s: float, *, reader: bool = False) -> Db:
     """Open the file. A reader may only look."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise JournalError(f"SQLite 3.37 or newer is wanted, this is {sqlite3.sqlite_version}")
-    db = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
-    try:
+    with ExitStack() as stack:
+        db = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, cached_statements=256)
+        stack.callback(db.close)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA secure_delete = 0")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
@@ -38,15 +39,26 @@ def connect(path: Path, busy_timeout_s: float, *, reader: bool = False) -> Db:
         db.execute("PRAGMA temp_store = MEMORY")
         if reader:
             db.execute("PRAGMA query_only = 1")
-    except BaseException:
-        db.close()
-        raise
+        stack.pop_all()
     return db
 
 
 def watch(path: Path) -> Db:
     """A connection that only ever asks whether somebody has written. It never waits for a lock."""
     return sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+
+
+@contextmanager
+def transaction(db: Db) -> Iterator[None]:
+    """A writing transaction: all of it or nothing. The caller holds the writers' lock. It may roll back by itself."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        if db.in_transaction:
+            db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
 
 
 @contextmanager

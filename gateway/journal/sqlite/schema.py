@@ -7,7 +7,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from gateway.errors import JournalError
-from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.connection import Db, transaction
 
 APPLICATION_ID = 0x57484757
 """Marks the file as a journal (SQLite: PRAGMA application_id)."""
@@ -65,19 +65,13 @@ def _done(db: Db) -> int:
 
 def _run(db: Db, step: Migration) -> None:
     """One step, whole or not at all."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(db):
         if step.number == 1:
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(_MIGRATIONS)
         for statement in _statements(step.sql):
             db.execute(statement)
         db.execute("INSERT INTO migrations (number, name) VALUES (?, ?)", (step.number, step.name))
-        db.execute("COMMIT")
-    except BaseException:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
-        raise
 
 
 def _statements(sql: str) -> list[str]:

@@ -12,12 +12,14 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from gateway.errors import JournalUnavailable
 from gateway.journal.sqlite import schema
-from gateway.journal.sqlite.connection import Db, WriterLock, connect, translated
+from gateway.journal.sqlite.connection import Db, WriterLock, connect, transaction, translated
 
 T = TypeVar("T")
 
@@ -161,12 +163,11 @@ class Writer(Worker):
         self._committed = committed
 
     def _open(self) -> Db:
-        db = connect(self._path, self._busy_timeout_s)
-        try:
+        with ExitStack() as stack:
+            db = connect(self._path, self._busy_timeout_s)
+            stack.callback(db.close)
             schema.prepare(db)
-        except BaseException:
-            db.close()
-            raise
+            stack.pop_all()
         return db
 
     def _do(self, jobs: list[_Job]) -> _Said:
@@ -175,16 +176,9 @@ class Writer(Worker):
             return []
         with self._lock:
             db = self._connected()
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(db):
                 live = [job for job in ready if job.start()]
                 said = [_savepoint(db, job) for job in live] if len(live) > 1 else [_alone(db, job) for job in live]
-                if db.in_transaction:
-                    db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
         self._committed()
         return said
 
@@ -199,28 +193,21 @@ class Reader(Worker):
     def _open(self) -> Db:
         return connect(self._path, self._busy_timeout_s, reader=True)
 
-    def _do(self, jobs: list[_Job]) -> _Said:
+    def _answer(self, jobs: list[_Job]) -> None:
         for job in jobs:
-            if job.start():
-                self._look(job)
-        return []
+            super()._answer([job])
 
-    def _look(self, job: _Job) -> None:
+    def _do(self, jobs: list[_Job]) -> _Said:
+        return [self._look(job) for job in jobs if job.start()]
+
+    def _look(self, job: _Job) -> _Outcome:
+        db = self._connected()
+        db.execute("BEGIN")
         try:
-            with translated():
-                db = self._connected()
-                db.execute("BEGIN")
-                try:
-                    result = job.act(db)
-                finally:
-                    if db.in_transaction:
-                        db.execute("COMMIT")
-        except BaseException as error:  # noqa: BLE001  whoever waits has to hear of it
-            if isinstance(error, JournalUnavailable):
-                self._close_db()
-            _tell(job.future, None, error)
-        else:
-            _tell(job.future, result, None)
+            return _outcome(job, partial(job.act, db))
+        finally:
+            if db.in_transaction:
+                db.execute("COMMIT")
 
     def _late(self) -> None:
         db = self._db
@@ -232,44 +219,39 @@ def _prepared(job: _Job) -> bool:
     """Do what needs no lock; a job that fails here is answered here."""
     if job.before is None:
         return True
-    try:
-        job.before()
-    except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
-        if job.start():
-            _tell(job.future, None, error)
-        return False
-    return True
+    said = _outcome(job, job.before)
+    if said[2] is not None:
+        _tell(*said)
+    return said[2] is None
 
 
 def _alone(db: Db, job: _Job) -> _Outcome:
     """The one job of a transaction. When it fails nothing is written."""
-    try:
-        return job.future, _act(db, job), None
-    except JournalUnavailable:
-        raise
-    except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
+    said = _outcome(job, partial(job.act, db))
+    if said[2] is not None:
         db.execute("ROLLBACK")
-        return job.future, None, error
+    return said
 
 
 def _savepoint(db: Db, job: _Job) -> _Outcome:
-    """One job of several: it fails alone, unless the disk fails for all."""
+    """One job of several: it fails alone."""
     db.execute("SAVEPOINT job")
+    said = _outcome(job, partial(job.act, db))
+    if said[2] is not None:
+        db.execute("ROLLBACK TO job")
+    db.execute("RELEASE job")
+    return said
+
+
+def _outcome(job: _Job, act: Callable[[], Any]) -> _Outcome:
+    """What came of a job. Trouble of the disk is trouble for all and goes on; anything else is the job's own."""
     try:
-        result = _act(db, job)
+        with translated():
+            return job.future, act(), None
     except JournalUnavailable:
         raise
-    except Exception as error:  # noqa: BLE001  whoever waits has to hear of it
-        db.execute("ROLLBACK TO job")
-        db.execute("RELEASE job")
+    except Exception as error:  # noqa: BLE001  whatever it is, whoever waits has to hear of it
         return job.future, None, error
-    db.execute("RELEASE job")
-    return job.future, result, None
-
-
-def _act(db: Db, job: _Job) -> Any:
-    with translated():
-        return job.act(db)
 
 
 def _tell(future: "Future[Any]", result: Any, error: BaseException | None) -> None:
