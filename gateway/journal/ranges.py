@@ -21,13 +21,6 @@ def beyond(ranges: Ranges, seq: int) -> Ranges:
     return tuple((max(first, seq + 1), last) for first, last in ranges if last > seq)
 
 
-def within(ranges: Ranges, after_seq: int, to_seq: int) -> Ranges:
-    """What of the ranges lies above `after_seq` and not above `to_seq`."""
-    return tuple(
-        (max(first, after_seq + 1), min(last, to_seq)) for first, last in ranges if last > after_seq and first <= to_seq
-    )
-
-
 def flat(ranges: Iterable[tuple[int, int]]) -> list[int]:
     """The ranges as one list of numbers, as they are stored."""
     return [end for one in ranges for end in one]

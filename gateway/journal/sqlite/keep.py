@@ -260,10 +260,12 @@ def _old_attempts(db: Db, rules: Keep) -> Slice | None:
         "SELECT lane, last_seq, counted FROM attempts WHERE at_ms < ? ORDER BY at_ms LIMIT ?",
         (before_ms, LOOKED_THROUGH_MAX),
     )
-    for lane, seq, counted in found:
-        if not counted or seq <= cursors.get(lane, seq):
-            return partial(_remove_attempts, number=lane, to_seq=seq, before_ms=before_ms)
-    return None
+    over = [(lane, seq) for lane, seq, counted in found if not counted or seq <= cursors.get(lane, seq)]
+    if not over:
+        return None
+    number = over[0][0]
+    to_seq = max(seq for lane, seq in over if lane == number)
+    return partial(_remove_attempts, number=number, to_seq=to_seq, before_ms=before_ms)
 
 
 def _remove_attempts(db: Db, number: int, to_seq: int, before_ms: int) -> Kept:
