@@ -83,11 +83,14 @@ class Bookkeeper:
         parked = self._refs(State.PARKED)
         if parked:
             seq, part = parked[draw[0] % len(parked)]
-            self.parts[seq] |= {part: State.SUPERSEDED, "new": State.PARKED}
-            self.removed.discard((seq, "new"))
-            new = [row(seq, "new", at_ms=self.now_ms)]
-            gone = [] if part == "new" else [(seq, part, State.SUPERSEDED)]
-            await self.hand.settle(ahead=self.hand.lane.ahead, parked=new, resolved=gone, at_ms=self.now_ms)
+            new = f"new-{len(self.parts[seq])}"
+            self.parts[seq] |= {part: State.SUPERSEDED, new: State.PARKED}
+            await self.hand.settle(
+                ahead=self.hand.lane.ahead,
+                parked=[row(seq, new, at_ms=self.now_ms)],
+                resolved=[(seq, part, State.SUPERSEDED)],
+                at_ms=self.now_ms,
+            )
 
     async def late(self, _: list[int]) -> None:
         """A dispatcher tells of events that are closed already: an operator was faster."""
