@@ -77,6 +77,7 @@ def _destination(name: str, settings: DestinationSettings) -> Destination:
         settings=settings,
         vendor=vendor,
         account=settings.account or vendor.account(),
+        key=vendor.account(),
         limits=tuple(limits),
         rules=_lowered(vendor.rules(), settings.batch),
     )

@@ -23,6 +23,7 @@ from gateway.model import Lane, Lease, Settlement
 from gateway.vendors.base import (
     Answer,
     Batch,
+    BatchRules,
     Delivered,
     Outcome,
     Record,
@@ -138,10 +139,13 @@ class Queue:
         return self._channels[channel][lane].popleft()
 
     def clear(self, channel: str) -> list[Record]:
-        """Take every record of a channel that could be sent, oldest first."""
+        """Take every record of a channel that is not in flight, those too that wait for their key."""
         taken = [record for queue in self._channels.pop(channel, {}).values() for record in queue]
         for record in taken:
             self._count(record.lane, -1)
+        for key, waiting in list(self._waiting.items()):
+            if waiting[0].draft.channel == channel:
+                taken.extend(self._waiting.pop(key))
         return taken
 
     def leave(self, batch: Batch) -> None:
@@ -216,7 +220,7 @@ class Account:
     def queue(self, work: LaneWork, records: Sequence[Record], now: Now) -> None:
         """Records of a newly planned event. Those of a channel that rests for long are parked until then."""
         for record in records:
-            rest_s = self.gate.channel_opens_s(record.draft.channel, now.s) - now.s
+            rest_s = self.gate.channel_opens_s((work.destination.name, record.draft.channel), now.s) - now.s
             if rest_s > CHANNEL_REST_S:
                 work.rest(record, now.ms, now.ms + int(rest_s * 1000), Reason.BUSY)
                 continue
@@ -276,11 +280,14 @@ class Account:
     def _of_queue(self, queue: Queue, now: Now) -> Batch | float | None:
         half = queue.next_split()
         if half is not None:
-            at_s = self._allowed_s(half.records[0], now)
+            at_s = max(
+                self._allowed_s(half.records[0], now),
+                self.gate.channel_opens_s((half.destination, half.channel), now.s),
+            )
             return self._leave(queue, queue.send_split(), now) if at_s <= now.s else at_s
         again: list[float] = []
         for channel in queue.channels():
-            rest_s = self.gate.channel_opens_s(channel, now.s)
+            rest_s = self.gate.channel_opens_s((queue.destination.name, channel), now.s)
             heads = [lane for lane in queue.heads(channel, now) if not self.works[lane].standing()]
             if rest_s > now.s and heads:
                 again.append(rest_s)
@@ -292,7 +299,8 @@ class Account:
         return min(again) if again else None
 
     def _allowed_s(self, record: Record, now: Now) -> float:
-        return self.pace.next_s(now.s, record.draft.cost, record.draft.channel)
+        key = self.works[record.lane].destination.key
+        return self.pace.next_s(now.s, record.draft.cost, record.draft.channel, key)
 
     def _fill(self, queue: Queue, channel: str, lanes: Sequence[int], now: Now) -> Batch:
         """A batch from these lanes, each record from the lane with the least of its share."""
@@ -308,7 +316,7 @@ class Account:
             record = queue.peek(channel, lane, now)
             if record is None:
                 continue
-            if records and (size + record.size + 1 > rules.body_bytes or record.draft.cost != records[0].draft.cost):
+            if records and not _together(records[0], record, size, rules):
                 break
             if rules.one_per_key and record.draft.key_hash in keys:
                 continue
@@ -326,7 +334,7 @@ class Account:
 
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
         queue.leave(batch)
-        self.pace.spend(now.s, batch.records[0].draft.cost, batch.channel)
+        self.pace.spend(now.s, batch.records[0].draft.cost, batch.channel, queue.destination.key)
         self.in_flight += 1
         return batch
 
@@ -367,15 +375,16 @@ class Account:
 
     def _stopped(self, record: Record, outcome: Throttled | Suspended, back: list[Record], now: Now) -> None:
         """Nothing is wrong with the record: it goes back, or is parked where only its channel rests for long."""
-        rest_s = self.gate.channel_opens_s(record.draft.channel, now.s) - now.s
+        work = self.works[record.lane]
+        rest_s = self.gate.channel_opens_s((work.destination.name, record.draft.channel), now.s) - now.s
         if isinstance(outcome, Throttled) and outcome.scope == "channel" and rest_s > CHANNEL_REST_S:
-            self.works[record.lane].rest(record, now.ms, now.ms + int(rest_s * 1000), outcome.reason)
+            work.rest(record, now.ms, now.ms + int(rest_s * 1000), outcome.reason)
         else:
             back.append(record)
 
     def _rest_channel(self, queue: Queue, channel: str, reason: Reason, now: Now) -> None:
         """A channel rests for long: its queued records wait in the journal, so that those of others are read."""
-        rest_s = self.gate.channel_opens_s(channel, now.s) - now.s
+        rest_s = self.gate.channel_opens_s((queue.destination.name, channel), now.s) - now.s
         if rest_s > CHANNEL_REST_S:
             for record in queue.clear(channel):
                 self.works[record.lane].rest(record, now.ms, now.ms + int(rest_s * 1000), reason)
@@ -385,8 +394,8 @@ class Account:
         outcomes = verdict.outcomes
         for outcome in {*outcomes, *([verdict.ease] if verdict.ease else [])}:
             if isinstance(outcome, Throttled):
-                self.gate.throttle(outcome, batch.channel, now.s)
-                news.append(News("account.throttled", outcome.reason, outcome.detail, outcome.for_s))
+                for_s = self.gate.throttle(outcome, (batch.destination, batch.channel), now.s)
+                news.append(News("account.throttled", outcome.reason, outcome.detail, for_s))
             elif isinstance(outcome, Suspended) and self.gate.suspend(outcome, now.s):
                 news.append(News("account.suspended", outcome.reason, outcome.detail))
         first = outcomes[0]
@@ -438,3 +447,9 @@ class Account:
     def dirty(self) -> bool:
         """Whether outcomes wait for a settle."""
         return any(work.dirty() for work in self.works.values())
+
+
+def _together(first: Record, record: Record, size: int, rules: BatchRules) -> bool:
+    """Whether a record may join a batch that began with `first` and has `size` bytes."""
+    fits = size + record.size + 1 <= rules.body_bytes
+    return fits and not (first.draft.alone or record.draft.alone) and record.draft.cost == first.draft.cost

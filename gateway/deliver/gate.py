@@ -17,6 +17,10 @@ BREAK_MAX_S = 300.0
 THROTTLE_MAX_S = 6 * 3600.0
 
 
+Channel = tuple[str, str]
+"""A destination's channel: (destination, channel)."""
+
+
 class Standing(StrEnum):
     """What an account is to its dispatcher."""
 
@@ -38,7 +42,8 @@ class Gate:
         self._probing: Standing | None = None
         self._failures = 0
         self._break_s = BREAK_FIRST_S
-        self._channels: dict[str, float] = {}
+        self._channels: dict[Channel, float] = {}
+        self._pauses: dict[tuple[Channel | None, Reason], float] = {}
         self._stopped_since_s: float | None = None
         self._stopped_s = 0.0
 
@@ -60,19 +65,29 @@ class Gate:
         """Whether the key is refused."""
         return self._probing is Standing.SUSPENDED
 
-    def channel_opens_s(self, channel: str, now_s: float) -> float:
+    def channel_opens_s(self, channel: Channel, now_s: float) -> float:
         """When a channel may be used: now, or later."""
         return max(now_s, self._channels.get(channel, 0.0))
 
-    def throttle(self, outcome: Throttled, channel: str, now_s: float) -> None:
-        """The vendor asks for a pause, of the account or of one channel."""
-        until_s = now_s + min(max(outcome.for_s, 0.0), THROTTLE_MAX_S)
+    def throttle(self, outcome: Throttled, channel: Channel, now_s: float) -> float:
+        """The vendor asks for a pause, of the account or of one channel; gives its seconds.
+
+        Asked again for the same reason, the pause doubles up to what the vendor's file allows (`up_to_s`).
+        """
+        key = (channel if outcome.scope == "channel" else None, outcome.reason)
+        wanted_s = outcome.for_s
+        if outcome.up_to_s:
+            wanted_s = min(max(wanted_s, 2 * self._pauses.get(key, 0.0)), max(outcome.up_to_s, wanted_s))
+            self._pauses[key] = wanted_s
+        for_s = min(max(wanted_s, 0.0), THROTTLE_MAX_S)
+        until_s = now_s + for_s
         if outcome.scope == "channel":
             self._channels[channel] = max(self._channels.get(channel, 0.0), until_s)
-            return
+            return for_s
         self._throttled_until_s = max(self._throttled_until_s, until_s)
         self.why, self.detail = outcome.reason, outcome.detail
         self._stop(now_s)
+        return for_s
 
     def suspend(self, outcome: Suspended, now_s: float) -> bool:
         """The key is refused. True when that is news."""
@@ -99,6 +114,7 @@ class Gate:
 
     def succeeded(self, now_s: float) -> bool:
         """A request was taken. True when the account was suspended or broken until now."""
+        self._pauses.clear()
         news = self._probing is not None
         self._probing = None
         self._failures = 0

@@ -194,8 +194,11 @@ class LaneWork:
         return not self._next.empty()
 
     def settled(self, lane: Lane) -> None:
-        """The settle is in the journal; parked rows may be due from now on."""
-        self.lane = lane
+        """The settle is in the journal; parked rows may be due from now on. What an operator did meanwhile is told by
+        `operated`.
+        """
+        mine = self.lane
+        self.lane = replace(lane, changed=mine.changed, paused=mine.paused, ended=mine.ended)
         draft, self._settling = self._settling, None
         for ref, row in draft.parked.items() if draft else ():
             if row.state is State.PARKED and ref not in self._next.parked:
@@ -221,10 +224,11 @@ class LaneWork:
 
     def behind(self, record: Record, now_ms: int) -> bool:
         """Whether the record must wait behind another of its key that is parked here; it is parked then."""
-        if self.destination.settings.order == "none" or not self.parked.blocks(record.draft.key_hash):
+        key, ref = record.draft.key_hash, (record.seq, record.part)
+        if self.destination.settings.order == "none" or not self.parked.blocks(key):
             return False
-        if (record.seq, record.part) in self.parked:
-            return False
+        if ref in self.parked:
+            return self.parked.gives_way(ref, key)
         self.rest(record, now_ms, now_ms, Reason.BEHIND_ANOTHER)
         return True
 

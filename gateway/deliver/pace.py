@@ -128,7 +128,9 @@ class _Window:
 
 
 class Pace:
-    """All windows of an account. `spent_at_s`: begin as if every window had just been used up (after a take-over)."""
+    """All windows of an account. `key` tells the credentials of one account apart. `spent_at_s`: begin as if every
+    window had just been used up (after a take-over).
+    """
 
     def __init__(self, limits: Sequence[Limit], *, spent_at_s: float | None = None) -> None:
         self._limits = limits
@@ -143,16 +145,16 @@ class Pace:
         """The share of each window that is left unused."""
         return self._reserve
 
-    def next_s(self, now_s: float, cost: str, channel: str) -> float:
+    def next_s(self, now_s: float, cost: str, channel: str, key: str = "") -> float:
         """The earliest time, at or after now, at which a request of this cost class may leave."""
         earliest = now_s
-        for window, units in self._of(cost, channel):
+        for window, units in self._of(cost, channel, key):
             earliest = max(earliest, window.next_s(now_s, units, self._reserve))
         return earliest
 
-    def spend(self, now_s: float, cost: str, channel: str) -> None:
+    def spend(self, now_s: float, cost: str, channel: str, key: str = "") -> None:
         """A request leaves now."""
-        for window, units in self._of(cost, channel):
+        for window, units in self._of(cost, channel, key):
             window.spend(now_s, units, self._reserve)
 
     def answered(self, now_s: float, latency_s: float, *, refused: bool) -> None:
@@ -181,15 +183,15 @@ class Pace:
         jitter_s = ordered[floor(len(ordered) * 0.9)] - ordered[0]
         return min(max(RESERVE, jitter_s / min(windows)), RESERVE_MAX)
 
-    def _of(self, cost: str, channel: str) -> list[tuple[SlidingWindow | FixedWindow, float]]:
+    def _of(self, cost: str, channel: str, key: str) -> list[tuple[SlidingWindow | FixedWindow, float]]:
         found = []
         for index, limit in enumerate(self._limits):
             if limit.classes is not None and cost not in limit.classes:
                 continue
             units = (limit.cost or {}).get(cost, 1.0)
-            key = (index, channel if limit.scope == "channel" else "")
-            if key not in self._windows:
+            place = (index, {"channel": channel, "key": key}.get(limit.scope, ""))
+            if place not in self._windows:
                 kind = SlidingWindow if limit.kind == "sliding" else FixedWindow
-                self._windows[key] = kind(limit, spent_at_s=self._spent_at_s)
-            found.append((self._windows[key], units))
+                self._windows[place] = kind(limit, spent_at_s=self._spent_at_s)
+            found.append((self._windows[place], units))
         return found

@@ -41,6 +41,13 @@ class ParkedIndex:
         """Whether a record of this key waits here, so that later ones wait behind it."""
         return key in self._chains
 
+    def gives_way(self, ref: Ref, key: bytes) -> bool:
+        """Whether an older row of the key was parked meanwhile: then the attempt at this one is given back."""
+        if self._chains[key][0] == ref:
+            return False
+        self.durable(ref)
+        return True
+
     def row(self, ref: Ref) -> ParkedRow:
         return self._rows[ref]
 

@@ -22,12 +22,15 @@ REMEMBERED = 4096
 
 
 class Destination(Struct, frozen=True):
-    """A configured destination with its vendor, and the vendor's rules as the configuration lowers them."""
+    """A configured destination with its vendor, and the vendor's rules as the configuration lowers them. `key` names
+    its credential among those of the account.
+    """
 
     name: str
     settings: DestinationSettings
     vendor: Vendor
     account: str
+    key: str
     limits: tuple[Limit, ...]
     rules: BatchRules
 

@@ -133,6 +133,7 @@ def pack(record: Record) -> bytes:
             "key": draft.key,
             "kind": draft.kind,
             "cost": draft.cost,
+            "alone": draft.alone,
             "source": record.source,
             "event_id": record.event_id,
             "event_type": record.event_type,
@@ -146,7 +147,7 @@ def pack(record: Record) -> bytes:
 def unpack(lane: int, row: ParkedRow) -> Record:
     """The record of a parked row, as it was last sent."""
     held: dict[str, Any] = document.parse(row.record or b"{}")
-    draft = Draft(held["channel"], held["key"], held["data"], held["kind"], held["cost"])
+    draft = Draft(held["channel"], held["key"], held["data"], held["kind"], held["cost"], alone=held["alone"])
     return Record(
         lane=lane,
         seq=row.seq,

@@ -31,7 +31,7 @@ def destination(
     name: str = "paper", rules: BatchRules = RULES, limits: tuple[Limit, ...] = (), **settings: Any
 ) -> Destination:
     told = PaperSettings(vendor="paper", **settings)
-    return Destination(name, told, Paper(name, told), "paper", limits, rules)
+    return Destination(name, told, Paper(name, told), "paper", "paper", limits, rules)
 
 
 def lane(number: int = 1, source: str = "shop", to: str = "paper", cursor: int = 0, **more: Any) -> Lane:

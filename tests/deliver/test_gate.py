@@ -7,22 +7,22 @@ from gateway.vendors.base import Suspended, Throttled
 
 def test_a_throttled_account_rests_until_its_time() -> None:
     gate = Gate()
-    gate.throttle(Throttled(Reason.RATE_LIMITED, 3.0), "orders", 100.0)
+    gate.throttle(Throttled(Reason.RATE_LIMITED, 3.0), ("to", "orders"), 100.0)
     assert (gate.opens_s(100.0), gate.standing(100.0)) == (103.0, Standing.THROTTLED)
     assert (gate.opens_s(104.0), gate.standing(104.0)) == (104.0, Standing.OPEN)
 
 
 def test_a_throttled_channel_leaves_the_account_open() -> None:
     gate = Gate()
-    gate.throttle(Throttled(Reason.BUSY, 5.0, scope="channel"), "customers", 100.0)
+    gate.throttle(Throttled(Reason.BUSY, 5.0, scope="channel"), ("to", "customers"), 100.0)
     assert gate.opens_s(100.0) == 100.0
-    assert gate.channel_opens_s("customers", 100.0) == 105.0
-    assert gate.channel_opens_s("orders", 100.0) == 100.0
+    assert gate.channel_opens_s(("to", "customers"), 100.0) == 105.0
+    assert gate.channel_opens_s(("to", "orders"), 100.0) == 100.0
 
 
 def test_a_vendor_cannot_ask_for_more_than_six_hours() -> None:
     gate = Gate()
-    gate.throttle(Throttled(Reason.RATE_LIMITED, 1e9), "orders", 0.0)
+    gate.throttle(Throttled(Reason.RATE_LIMITED, 1e9), ("to", "orders"), 0.0)
     assert gate.opens_s(0.0) == 6 * 3600.0
 
 
@@ -67,3 +67,10 @@ def test_time_at_a_stop_is_known() -> None:
     assert gate.stopped_s(150.0) == 50.0
     gate.succeeded(160.0)
     assert gate.stopped_s(500.0) == 60.0
+
+
+def test_a_pause_that_is_asked_for_again_doubles_up_to_what_the_vendor_allows() -> None:
+    gate, told = Gate(), Throttled(Reason.QUEUE_FULL, 10.0, up_to_s=60.0)
+    waits = [gate.throttle(told, ("to", "orders"), 0.0) for _ in range(5)]
+    gate.succeeded(1000.0)
+    assert (waits, gate.throttle(told, ("to", "orders"), 0.0)) == ([10.0, 20.0, 40.0, 60.0, 60.0], 10.0)

@@ -42,7 +42,9 @@ class Told:
 class History:
     """A seed's history over one journal."""
 
-    def __init__(self, seed: int, journal: Any) -> None:
+    def __init__(self, seed: int, journal: Any, without: frozenset[int] = frozenset()) -> None:
+        self._seed = seed
+        self._without = without
         self.rng = random.Random(seed)
         self.journal = journal
         self.world = World(self.rng)
@@ -58,9 +60,11 @@ class History:
         await self.journal.open()
         await self.journal.register([LaneSpec(source, to) for source in SOURCES for to in DESTINATIONS])
         self._start()
-        for _ in range(self.rng.randint(3, 12)):
-            await self._turn()
-            await asyncio.sleep(self.rng.choice([0.0, 0.05, 0.3, 1.0, 15.0]))
+        for place in range(turns(self._seed)):
+            if place not in self._without:
+                self.rng = random.Random(f"{self._seed} {place}")
+                await self._turn()
+                await asyncio.sleep(self.rng.choice([0.0, 0.05, 0.3, 1.0, 15.0]))
         await self._peace()
 
     async def close(self) -> None:
@@ -200,12 +204,17 @@ class History:
         self.tasks.append(asyncio.create_task(dispatcher.run()))
 
 
+def turns(seed: int) -> int:
+    """How many turns the history of a seed has."""
+    return random.Random(seed).randint(3, 14)
+
+
 def _setup() -> Setup:
     destinations = {}
     for name, account in DESTINATIONS.items():
         settings = PaperSettings(vendor="paper", account=account, timeout="5s")
         vendor = Paper(name, settings)
-        destinations[name] = Destination(name, settings, vendor, vendor.account(), (LIMIT,), vendor.rules())
+        destinations[name] = Destination(name, settings, vendor, vendor.account(), name, (LIMIT,), vendor.rules())
     book = Book({})
     normalisers = {name: Normaliser(name, Source(), {}, book) for name in SOURCES}
     router = Router([Route(events=["thing.update"], to=list(DESTINATIONS))])

@@ -106,6 +106,7 @@ class Process:
         self.dead = False
         self.steps = 0
         self._dies_after = dies_after
+        self.thawed_s: list[float] = []
         self._over = False
         self._grave: list[asyncio.Future[None]] = []
         self._running = asyncio.Event()
@@ -116,6 +117,8 @@ class Process:
         self._running.clear()
 
     def thaw(self) -> None:
+        if not self._running.is_set():
+            self.thawed_s.append(asyncio.get_running_loop().time())
         self.clock.thaw()
         self._running.set()
 
