@@ -246,12 +246,13 @@ def _time(request: Request, name: str) -> int | None:
 async def _body(request: Request) -> Which:
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return msgspec.json.decode(await _read(request), type=Which)
+            return msgspec.json.decode(await read_body(request), type=Which)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(400, "body", str(error)) from None
 
 
-async def _read(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """A request's body, of at most 64 KiB."""
     body = b""
     async for chunk in request.stream():
         body += chunk

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from gateway.admin import answers, figures
+from gateway.admin import answers, figures, pages
 from gateway.admin.access import Access
 from gateway.admin.answers import Problem
 from gateway.admin.api import CALLS, Call, Room
@@ -55,7 +55,7 @@ def build(
     calls = [Route(call.path, _guarded(access, _call(room, call)), methods=[call.method]) for call in CALLS]
     calls.append(Route("/openapi.json", _guarded(access, openapi_json)))
     return Starlette(
-        routes=[*_open_routes(room, folder), Mount("/api", routes=calls)],
+        routes=[*_open_routes(room, folder), Mount("/api", routes=calls), *pages.routes(room, access)],
         exception_handlers={HTTPException: _http_exception, Exception: _crashed},
     )
 

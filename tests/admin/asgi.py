@@ -51,8 +51,10 @@ class Client:
             "server": ("127.0.0.1", 8081),
         }
 
+        coming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
         async def receive() -> Message:
-            return {"type": "http.request", "body": body, "more_body": False}
+            return coming.pop() if coming else {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             sent.append(message)

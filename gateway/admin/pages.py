@@ -1,0 +1,254 @@
+"""The pages: overview, events, one event, dead letters, refused requests. Rendered here, plain HTML, no script.
+
+Whoever has the token signs in with it and gets a session. A page that changes something takes a form that comes from
+the gateway's own pages: the session's cookie is not sent along from elsewhere, and a foreign Origin is refused.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from msgspec import json
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from gateway import document
+from gateway.admin import api, views
+from gateway.admin.access import COOKIE, SESSION_S, Access
+from gateway.admin.answers import SAFE, Problem
+from gateway.admin.api import Room
+from gateway.errors import JournalError
+from gateway.journal.base import DeadFilter, EventFilter
+from gateway.telemetry import log as logs
+
+HERE = Path(__file__).parent
+EVENTS = 50
+LETTERS = 200
+REJECTS = 50
+WRONG_TOKEN_S = 0.5
+"""How long a wrong token waits for its answer."""
+STYLE = (HERE / "static" / "admin.css").read_bytes()
+_FIELDS = LETTERS + 20
+
+Page = Callable[[Room, Request], Awaitable[Response]]
+
+log = logs.get("admin")
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters["span"] = span
+    made.filters["short"] = short
+    made.filters["readable"] = readable
+    return made
+
+
+def span(seconds: float) -> str:
+    """A length of time as people say it: 42 s, 7 min, 3 h, 2 d."""
+    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def short(moment: str) -> str:
+    """A time without its fraction, as the tables show it."""
+    return moment[:19].replace("T", " ")
+
+
+def readable(body: str) -> str:
+    """JSON with line breaks; anything else as it is. Numbers keep the digits they have."""
+    try:
+        document.check(body.encode("utf-8", "surrogatepass"))
+    except document.Unreadable:
+        return body
+    return json.format(body.removeprefix("\N{BYTE ORDER MARK}"), indent=2)
+
+
+TEMPLATES = _environment()
+
+
+def render(name: str, code: int = 200, **values: Any) -> Response:
+    """A template as an answer."""
+    return Response(TEMPLATES.get_template(name).render(**values), code, SAFE, "text/html; charset=utf-8")
+
+
+# --- the pages -------------------------------------------------------------------------------------------------------
+
+
+async def overview(room: Room, _: Request) -> Response:
+    status = room.status()
+    found = views.lanes(await room.desk.lane_rows(), room.clock.now_ms(), status)
+    rejects = views.rejected(await room.desk.rejected(None, 5))
+    return render("overview.html", here="/", status=status, lanes=found.lanes, rejected=rejects.rejected)
+
+
+async def events(room: Room, request: Request) -> Response:
+    query = request.query_params
+    source, topic, before = query.get("source", ""), query.get("topic", ""), query.get("before", "")
+    if before and not before.isdecimal():
+        raise Problem(400, "query", "`before` is a number")
+    seq = int(before[:16]) if before else None
+    which = EventFilter(source=source or None, topic=topic or None, before_seq=seq, limit=EVENTS)
+    found = [await room.desk.view(event.seq) for event in await room.desk.events(which)]
+    shown = views.events((view for view in found if view is not None), room.type_of).events
+    older = shown[-1].seq if len(shown) == EVENTS else None
+    return render("events.html", here="/events", events=shown, source=source, topic=topic, older=older)
+
+
+async def event(room: Room, request: Request) -> Response:
+    view = await api.event_view(room, request.path_params["id"])
+    return render("event.html", here="/events", event=views.event(view, room.type_of).events[0])
+
+
+async def dead(room: Room, request: Request) -> Response:
+    which = _letters(request.query_params)
+    rows = await api.dead_rows(room.desk, which, LETTERS + 1)
+    shown = views.dead(rows[:LETTERS], more=len(rows) > LETTERS)
+    reasons = Counter(letter.reason for letter in shown.dead).most_common()
+    return render("dead.html", here="/dead", which=which, letters=shown.dead, more=shown.more, reasons=reasons)
+
+
+async def change_dead(room: Room, request: Request) -> Response:
+    form = await _form(request)
+    what: Literal["retry", "discard"] = "discard" if form.get("what") == ["discard"] else "retry"
+    ids = tuple(form.get("id", ()))
+    if not ids:
+        raise Problem(400, "which_dead", "choose at least one dead letter")
+    if what == "discard" and form.get("sure") != ["yes"]:
+        raise Problem(400, "not_sure", "discarding is for good: say that you are sure")
+    await api.change_dead(room, what, DeadFilter(ids=ids), api.who(request))
+    return RedirectResponse("/dead", HTTPStatus.SEE_OTHER)
+
+
+async def change_lane(room: Room, request: Request) -> Response:
+    form = await _form(request)
+    await (api.pause_lane if form.get("what") == ["pause"] else api.resume_lane)(room, request)
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
+
+async def rejected(room: Room, request: Request) -> Response:
+    source = request.query_params.get("source", "")
+    found = views.rejected(await room.desk.rejected(source or None, REJECTS))
+    return render("rejected.html", here="/rejected", rejected=found.rejected, source=source)
+
+
+def _letters(query: Mapping[str, str]) -> DeadFilter:
+    return DeadFilter(
+        reason=query.get("reason") or None,
+        source=query.get("source") or None,
+        destination=query.get("destination") or None,
+    )
+
+
+async def _form(request: Request) -> dict[str, list[str]]:
+    try:
+        text = (await api.read_body(request)).decode()
+        return parse_qs(text, max_num_fields=_FIELDS, errors="strict")
+    except ValueError as error:
+        raise Problem(400, "form", str(error)) from None
+
+
+# --- who may see them ------------------------------------------------------------------------------------------------
+
+
+def routes(room: Room, access: Access) -> list[Route]:
+    """Every page, behind a session."""
+    pages: tuple[tuple[str, str, Page], ...] = (
+        ("GET", "/", overview),
+        ("GET", "/events", events),
+        ("GET", "/events/{id}", event),
+        ("GET", "/dead", dead),
+        ("POST", "/dead", change_dead),
+        ("POST", "/lanes/{id:int}", change_lane),
+        ("GET", "/rejected", rejected),
+    )
+    made = [Route(path, _guarded(room, access, page), methods=[method]) for method, path, page in pages]
+    return [*made, *_doors(room, access)]
+
+
+def _doors(room: Room, access: Access) -> list[Route]:
+    async def login(request: Request) -> Response:
+        return render("login.html", closed=access.closed(), wrong=False, onward=_onward(request.query_params))
+
+    async def enter(request: Request) -> Response:
+        try:
+            form = await _form(request)
+        except Problem as problem:
+            return _refused(problem)
+        onward = _onward({"next": form.get("next", ["/"])[0]})
+        if _is_foreign(request) or not access.by_token(form.get("token", [""])[0]):
+            log.warning("admin.refused", path="/login", client=request.client.host if request.client else "")
+            await room.clock.sleep(WRONG_TOKEN_S)
+            return render("login.html", 401, closed=access.closed(), wrong=True, onward=onward)
+        answer = RedirectResponse(onward, HTTPStatus.SEE_OTHER, SAFE)
+        _set_session(answer, request, access.session(room.clock.now_ms()), SESSION_S)
+        return answer
+
+    async def leave(request: Request) -> Response:
+        answer = RedirectResponse("/login", HTTPStatus.SEE_OTHER, SAFE)
+        _set_session(answer, request, "", 0)
+        return answer
+
+    async def style(_: Request) -> Response:
+        return Response(STYLE, 200, SAFE | {"cache-control": "max-age=3600"}, "text/css")
+
+    return [
+        Route("/login", login, methods=["GET"]),
+        Route("/login", enter, methods=["POST"]),
+        Route("/logout", leave, methods=["POST"]),
+        Route("/static/admin.css", style),
+    ]
+
+
+def _set_session(answer: Response, request: Request, value: str, age_s: int) -> None:
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, value, age_s, httponly=True, samesite="strict", secure=secure)
+
+
+def _onward(query: Mapping[str, str]) -> str:
+    """Where to go after signing in: a page of ours, whatever a link says."""
+    path = query.get("next", "/")
+    return path if path.startswith("/") and not path.startswith(("//", "/\\")) else "/"
+
+
+def _is_foreign(request: Request) -> bool:
+    """Whether a form comes from another site's page."""
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host", "")
+
+
+def _guarded(room: Room, access: Access, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    async def guarded(request: Request) -> Response:
+        if not access.by_session(request.cookies, room.clock.now_ms()):
+            onward = f"?next={request.url.path}" if request.method == "GET" else ""
+            return RedirectResponse(f"/login{onward}", HTTPStatus.SEE_OTHER, SAFE)
+        if request.method == "POST" and _is_foreign(request):
+            return _refused(Problem(403, "foreign", "this form does not come from a page of this gateway"))
+        try:
+            async with asyncio.timeout(api.TIMEOUT_S):
+                return await page(room, request)
+        except Problem as problem:
+            return _refused(problem)
+        except (JournalError, TimeoutError) as error:
+            detail = str(error) or "no answer in time"
+            return _refused(Problem(503, "journal_unavailable", detail))
+
+    return guarded
+
+
+def _refused(problem: Problem) -> Response:
+    title = HTTPStatus(problem.status).phrase
+    return render("problem.html", problem.status, here="", title=title, problem=problem)

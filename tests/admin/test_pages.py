@@ -1,0 +1,276 @@
+import re
+from html.parser import HTMLParser
+from urllib.parse import urlencode
+
+import pytest
+from structlog.testing import capture_logs
+
+from gateway.admin.pages import readable, span
+from gateway.config.values import Secret
+from gateway.errors import Fault
+from gateway.journal.base import DeadFilter, DeadRow
+from tests.admin.asgi import Client
+from tests.admin.conftest import TOKEN, Gateway, Making
+from tests.admin.shelf import DEAD, EVENT, LANE, Shelf, Still
+
+PAGES = ["/", "/events", f"/events/{EVENT.id}", "/dead", "/rejected"]
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+async def signed_in(client: Client) -> Client:
+    """The same gateway through a browser that has signed in."""
+    answer = await client.post("/login", urlencode({"token": TOKEN}).encode(), FORM)
+    assert answer.status == 303
+    return Client(client.app, {"cookie": answer.headers["set-cookie"].partition(";")[0]} | FORM)
+
+
+class Tags(HTMLParser):
+    """What a page is made of: every tag that is opened, and that all of them are closed in order."""
+
+    VOID = frozenset({"meta", "link", "input", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_asks_who_is_there(stranger: Client, path: str) -> None:
+    answer = await stranger.get(path)
+
+    assert (answer.status, answer.headers["location"]) == (303, f"/login?next={path}")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_is_whole_html_without_script_or_style_of_its_own(stranger: Client, path: str) -> None:
+    browser = await signed_in(stranger)
+
+    answer = await browser.get(path)
+    tags = Tags(answer.text)
+
+    assert answer.status == 200
+    assert tags.open == []
+    assert [tag for tag, given in tags.seen if tag in ("script", "style", "iframe") or "style" in given] == []
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_field_of_a_form_has_a_name_that_can_be_read_out(stranger: Client, path: str) -> None:
+    text = (await (await signed_in(stranger)).get(path)).text
+
+    for field in re.findall(r"<input[^>]*>", text):
+        labelled = "aria-label=" in field or re.search(rf"<label[^>]*>[^<]*{re.escape(field)}", text)
+        assert 'type="hidden"' in field or labelled, field
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_what_strangers_wrote_is_text(stranger: Client, path: str) -> None:
+    text = (await (await signed_in(stranger)).get(path)).text
+
+    assert "<script>alert" not in text
+    assert "<b>not</b>" not in text
+
+
+async def test_a_wrong_token_gets_no_session_and_has_to_wait(stranger: Client, clock: Still) -> None:
+    before = clock.now
+
+    with capture_logs() as lines:
+        answer = await stranger.post("/login", b"token=guess", FORM)
+
+    assert answer.status == 401
+    assert "set-cookie" not in answer.headers
+    assert clock.now > before
+    assert [line["event"] for line in lines] == ["admin.refused"]
+
+
+async def test_a_session_is_for_this_site_alone_and_unknown_to_scripts(stranger: Client) -> None:
+    answer = await stranger.post("/login", urlencode({"token": TOKEN}).encode(), FORM)
+
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=strict" in cookie
+    assert TOKEN not in cookie
+
+
+async def test_a_session_ends_after_twelve_hours(stranger: Client, clock: Still) -> None:
+    browser = await signed_in(stranger)
+    clock.now += 12 * 3600 * 1000 + 1000
+
+    assert (await browser.get("/")).status == 303
+
+
+async def test_a_new_token_ends_every_session(stranger: Client, with_token: Making) -> None:
+    browser = await signed_in(stranger)
+    browser.app = with_token(Secret("another-token")).app
+
+    assert (await browser.get("/")).status == 303
+
+
+@pytest.mark.parametrize("cookie", ["", "1.2", "99999999999.abc", "x.y", "9" * 40 + ".a", "٣.a"])
+async def test_a_made_up_session_is_none(stranger: Client, cookie: str) -> None:
+    answer = await stranger.get("/", {"cookie": f"gateway_session={cookie}"})
+
+    assert answer.status == 303
+
+
+async def test_without_a_token_the_pages_are_closed_and_say_so(with_token: Making) -> None:
+    closed = with_token(None)
+
+    assert "no <code>admin.token</code> is configured" in (await closed.get("/login")).text
+    assert (await closed.post("/login", b"token=", FORM)).status == 401
+
+
+@pytest.mark.parametrize(
+    "onward", ["//evil.example.com", "https://evil.example.com", "/\\evil.example.com", "javascript:x"]
+)
+async def test_signing_in_leads_only_to_pages_of_ours(stranger: Client, onward: str) -> None:
+    body = urlencode({"token": TOKEN, "next": onward}).encode()
+
+    assert (await stranger.post("/login", body, FORM)).headers["location"] == "/"
+
+
+async def test_signing_in_leads_on_to_where_one_wanted_to_go(stranger: Client) -> None:
+    body = urlencode({"token": TOKEN, "next": "/dead"}).encode()
+
+    assert (await stranger.post("/login", body, FORM)).headers["location"] == "/dead"
+
+
+async def test_signing_out_ends_it(stranger: Client) -> None:
+    answer = await (await signed_in(stranger)).post("/logout")
+
+    assert 'gateway_session=""' in answer.headers["set-cookie"]
+    assert "Max-Age=0" in answer.headers["set-cookie"]
+
+
+async def test_the_overview_shows_roles_lanes_and_what_was_refused(stranger: Client, gateway: Gateway) -> None:
+    gateway.refused = (Fault("gateway.yaml", 3, 7, "routes[0].to", "no destination is named ometria"),)
+
+    text = (await (await signed_in(stranger)).get("/")).text
+
+    assert "receiver" in text
+    assert "ometria-uk" in text
+    assert "2 min" in text, "the lag of 90 s"
+    assert "not configured" in text, "the orphaned lane"
+    assert "gateway.yaml:3:7: routes[0].to" in text
+    assert "signature_wrong" in text
+
+
+async def test_a_lane_is_paused_from_the_overview(stranger: Client, desk: Shelf) -> None:
+    browser = await signed_in(stranger)
+
+    answer = await browser.post("/lanes/1", b"what=pause")
+
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+    assert desk.changes[0][1].what == "pause"
+    assert ">Resume<" in (await browser.get("/")).text
+
+
+async def test_an_event_is_shown_with_exact_numbers_and_every_attempt(stranger: Client) -> None:
+    text = (await (await signed_in(stranger)).get(f"/events/{EVENT.id}")).text
+
+    assert "820982911946154508" in text
+    assert "record_refused" in text
+    assert "81 ms" in text
+
+
+async def test_events_are_paged(stranger: Client) -> None:
+    browser = await signed_in(stranger)
+
+    assert EVENT.id in (await browser.get("/events?before=5&source=uk-shop")).text
+    assert (await browser.get("/events?before=x")).status == 400
+
+
+async def test_chosen_dead_letters_are_retried(stranger: Client, desk: Shelf) -> None:
+    answer = await (await signed_in(stranger)).post("/dead", b"id=dl_1&id=dl_2&what=retry")
+
+    assert answer.status == 303
+    assert desk.changes[0][0] == DeadFilter(ids=("dl_1", "dl_2"))
+    assert desk.changes[0][1].what == "retry"
+
+
+@pytest.mark.parametrize(
+    "body", [b"what=discard&id=dl_1", b"what=retry", b"", b"id=%ff&what=retry", b"&".join([b"id=x"] * 999)]
+)
+async def test_a_slip_on_a_page_changes_nothing(stranger: Client, desk: Shelf, body: bytes) -> None:
+    answer = await (await signed_in(stranger)).post("/dead", body)
+
+    assert answer.status == 400
+    assert 'role="alert"' in answer.text
+    assert desk.changes == []
+
+
+async def test_dead_letters_are_discarded_by_who_is_sure(stranger: Client, desk: Shelf) -> None:
+    answer = await (await signed_in(stranger)).post("/dead", b"id=dl_1&what=discard&sure=yes")
+
+    assert answer.status == 303
+    assert desk.changes[0][1].what == "discard"
+
+
+async def test_a_form_from_another_site_is_refused(stranger: Client, desk: Shelf) -> None:
+    browser = await signed_in(stranger)
+    evil = {"origin": "https://evil.example.com"}
+
+    assert (await browser.post("/dead", b"id=dl_1&what=retry", evil)).status == 403
+    assert (await browser.post("/lanes/1", b"what=pause", evil)).status == 403
+    assert desk.changes == []
+    own = await browser.post("/dead", b"id=dl_1&what=retry", {"origin": "http://127.0.0.1:8081"})
+    assert own.status == 303
+
+
+async def test_many_dead_letters_are_counted_by_reason_and_cut(stranger: Client, desk: Shelf) -> None:
+    desk.letters = [DeadRow(f"dl_{number}", LANE, DEAD, EVENT.id) for number in range(201)]
+
+    text = (await (await signed_in(stranger)).get("/dead")).text
+
+    assert "and more behind these 200" in text
+    assert text.count('name="id"') == 200
+
+
+async def test_a_journal_that_does_not_answer_is_a_page_that_says_so(stranger: Client, desk: Shelf) -> None:
+    browser = await signed_in(stranger)
+    desk.broken = True
+
+    answer = await browser.get("/")
+
+    assert answer.status == 503
+    assert "disk I/O error" in answer.text
+
+
+async def test_an_event_that_is_gone_is_a_page_that_says_so(stranger: Client) -> None:
+    answer = await (await signed_in(stranger)).get("/events/evt_gone")
+
+    assert answer.status == 404
+    assert "journal.keep" in answer.text
+
+
+async def test_the_style_is_served_to_everybody_for_light_and_dark_and_small_screens(stranger: Client) -> None:
+    answer = await stranger.get("/static/admin.css")
+
+    assert answer.headers["content-type"].startswith("text/css")
+    assert "prefers-color-scheme: dark" in answer.text
+    assert "overflow-x: auto" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (59, "59 s"), (90, "2 min"), (7200, "2 h"), (200_000, "2 d")]
+)
+def test_spans_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert span(seconds) == said
+
+
+def test_json_is_indented_and_anything_else_left_as_it_is() -> None:
+    assert readable('{"a":1.10,"b":12345678901234567890}') == '{\n  "a": 1.10,\n  "b": 12345678901234567890\n}'
+    assert readable("\ufeff[1]") == "[\n  1\n]"
+    assert readable("not json") == "not json"
+    assert readable("\ud800") == "\ud800"
