@@ -17,7 +17,7 @@ ADA = {"id": "7", "email": "ada@example.test", "phone": "+447700900123", "first_
 
 
 def document(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    return {"type": kind, "source": "north-quay", "time": "2026-03-28T09:00:00Z", "data": data}
+    return {"id": "evt_1", "type": kind, "source": "north-quay", "time": "2026-03-28T09:00:00Z", "data": data}
 
 
 def record(mapping: str, kind: str, data: dict[str, Any], book: Book = BOOK) -> Any:
@@ -70,6 +70,24 @@ def test_an_entity_of_its_id_alone_makes_a_record_without_nulls(name: str) -> No
     (made,) = BOOK.get(name).apply(document(f"{name.partition('/')[2]}.created", data))
 
     assert None not in made.values()
+
+
+@pytest.mark.parametrize("entity", ["cart", "checkout", "fulfillment", "refund"])
+def test_what_ometria_has_no_record_for_is_an_event_of_somebody_known(entity: str) -> None:
+    data = {"id": "1", "currency": "GBP", "total": 12, "items": [{"product_id": "p", "quantity": 2}], "customer": ADA}
+
+    made = record(f"ometria/{entity}", f"{entity}.created", data)
+
+    assert made["id"] == "evt_1"
+    assert made["event_type"] == f"{entity}_created"
+    assert made["timestamp"] == "2026-03-28T09:00:00Z"
+    assert (made["identity_email"], made["identity_account_id"]) == ("ada@example.test", "7")
+    assert not any(isinstance(value, dict | list) for value in made["properties"].values())
+
+
+@pytest.mark.parametrize("entity", ["cart", "checkout", "fulfillment", "refund"])
+def test_an_event_of_nobody_known_is_not_sent_to_ometria(entity: str) -> None:
+    assert BOOK.get(f"ometria/{entity}").apply(document(f"{entity}.created", {"id": "1"})) == []
 
 
 def test_what_a_source_of_ones_own_calls_a_status_reaches_ometria_as_it_is() -> None:
