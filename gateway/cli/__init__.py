@@ -27,6 +27,7 @@ MODULES = {
     "rejected": "desk",
     "audit": "desk",
     "backup": "desk",
+    "bench": "bench",
 }
 """Each command, and the module here that has it among its `COMMANDS`. A new command is a line here."""
 
