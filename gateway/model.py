@@ -186,6 +186,16 @@ MOVES: dict[State, dict[State, str]] = {
 }
 """Every move an event can make on a lane, and why. What is not here does not happen."""
 
+
+def diagram() -> str:
+    """The table of moves as a Mermaid state diagram: the picture in docs/states.md."""
+    lines = ["stateDiagram-v2", f"    [*] --> {State.WAITING}"]
+    for state, moves in MOVES.items():
+        lines += [f"    {state} --> {after}: {why}" for after, why in moves.items()]
+    lines += [f"    {state} --> [*]" for state, moves in MOVES.items() if not moves]
+    return "\n".join(lines)
+
+
 SETTLED = tuple(state for state in State if state is not State.WAITING)
 """The states the ledger adds up."""
 
