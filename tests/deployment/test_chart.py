@@ -127,17 +127,29 @@ def test_a_revision_of_ones_own_wins(chart: helm.Chart) -> None:
     assert YAML(typ="safe").load(as_text)["revision"] == 41
 
 
-def test_a_changed_configuration_or_secret_starts_the_pod_anew(chart: helm.Chart) -> None:
-    def marks(values: dict[str, Any]) -> dict[str, str]:
-        found: dict[str, str] = one(rendered(chart, values), "StatefulSet")["spec"]["template"]["metadata"][
-            "annotations"
-        ]
-        return found
+def marks(chart: helm.Chart, values: dict[str, Any]) -> dict[str, str]:
+    """What, when it changes, starts the pod anew."""
+    found: dict[str, str] = one(rendered(chart, values), "StatefulSet")["spec"]["template"]["metadata"]["annotations"]
+    return found
 
-    plain = marks({})
-    assert marks({"config": {"log": {"level": "debug"}}})["checksum/config"] != plain["checksum/config"]
-    assert marks({"secrets": {"values": {"A": "b"}}})["checksum/secrets"] != plain["checksum/secrets"]
-    assert marks({}) == plain
+
+def test_a_new_route_or_shop_leaves_the_pod_alone(chart: helm.Chart) -> None:
+    assert marks(chart, {"config": {"sources": {"erp": {"preset": "generic"}}}}) == marks(chart, {})
+    assert marks(chart, {"config": {"revision": 9, "log": {"level": "debug"}}}) == marks(chart, {})
+
+
+@pytest.mark.parametrize("section", ["journal", "receiver", "admin"])
+def test_what_does_not_change_in_a_running_gateway_starts_the_pod_anew(chart: helm.Chart, section: str) -> None:
+    changed = {"keep": "9d", "body_limit": "2MiB", "token": "${GATEWAY_ADMIN_TOKEN}"}
+    as_values = marks(chart, {"config": {section: changed}})
+    one_text, other_text = (marks(chart, {"config": f"{section}: {{x: {n}}}\nroutes: []\n"}) for n in (1, 2))
+
+    assert as_values["checksum/config"] != marks(chart, {})["checksum/config"]
+    assert one_text["checksum/config"] != other_text["checksum/config"]
+
+
+def test_a_changed_secret_starts_the_pod_anew(chart: helm.Chart) -> None:
+    assert marks(chart, {"secrets": {"values": {"A": "b"}}})["checksum/secrets"] != marks(chart, {})["checksum/secrets"]
 
 
 @pytest.mark.parametrize(

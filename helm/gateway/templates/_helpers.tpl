@@ -55,6 +55,13 @@ revision: {{ .Release.Revision }}
 {{- end -}}
 {{- end -}}
 
+{{/* The sections of the configuration that are read once, at the start. */}}
+{{- define "gateway.restartOf" -}}
+{{- $config := .Values.config -}}
+{{- if kindIs "string" $config -}}{{- $config = fromYaml $config -}}{{- end -}}
+{{- toJson (pick $config "journal" "receiver" "admin") -}}
+{{- end -}}
+
 {{/* The Secret, or nothing when there is none. */}}
 {{- define "gateway.secret" -}}
 {{- if .Values.secrets.existing -}}
