@@ -46,6 +46,17 @@ def open_journal(url: str, *, create: bool = False) -> Journal:
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
 
 
+def secrets_of(loaded: Loaded) -> list[str]:
+    """Every text of the configuration that must never be shown."""
+    config = loaded.config
+    found = [one for source in config.sources.values() for one in (*source.secrets, *source.api_key, source.bearer)]
+    found += [source.basic.password for source in config.sources.values() if source.basic]
+    texts = [one.reveal() for one in (*found, config.admin.token) if one is not None]
+    for destination in destinations_of(loaded).values():
+        texts += destination.vendor.secrets()
+    return texts
+
+
 def presets_of(loaded: Loaded) -> Mapping[str, Preset]:
     """The shipped presets and the configuration's own."""
     return load_presets(loaded.config.presets)

@@ -26,15 +26,19 @@ from gateway.admin.status import Role, Status
 from gateway.clock import Clock, SystemChance, SystemClock
 from gateway.config.lanes import lane_specs
 from gateway.config.load import Loaded
+from gateway.config.reload import Snapshots, needing_restart
 from gateway.config.schema import Config
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.lease import this_owner
 from gateway.deliver.outbound import HttpOutbound
-from gateway.errors import JournalUnavailable
+from gateway.errors import ConfigurationError, Fault, JournalUnavailable
 from gateway.journal.base import Journal, Keep, Log
 from gateway.receive.endpoint import build
-from gateway.supervise import ChildSpec, Parent, Supervisor
+from gateway.receive.server import uvicorn_config
+from gateway.supervise import ChildSpec, ChildStatus, Parent, Supervisor
 from gateway.telemetry import log as logs
+from gateway.telemetry.folder import VARIABLE
+from gateway.telemetry.metrics import configuration_reloads
 from gateway.telemetry.processes import bury
 
 BACKLOG = 4096
@@ -46,7 +50,8 @@ ORPHAN_DRAIN_S = 2
 KEEP_EVERY_S = 30.0
 KEEP_PAUSE_S = 0.05
 STATUS_EVERY_S = 1.0
-METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+LOOK_EVERY_S = 1.0
+"""How often the configuration's files are looked at."""
 
 log = logs.get("serve")
 
@@ -66,39 +71,33 @@ class Server(uvicorn.Server):
 
     @classmethod
     def of(cls, asgi: Any, drain_s: int = DRAIN_S) -> "Server":
-        return cls(
-            uvicorn.Config(
-                asgi,
-                http="httptools",
-                ws="none",
-                loop="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_keep_alive=30,
-                timeout_graceful_shutdown=drain_s,
-            )
-        )
+        return cls(uvicorn_config(asgi, loop="none", timeout_graceful_shutdown=drain_s))
 
 
 # --- the children ----------------------------------------------------------------------------------------------------
 
 
-async def receiver(path: Path, listener: int) -> int:
+async def receiver(path: Path, revision: int, listener: int) -> int:
     """The receiver process: takes requests from the inherited socket until its parent says otherwise."""
     loaded = app.load_config(path)
     config = loaded.config
-    logs.configure(config.log.format, config.log.level, role="receiver")
+    _configure(loaded, "receiver")
     async with _opened(config) as journal:
-        asgi = build(config, app.presets_of(loaded), journal, config.revision or 0, SystemClock(), SystemChance())
+        asgi = build(config, app.presets_of(loaded), journal, revision, SystemClock(), SystemChance())
         server = Server.of(asgi)
         parent = Parent()
-        gc.collect()
-        gc.freeze()
+
+        async def hear(told: dict[str, Any]) -> None:
+            newer = app.load_config(Path(told["path"]))
+            asgi.state.receiver.swap(newer.config, app.presets_of(newer), told["revision"])
+            _configure(newer, "receiver")
+            parent.say(applied=newer.digest)
+
         with socket.socket(fileno=listener) as listening:
-            status = asyncio.create_task(_receiver_status(server, journal, parent))
-            attend = asyncio.create_task(parent.attend(_stopper(server)))
+            status = asyncio.create_task(_receiver_status(server, journal, parent, loaded.digest))
+            attend = asyncio.create_task(parent.attend(_stopper(server), hear))
+            gc.collect()
+            gc.freeze()
             await server.serve(sockets=[listening])
             await _cancelled(status, attend)
     return 0
@@ -112,8 +111,9 @@ def _stopper(server: Server) -> Callable[[bool], None]:
     return stop
 
 
-async def _receiver_status(server: Server, journal: Log, parent: Parent) -> None:
+async def _receiver_status(server: Server, journal: Log, parent: Parent, digest: str) -> None:
     """Say whether a commit is possible: asked of the journal itself."""
+    parent.say(applied=digest)
     while True:
         try:
             await journal.probe()
@@ -123,17 +123,23 @@ async def _receiver_status(server: Server, journal: Log, parent: Parent) -> None
         await asyncio.sleep(STATUS_EVERY_S if not server.started else 5 * STATUS_EVERY_S)
 
 
-async def dispatcher(path: Path) -> int:
+async def dispatcher(path: Path, revision: int) -> int:
     """The dispatcher process: delivers until its parent says otherwise."""
     loaded = app.load_config(path)
-    config = loaded.config
-    logs.configure(config.log.format, config.log.level, role="dispatcher")
+    _configure(loaded, "dispatcher")
     parent = Parent()
-    async with _opened(config) as journal, HttpOutbound() as outbound:
-        setup = app.setup_of(loaded, config.revision or 0)
+    async with _opened(loaded.config) as journal, HttpOutbound() as outbound:
+        setup = app.setup_of(loaded, revision)
         worker = Dispatcher(journal, setup, outbound, this_owner(), SystemClock(), SystemChance())
-        attend = asyncio.create_task(parent.attend(lambda _: worker.stop()))
-        status = asyncio.create_task(_dispatcher_status(worker, parent))
+
+        async def hear(told: dict[str, Any]) -> None:
+            newer = app.load_config(Path(told["path"]))
+            worker.swap(app.setup_of(newer, told["revision"]))
+            _configure(newer, "dispatcher")
+            parent.say(applied=newer.digest)
+
+        attend = asyncio.create_task(parent.attend(lambda _: worker.stop(), hear))
+        status = asyncio.create_task(_dispatcher_status(worker, parent, loaded.digest))
         gc.collect()
         gc.freeze()
         await worker.run()
@@ -141,7 +147,8 @@ async def dispatcher(path: Path) -> int:
     return 0
 
 
-async def _dispatcher_status(worker: Dispatcher, parent: Parent) -> None:
+async def _dispatcher_status(worker: Dispatcher, parent: Parent, digest: str) -> None:
+    parent.say(applied=digest)
     while True:
         ready = worker.ready.is_set()
         parent.say(ready=ready, why="" if ready else "the journal does not answer")
@@ -151,79 +158,145 @@ async def _dispatcher_status(worker: Dispatcher, parent: Parent) -> None:
 # --- the parent ------------------------------------------------------------------------------------------------------
 
 
-async def gateway(path: Path, loaded: Loaded, role: str, metrics_folder: Path) -> int:
-    """Everything of one replica: children by role, the admin door, keeping. Returns after SIGTERM or SIGINT."""
-    config = loaded.config
-    logs.configure(config.log.format, config.log.level, role="parent")
-    async with _opened(config) as journal:
-        await journal.register(lane_specs(config, loaded.destinations))
-        async with _bound(config.receiver.listen) as listening:
-            environment = {**os.environ, METRICS_FOLDER: str(metrics_folder)}
-            supervisor = Supervisor(
-                _children(path, role, listening), environment, lambda pid: bury(metrics_folder, pid)
-            )
-            log.info("gateway.started", version=__version__, roles=role, configuration=loaded.digest)
-            await _until_told(supervisor, journal, loaded, metrics_folder)
+async def gateway(path: Path, role: str, folder: Path) -> int:
+    """Everything of one replica: children by role, the admin door, keeping, reloading. Returns after SIGTERM or SIGINT.
+
+    `folder` is the gateway's own: its processes' metrics, and the configurations in force. Raises ConfigurationError.
+    """
+    snapshots = Snapshots(path, folder, app.load_config)
+    copy, loaded = snapshots.take()
+    _configure(loaded, "parent")
+    async with _opened(loaded.config) as journal, _bound(loaded.config.receiver.listen) as listening:
+        environment = {**os.environ, VARIABLE: str(folder)}
+        supervisor = Supervisor((), environment, lambda pid: bury(folder, pid))
+        replica = Replica(role, listening, journal, supervisor, snapshots)
+        await replica.begin(copy, loaded)
+        log.info("gateway.started", version=__version__, roles=role, configuration=loaded.digest)
+        await _until_told(replica, folder)
     return 0
 
 
-async def _until_told(supervisor: Supervisor, journal: Journal, loaded: Loaded, metrics_folder: Path) -> None:
-    clock = SystemClock()
-    status = Statuses(supervisor, loaded, clock.now_ms())
-    pages = admin.build(journal, status, loaded.config.admin.token, clock=clock, folder=metrics_folder)
-    server = Server.of(pages, drain_s=5)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, supervisor.stop)
-    async with _bound(loaded.config.admin.listen) as door:
-        keeping = asyncio.create_task(keep(journal, loaded.config, clock))
-        serving = asyncio.create_task(server.serve(sockets=[door]))
-        try:
-            await supervisor.run()
-        finally:
-            server.should_exit = True
-            await _cancelled(keeping)
-            await asyncio.gather(serving, return_exceptions=True)
+class Replica:
+    """One replica as its parent holds it: the configuration in force, and how its children are."""
 
+    def __init__(
+        self, role: str, listening: socket.socket, journal: Journal, supervisor: Supervisor, snapshots: Snapshots
+    ) -> None:
+        self.journal = journal
+        self.supervisor = supervisor
+        self.asked_again = asyncio.Event()
+        self._role = role
+        self._listening = listening
+        self._snapshots = snapshots
+        self._started_at_ms = SystemClock().now_ms()
+        self._refused: tuple[Fault, ...] = ()
+        self._revision = 0
 
-def _children(path: Path, role: str, listening: socket.socket) -> list[ChildSpec]:
-    children = []
-    if role in ("all", "receiver"):
-        command = ("child", "receiver", "--config", str(path), "--listener", str(listening.fileno()))
-        children.append(ChildSpec("receiver", command, (listening,)))
-    if role in ("all", "dispatcher"):
-        children.append(ChildSpec("dispatcher", ("child", "dispatcher", "--config", str(path))))
-    return children
+    @property
+    def config(self) -> Config:
+        return self._loaded.config
 
+    async def begin(self, copy: Path, loaded: Loaded) -> None:
+        """The first configuration: its lanes are registered before any process works under it."""
+        await self._apply(copy, loaded)
+        self.supervisor.begin(self._specs())
 
-class Statuses:
-    """How the gateway is, from what its children say."""
+    async def follow(self) -> None:
+        """Apply each new configuration that is sound; one that is not changes nothing but what `status` says."""
+        while True:
+            await _wait_for(self.asked_again, LOOK_EVERY_S)
+            asked = self.asked_again.is_set()
+            self.asked_again.clear()
+            if asked or self._snapshots.changed():
+                await self._reload()
 
-    def __init__(self, supervisor: Supervisor, loaded: Loaded, started_at_ms: int) -> None:
-        self._supervisor = supervisor
-        self._loaded = loaded
-        self._started_at_ms = started_at_ms
-
-    def __call__(self) -> Status:
+    def status(self) -> Status:
+        """How everything is now."""
         config = self._loaded.config
         return Status(
-            roles=tuple(
-                Role(one.name, one.ready, one.why, one.since_ms, one.restarts, one.pid)
-                for one in self._supervisor.status()
-            ),
+            roles=tuple(self._role_of(one) for one in self.supervisor.status()),
             digest=self._loaded.digest,
-            revision=config.revision or 0,
+            revision=self._revision,
             started_at_ms=self._started_at_ms,
             sources=frozenset(config.sources),
             destinations=frozenset(config.destinations),
+            refused=self._refused,
         )
 
+    def _role_of(self, child: ChildStatus) -> Role:
+        return Role(child.name, child.ready, child.why, child.since_ms, child.restarts, child.pid)
 
-async def keep(journal: Journal, config: Config, clock: Clock) -> None:
+    async def _reload(self) -> None:
+        try:
+            copy, loaded = await asyncio.to_thread(self._snapshots.take)
+        except ConfigurationError as error:
+            self._refused = error.faults
+            configuration_reloads.labels("refused").inc()
+            log.error("configuration.refused", faults=[str(fault) for fault in error.faults])
+            return
+        self._refused = tuple(
+            Fault(loaded.files[0], 1, 1, name, "changes at a restart only", "restart the gateway to apply it")
+            for name in needing_restart(self._loaded, loaded)
+        )
+        before = self._copy
+        try:
+            await self._apply(copy, loaded)
+        except JournalUnavailable as error:
+            self._snapshots.drop(copy)
+            self.asked_again.set()
+            log.warning("journal.unavailable", reason=str(error))
+            await asyncio.sleep(LOOK_EVERY_S)
+            return
+        self.supervisor.tell({"path": str(copy), "revision": self._revision}, self._specs())
+        configuration_reloads.labels("applied").inc()
+        _configure(loaded, "parent")
+        asyncio.get_running_loop().call_later(DRAIN_S, self._snapshots.drop, before)
+
+    async def _apply(self, copy: Path, loaded: Loaded) -> None:
+        await self.journal.register(lane_specs(loaded.config, loaded.destinations))
+        self._revision = await self.journal.revise(loaded.digest, loaded.config.revision)
+        self._copy, self._loaded = copy, loaded
+        log.info("configuration.loaded", digest=loaded.digest, revision=self._revision, files=loaded.files)
+        for warning in loaded.warnings:
+            log.warning("configuration.warned", warning=str(warning))
+
+    def _specs(self) -> list[ChildSpec]:
+        common = ("--config", str(self._copy), "--revision", str(self._revision))
+        specs = []
+        if self._role in ("all", "receiver"):
+            listener = ("--listener", str(self._listening.fileno()))
+            specs.append(ChildSpec("receiver", ("child", "receiver", *common, *listener), (self._listening,)))
+        if self._role in ("all", "dispatcher"):
+            specs.append(ChildSpec("dispatcher", ("child", "dispatcher", *common)))
+        return specs
+
+
+async def _until_told(replica: Replica, folder: Path) -> None:
+    clock = SystemClock()
+    settings = replica.config.admin
+    pages = admin.build(replica.journal, replica.status, settings.token, clock=clock, folder=folder)
+    server = Server.of(pages, drain_s=5)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, replica.supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, replica.asked_again.set)
+    async with _bound(settings.listen) as door:
+        others = [asyncio.create_task(keep(replica, clock)), asyncio.create_task(replica.follow())]
+        serving = asyncio.create_task(server.serve(sockets=[door]))
+        try:
+            await replica.supervisor.run()
+            log.info("shutdown.done")
+        finally:
+            server.should_exit = True
+            await _cancelled(*others)
+            await asyncio.gather(serving, return_exceptions=True)
+
+
+async def keep(replica: Replica, clock: Clock) -> None:
     """Remove what is no longer to be kept, a slice at a time, for ever."""
     while True:
         try:
-            kept = await journal.keep(keep_rules(config, clock.now_ms()))
+            kept = await replica.journal.keep(keep_rules(replica.config, clock.now_ms()))
             await clock.sleep(KEEP_PAUSE_S if kept.more else KEEP_EVERY_S)
         except JournalUnavailable as error:
             log.warning("journal.unavailable", reason=str(error))
@@ -281,6 +354,20 @@ async def _bind(listening: socket.socket, host: str, port: int) -> None:
             if not left or error.errno != errno.EADDRINUSE:
                 raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
         await asyncio.sleep(BIND_AGAIN_S)
+
+
+def _configure(loaded: Loaded, role: str) -> None:
+    """The log as the configuration wants it; no secret of it, whoever repeats it."""
+    logs.configure(loaded.config.log.format, loaded.config.log.level, role=role)
+    logs.hide(app.secrets_of(loaded))
+
+
+async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass
 
 
 async def _cancelled(*tasks: "asyncio.Task[Any]") -> None:

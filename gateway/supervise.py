@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -60,11 +60,23 @@ class Supervisor:
         self._bury = bury
         self._status = {spec.name: ChildStatus(spec.name) for spec in specs}
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._writers: dict[str, asyncio.StreamWriter] = {}
         self._stopping = asyncio.Event()
 
     def status(self) -> tuple[ChildStatus, ...]:
         """How every child is now."""
         return tuple(self._status.values())
+
+    def begin(self, specs: Sequence[ChildSpec]) -> None:
+        """These are the children; `run` starts them."""
+        self._specs = specs
+        self._status = {spec.name: ChildStatus(spec.name) for spec in specs}
+
+    def tell(self, message: Mapping[str, Any], specs: Sequence[ChildSpec]) -> None:
+        """Tell every child something; those that start from now on start by these specs."""
+        self._specs = specs
+        for writer in self._writers.values():
+            writer.write(json.dumps(dict(message)).encode() + b"\n")
 
     def stop(self) -> None:
         """Let `run` stop the children and return."""
@@ -72,8 +84,9 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep the children running until `stop`; then ask them to end, and end those that take over 30 s."""
-        tasks = [asyncio.create_task(self._keep(spec)) for spec in self._specs]
+        tasks = [asyncio.create_task(self._keep(spec.name)) for spec in self._specs]
         await self._stopping.wait()
+        log.info("shutdown.begun")
         for process in self._processes.values():
             _signal(process, signal.SIGTERM)
         _, late = await asyncio.wait(tasks, timeout=STOP_S)
@@ -81,9 +94,10 @@ class Supervisor:
             _signal(process, signal.SIGKILL)
         await asyncio.gather(*tasks)
 
-    async def _keep(self, spec: ChildSpec) -> None:
+    async def _keep(self, name: str) -> None:
         wait_s = RESTART_S
         while not self._stopping.is_set():
+            spec = next(one for one in self._specs if one.name == name)
             started_s = time.monotonic()
             code = await self._run_once(spec)
             if self._stopping.is_set():
@@ -122,11 +136,13 @@ class Supervisor:
 
     async def _listen(self, name: str, ours: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
+        self._writers[name] = writer
         try:
             while line := await reader.readline():
-                said = json.loads(line)
+                said = {**self._status[name].said, **json.loads(line)}
                 self._put(name, ready=bool(said.get("ready")), why=str(said.get("why", "")), said=said)
         finally:
+            self._writers.pop(name, None)
             writer.close()
 
     def _put(self, name: str, **changes: Any) -> None:
@@ -155,16 +171,19 @@ class Parent:
     def __init__(self) -> None:
         self._socket = socket.socket(fileno=int(os.environ[STATUS_FD]))
         self._writer: asyncio.StreamWriter | None = None
-        self._last: dict[str, Any] = {}
+        self._said: dict[str, Any] = {}
+        self._told: dict[str, Any] = {}
 
-    async def attend(self, stop: Callable[[bool], None]) -> None:
-        """Call `stop(orderly)` once: orderly on SIGTERM, not when the parent is gone. Returns then."""
+    async def attend(self, stop: Callable[[bool], None], hear: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Let `hear` have what the parent tells, and call `stop(orderly)` once: orderly on SIGTERM, not when the parent
+        is gone. Returns then.
+        """
         loop = asyncio.get_running_loop()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         told = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, told.set)
         reader, self._writer = await asyncio.open_connection(sock=self._socket)
-        gone = asyncio.create_task(reader.read())
+        gone = asyncio.create_task(_hear(reader, hear))
         waiting = asyncio.create_task(told.wait())
         await asyncio.wait((gone, waiting), return_when=asyncio.FIRST_COMPLETED)
         stop(told.is_set())
@@ -172,9 +191,16 @@ class Parent:
             task.cancel()
         await asyncio.gather(gone, waiting, return_exceptions=True)
 
-    def say(self, *, ready: bool, why: str = "", **more: Any) -> None:
-        """How this child is; said only when it changes."""
-        said = {"ready": ready, "why": why, **more}
-        if self._writer is not None and said != self._last and not self._writer.is_closing():
-            self._last = said
+    def say(self, **what: Any) -> None:
+        """How this child is (`ready`, `why`, `applied`); said only when it changes."""
+        said = {**self._said, **what}
+        if self._writer is not None and said != self._told and not self._writer.is_closing():
+            self._told = said
             self._writer.write(json.dumps(said).encode() + b"\n")
+        self._said = said
+
+
+async def _hear(reader: asyncio.StreamReader, hear: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+    """Until the parent is gone."""
+    while line := await reader.readline():
+        await hear(json.loads(line))

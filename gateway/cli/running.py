@@ -1,14 +1,13 @@
 """`gateway serve`, `demo` and `sandbox`: what runs until it is told to stop."""
 
 import sys
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 import click
 
-from gateway import app
 from gateway.cli.options import NO, config_option
+from gateway.telemetry.folder import claimed
 
 
 @click.command()
@@ -25,25 +24,25 @@ def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "di
     """Take events and deliver them, until SIGTERM or Ctrl-C."""
     from gateway import serve as serving  # noqa: PLC0415  only this command needs it
 
-    loaded = app.load_config(config)
-    with tempfile.TemporaryDirectory(prefix="gateway-metrics-") as folder:
-        try:
-            code = serving.run(serving.gateway(config, loaded, role, Path(folder)))
-        except OSError as error:
-            raise click.ClickException(str(error)) from None
+    try:
+        with claimed() as folder:
+            code = serving.run(serving.gateway(config, role, folder))
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
     ctx.exit(code)
 
 
 @click.command(hidden=True)
 @click.argument("role", type=click.Choice(["receiver", "dispatcher"]))
 @config_option
+@click.option("--revision", type=int, default=0)
 @click.option("--listener", type=int, default=-1)
-def child(role: str, config: Path, listener: int) -> None:
+def child(role: str, config: Path, revision: int, listener: int) -> None:
     """One process of a replica, as `serve` starts it."""
     from gateway import serve as serving  # noqa: PLC0415  its metrics live in the parent's folder
 
-    main = serving.receiver(config, listener) if role == "receiver" else serving.dispatcher(config)
-    sys.exit(serving.run(main))
+    work = serving.receiver(config, revision, listener) if role == "receiver" else serving.dispatcher(config, revision)
+    sys.exit(serving.run(work))
 
 
 @click.command()

@@ -23,7 +23,7 @@ from gateway.config.registry import Loaded, Problem, Registry
 from gateway.config.schema import Config, DestinationSettings
 from gateway.errors import ConfigurationError, Fault
 
-__all__ = ["Loaded", "Problem", "Registry", "json_schema", "load"]
+__all__ = ["Loaded", "Problem", "Registry", "files_of", "json_schema", "load"]
 
 MAX_FILES = 200
 SUFFIXES = (".yaml", ".yml")
@@ -34,7 +34,7 @@ def load(path: Path, registry: Registry, env: Mapping[str, str]) -> Loaded:
 
     Raises ConfigurationError with all faults, in the order of the files; never anything else, whatever the bytes.
     """
-    pieces = [(str(file), _bytes(file)) for file in _files(path)]
+    pieces = [(str(file), _bytes(file)) for file in files_of(path)]
     faults: list[Fault] = []
     roots = _roots(pieces, faults)
     document = Document(_merged(roots, pieces[0][0], faults))
@@ -54,7 +54,7 @@ def load(path: Path, registry: Registry, env: Mapping[str, str]) -> Loaded:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """The file, or a folder's files by name. Hidden ones (a ConfigMap's `..data`) and folders in it are left out."""
     if not path.is_dir():
         return [path]

@@ -21,6 +21,7 @@ from gateway.errors import JournalConflict, JournalUnavailable
 from gateway.journal.base import Head, Journal
 from gateway.model import Lane, Lease
 from gateway.telemetry import log as logs
+from gateway.vendors.base import Limit
 
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
@@ -48,26 +49,46 @@ class Dispatcher:
         self._clock = clock
         self._chance = chance
         self._keeper = LeaseKeeper(journal, owner, clock)
-        self._accounts = sorted({destination.account for destination in setup.destinations.values()})
+        self._accounts = _accounts(setup)
         self._loops: dict[str, AccountLoop] = {}
         self._known: dict[str, tuple[int, Pace, Gate]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._head = Head(0, 0)
         self._reader: Reader | None = None
         self._stopping = asyncio.Event()
+        self._nudge = asyncio.Event()
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
         """Send nothing more and let `run` return."""
         self._stopping.set()
+        self._nudge.set()
+
+    def swap(self, setup: Setup) -> None:
+        """Another configuration is in force. Each account goes over to it when what is in flight is settled; a
+        suspended one is tried again at once.
+        """
+        before, self._setup = self._setup, setup
+        self._accounts = _accounts(setup)
+        for name, (token, pace, _) in list(self._known.items()):
+            if _limits(before, name) != _limits(setup, name):
+                self._known[name] = (token, Pace(_limits(setup, name), spent_at_s=self._clock.monotonic_s()), Gate())
+            else:
+                self._known[name] = (token, pace, Gate())
+        if self._reader is not None:
+            self._reader.swap(setup.revision)
+        for loop in self._loops.values():
+            loop.stop()
+        self._nudge.set()
 
     async def run(self) -> None:
         """Deliver until `stop`; then what is in flight is finished and settled, and the leases are free."""
         watch = asyncio.create_task(self._watch())
         try:
             while not self._stopping.is_set():
+                self._nudge.clear()
                 await self._keep_leases()
-                await _wait_for(self._stopping, RENEW_EVERY_S)
+                await _wait_for(self._nudge, RENEW_EVERY_S)
         finally:
             await self._stop_loops()
             watch.cancel()
@@ -102,6 +123,9 @@ class Dispatcher:
             try:
                 await self._serve_once(account, lease)
                 wait_s = RESTART_S
+                if account not in self._accounts:
+                    await self._keeper.give_up(account)
+                    return
                 await self._keeper.turn([account])
             except JournalConflict:
                 self._keeper.drop(account)
@@ -145,8 +169,7 @@ class Dispatcher:
 
     def _pace(self, name: str, lease: Lease) -> Pace:
         """The pace starts as if the windows had just been used up, unless nobody ever held the lease before."""
-        limits = next(one.limits for one in self._setup.destinations.values() if one.account == name)
-        return Pace(limits, spent_at_s=None if lease.token <= 1 else self._clock.monotonic_s())
+        return Pace(_limits(self._setup, name), spent_at_s=None if lease.token <= 1 else self._clock.monotonic_s())
 
     def _mine(self, lane: Lane, account: str) -> Destination | None:
         destination = self._setup.destinations.get(lane.destination)
@@ -214,6 +237,14 @@ class Dispatcher:
             await self._keeper.release()
         except JournalUnavailable as error:
             log.warning("journal.unavailable", reason=str(error))
+
+
+def _accounts(setup: Setup) -> list[str]:
+    return sorted({destination.account for destination in setup.destinations.values()})
+
+
+def _limits(setup: Setup, account: str) -> tuple[Limit, ...]:
+    return next((one.limits for one in setup.destinations.values() if one.account == account), ())
 
 
 async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:

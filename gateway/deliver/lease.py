@@ -85,6 +85,12 @@ class LeaseKeeper:
         if held:
             await self._delivery.renew(held, release=True)
 
+    async def give_up(self, account: str) -> None:
+        """Let go of one account."""
+        lease = self._held.pop(account, None)
+        if lease is not None:
+            await self._delivery.renew((lease,), release=True)
+
     def drop(self, account: str) -> None:
         """The journal says that the lease is another's."""
         self._held.pop(account, None)

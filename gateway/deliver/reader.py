@@ -28,6 +28,10 @@ class Reader:
         self._by_source: dict[str, list[Event]] = {}
         self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
 
+    def swap(self, revision: int) -> None:
+        """Events up to this revision are given from now on."""
+        self._revision = revision
+
     @property
     def high(self) -> int:
         """How far the tail has been read."""

@@ -136,6 +136,12 @@ class Delivery(Protocol):
         """
         ...
 
+    async def revise(self, digest: str, revision: int | None = None) -> int:
+        """The revision of the configuration that is in force from now on: the given one, which is written down; else
+        the last one's where that had this digest, else one more.
+        """
+        ...
+
     async def lanes(self) -> tuple[Lane, ...]:
         """Every lane, orphans and ended ones too."""
         ...

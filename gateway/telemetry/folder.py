@@ -1,4 +1,5 @@
-"""The folder in which the processes of a gateway count together (see `processes`).
+"""The folder that the processes of a gateway share: they count together in it (see `processes`), and read from it the
+configuration in force (`config/reload.py`).
 
 Its path must be in the environment before a process makes its first metric, so this module imports nothing that makes
 one. The files in it are written through memory maps, and a full disk under a memory map kills the process: so the
@@ -7,6 +8,7 @@ folder is in memory (`/dev/shm`) wherever there is one.
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -65,3 +67,5 @@ def _locked(path: Path) -> IO[str] | None:
 def _empty(path: Path) -> None:
     for file in path.glob("*.db"):
         file.unlink(missing_ok=True)
+    for folder in path.glob("configuration-*"):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -113,3 +113,13 @@ async def test_parked_events_of_a_lane_are_its_own(journal: Journal) -> None:
     await one.settle(1, parked=[row(1, state=State.PARKED)])
     assert len(await journal.parked(one.lane.id)) == 1
     assert await journal.parked(two.lane.id) == ()
+
+
+async def test_a_configuration_that_changes_counts_as_one_more_revision(journal: Journal) -> None:
+    revisions = [await journal.revise(digest) for digest in ("aa", "aa", "bb", "aa")]
+    assert revisions == [1, 1, 2, 3]
+
+
+async def test_a_revision_that_the_configuration_names_is_counted_on_from(journal: Journal) -> None:
+    revisions = [await journal.revise("aa", 7), await journal.revise("bb"), await journal.revise("cc", 3)]
+    assert revisions == [7, 8, 3]

@@ -104,6 +104,9 @@ class MemoryJournal:
         self._wake()
         return registered
 
+    async def revise(self, digest: str, revision: int | None = None) -> int:
+        return self._store.revise(digest, revision)
+
     async def lanes(self) -> tuple[Lane, ...]:
         return tuple(one.lane for one in self._store.lanes.values())
 

@@ -116,6 +116,7 @@ class Store:
     def __init__(self) -> None:
         self.head_seq = 0
         self.operations = 0
+        self._revision = (0, "")
         self.events: dict[int, Event] = {}
         self.seqs: list[int] = []
         self.by_source: dict[str, list[int]] = {}
@@ -218,6 +219,14 @@ class Store:
         if store is None:
             raise JournalError(f"there is no lane {lane}")
         return store
+
+    def revise(self, digest: str, revision: int | None) -> int:
+        """The revision of a configuration that is in force from now on."""
+        number, last = self._revision
+        if revision is None:
+            revision = number + (digest != last)
+        self._revision = (revision, digest)
+        return revision
 
     def register(self, spec: LaneSpec) -> Lane:
         found = self._live(spec.source, spec.destination, spec.kind)

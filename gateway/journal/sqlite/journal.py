@@ -114,6 +114,9 @@ class SqliteJournal:
     async def register(self, lanes: Sequence[LaneSpec]) -> tuple[Lane, ...]:
         return await self._writer.run(partial(lane_rows.register, specs=lanes))
 
+    async def revise(self, digest: str, revision: int | None = None) -> int:
+        return await self._writer.run(partial(lane_rows.revise, digest=digest, revision=revision))
+
     async def lanes(self) -> tuple[Lane, ...]:
         return await self._reader.run(_lanes)
 

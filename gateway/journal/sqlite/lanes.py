@@ -62,6 +62,18 @@ def register(db: Db, specs: Sequence[LaneSpec]) -> tuple[Lane, ...]:
     return tuple(_registered(db, spec) for spec in specs)
 
 
+def revise(db: Db, digest: str, revision: int | None) -> int:
+    """The revision of a configuration that is in force from now on."""
+    key = f"revision:{digest}"
+    last = db.execute("SELECT key, value FROM meta WHERE key LIKE 'revision:%'").fetchone() or ("", 0)
+    if revision is None:
+        revision = int(last[1]) + (last[0] != key)
+    if last != (key, revision):
+        db.execute("DELETE FROM meta WHERE key LIKE 'revision:%'")
+        db.execute("INSERT INTO meta (key, value) VALUES (?, ?)", (key, revision))
+    return revision
+
+
 def operated(db: Db) -> None:
     """Something was changed that every process has to hear of."""
     db.execute("UPDATE meta SET value = value + 1 WHERE key = 'operations'")
