@@ -118,6 +118,8 @@ class LaneWork:
         if not planned.records and not planned.deaths:
             opened.attempts.append(Attempt(seq, "", State.FILTERED))
         queued = [record for record in planned.records if not self.behind(record, now_ms)]
+        for record in queued:
+            self.parked.leaves(record.draft.key_hash, seq)
         self._complete_if_done(seq)
         return queued
 
@@ -225,10 +227,12 @@ class LaneWork:
     def behind(self, record: Record, now_ms: int) -> bool:
         """Whether the record must wait behind another of its key that is parked here; it is parked then."""
         key, ref = record.draft.key_hash, (record.seq, record.part)
-        if self.destination.settings.order == "none" or not self.parked.blocks(key):
+        if self.destination.settings.order == "none":
             return False
         if ref in self.parked:
             return self.parked.gives_way(ref, key)
+        if not self.parked.blocks(key, record.seq):
+            return False
         self.rest(record, now_ms, now_ms, Reason.BEHIND_ANOTHER)
         return True
 
@@ -264,6 +268,7 @@ class LaneWork:
         self._next.attempts.append(attempt)
 
     def _part_done(self, record: Record, state: State) -> None:
+        self.parked.arrives(record.draft.key_hash, record.seq)
         opened = self._open[record.seq]
         opened.waiting.discard(record.part)
         opened.states[record.part] = state

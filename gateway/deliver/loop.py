@@ -70,6 +70,7 @@ class AccountLoop:
         self._settled_s = 0.0
         self._journal_fails = False
         self._lost = False
+        self._failure: Exception | None = None
         self._stopping = False
         self._next_s: float | None = None
 
@@ -100,6 +101,8 @@ class AccountLoop:
                     await self._rest()
         finally:
             await self._let_go()
+        if self._failure is not None:
+            raise self._failure
 
     def _finished(self) -> bool:
         return self._stopping and not self._sends and self._settle is None and not self.account.dirty()
@@ -256,27 +259,36 @@ class AccountLoop:
             self._settle = asyncio.create_task(self._settle_until_done(settlement))
 
     async def _settle_until_done(self, settlement: Settlement) -> None:
-        """Write a settlement; the same one again while the journal cannot."""
+        """Write a settlement; the same one again while the journal cannot. Whatever else happens, what the journal
+        holds must be read again.
+        """
         wait_s = JOURNAL_WAIT_S
+        done = False
         try:
-            while not self._lost:
-                try:
-                    began_s = self._clock.monotonic_s()
-                    self.account.settled(await self._journal.settle(settlement))
-                    tell.settled(self.account.name, settlement, self._clock.monotonic_s() - began_s)
-                    self._journal_fails = False
-                    return
-                except JournalUnavailable as error:
-                    self._journal_failed(error)
-                    await self._clock.sleep(wait_s)
-                    wait_s = min(wait_s * 2, JOURNAL_WAIT_MAX_S)
+            while not self._lost and not (done := await self._settle_once(settlement)):
+                await self._clock.sleep(wait_s)
+                wait_s = min(wait_s * 2, JOURNAL_WAIT_MAX_S)
         except JournalConflict as error:
-            self._lost = True
             tell.conflict(self.account.name, error)
+        except Exception as error:  # noqa: BLE001  `run` raises it: the account starts again, later and later
+            self._failure = error
         finally:
+            self._lost = self._lost or not done
             self._settle = None
             self._settled_s = self._clock.monotonic_s()
             self._wake.set()
+
+    async def _settle_once(self, settlement: Settlement) -> bool:
+        began_s = self._clock.monotonic_s()
+        try:
+            lanes = await self._journal.settle(settlement)
+        except JournalUnavailable as error:
+            self._journal_failed(error)
+            return False
+        self.account.settled(lanes)
+        self._journal_fails = False
+        tell.settled(self.account.name, settlement, self._clock.monotonic_s() - began_s)
+        return True
 
     def _journal_failed(self, error: JournalUnavailable) -> None:
         if not self._journal_fails:

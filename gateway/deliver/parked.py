@@ -1,6 +1,7 @@
 """What is parked on a lane, as its dispatcher holds it: what is due, and what waits behind another of its key. Pure.
 
-Of the rows of one key only the oldest can be due: the others wait behind it, whatever their own due time says.
+Of the rows of one key only the oldest can be due, and only while no older record of the key is on its way: the others
+wait behind it, whatever their own due time says.
 """
 
 import heapq
@@ -19,9 +20,10 @@ LONGEST_WAIT_MS = 6 * 3600 * 1000
 
 
 class ParkedIndex:
-    """The parked rows of one lane, without their records."""
+    """The parked rows of one lane, without their records, and which records of each key are on their way."""
 
     def __init__(self, rows: Iterable[ParkedRow], *, longest_wait_ms: int) -> None:
+        self._on_way: dict[bytes, list[int]] = {}
         self._longest_wait_ms = max(longest_wait_ms, LONGEST_WAIT_MS)
         self._rows: dict[Ref, ParkedRow] = {}
         self._chains: dict[bytes, list[Ref]] = {}
@@ -37,16 +39,30 @@ class ParkedIndex:
     def __contains__(self, ref: Ref) -> bool:
         return ref in self._rows
 
-    def blocks(self, key: bytes) -> bool:
-        """Whether a record of this key waits here, so that later ones wait behind it."""
-        return key in self._chains
+    def blocks(self, key: bytes, seq: int) -> bool:
+        """Whether an older record of this key is parked here, so that the one with this seq waits behind it."""
+        return key in self._chains and self._chains[key][0][0] < seq
 
     def gives_way(self, ref: Ref, key: bytes) -> bool:
-        """Whether an older row of the key was parked meanwhile: then the attempt at this one is given back."""
-        if self._chains[key][0] == ref:
+        """Whether an older record of the key is parked or on its way: then the attempt at this one is given back."""
+        if self._chains[key][0] == ref and not self._overtaking(ref, key):
             return False
         self.durable(ref)
         return True
+
+    def leaves(self, key: bytes, seq: int) -> None:
+        """A record that is not parked here is on its way."""
+        insort(self._on_way.setdefault(key, []), seq)
+
+    def arrives(self, key: bytes, seq: int) -> None:
+        """It is no longer: delivered, refused or parked. What waited for it may be due."""
+        seqs = self._on_way.get(key)
+        if seqs is None or seq not in seqs:
+            return
+        seqs.remove(seq)
+        if not seqs:
+            del self._on_way[key]
+        self._look_at(key)
 
     def row(self, ref: Ref) -> ParkedRow:
         return self._rows[ref]
@@ -97,8 +113,7 @@ class ParkedIndex:
         chain.remove(ref)
         if not chain:
             del self._chains[row.key]
-        elif chain[0] not in self._busy:
-            heapq.heappush(self._due, (0, chain[0]))
+        self._look_at(row.key)
 
     def take_due(self, now_ms: int, limit: int) -> list[Ref]:
         """The rows that are due, at most `limit`; they are busy until `add`, `durable` or `remove`."""
@@ -126,4 +141,12 @@ class ParkedIndex:
         row = self._rows.get(ref)
         if row is None or ref in self._busy:
             return False
-        return not row.key or self._chains[row.key][0] == ref
+        return not row.key or (self._chains[row.key][0] == ref and not self._overtaking(ref, row.key))
+
+    def _overtaking(self, ref: Ref, key: bytes) -> bool:
+        return key in self._on_way and self._on_way[key][0] < ref[0]
+
+    def _look_at(self, key: bytes) -> None:
+        """The oldest row of a key may be due now."""
+        if key in self._chains and (ref := self._chains[key][0]) not in self._busy:
+            heapq.heappush(self._due, (self._rows[ref].due_at_ms, ref))

@@ -106,7 +106,7 @@ def test_a_refused_record_is_dead() -> None:
     one = work()
     one.take(1, planned(record(1)), 0)
     assert one.failed(record(1), Refused(Reason.RECORD_REFUSED, "no"), TRIED).state is State.DEAD
-    assert not one.parked.blocks(record(1).draft.key_hash)
+    assert not one.parked.blocks(record(1).draft.key_hash, 9)
 
 
 def test_what_cannot_be_mapped_is_one_dead_row_without_a_part() -> None:

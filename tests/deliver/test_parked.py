@@ -45,8 +45,8 @@ def test_of_one_key_only_the_oldest_is_due() -> None:
     assert parked.take_due(9000, 10) == [(1, "order:1")]
 
 
-def test_when_the_oldest_of_a_key_goes_the_next_is_due_at_once() -> None:
-    parked = index(row(1, b"k", due_at_ms=0), row(2, b"k", due_at_ms=99_000))
+def test_when_the_oldest_of_a_key_goes_the_next_is_due_at_its_own_time() -> None:
+    parked = index(row(1, b"k", due_at_ms=0), row(2, b"k", due_at_ms=4000))
     assert parked.take_due(5000, 10) == [(1, "order:1")]
     parked.remove((1, "order:1"))
     assert parked.take_due(5000, 10) == [(2, "order:1")]
@@ -55,15 +55,35 @@ def test_when_the_oldest_of_a_key_goes_the_next_is_due_at_once() -> None:
 def test_a_key_blocks_until_its_last_row_is_gone() -> None:
     parked = index(row(1, b"k"), row(2, b"k"))
     parked.remove((1, "order:1"))
-    assert parked.blocks(b"k")
+    assert parked.blocks(b"k", 9)
     parked.remove((2, "order:1"))
-    assert not parked.blocks(b"k")
+    assert not parked.blocks(b"k", 9)
+
+
+def test_a_key_does_not_block_what_is_older_than_its_rows() -> None:
+    parked = index(row(5, b"k"))
+    assert (parked.blocks(b"k", 4), parked.blocks(b"k", 6)) == (False, True)
+
+
+def test_a_row_waits_for_an_older_record_of_its_key_that_is_on_its_way() -> None:
+    parked = index(row(5, b"k"))
+    parked.leaves(b"k", 4)
+    assert parked.take_due(5000, 10) == []
+    parked.arrives(b"k", 4)
+    assert parked.take_due(5000, 10) == [(5, "order:1")]
+
+
+def test_an_attempt_is_given_back_when_an_older_row_of_the_key_was_parked_meanwhile() -> None:
+    parked = index(row(5, b"k"))
+    parked.take_due(5000, 10)
+    parked.add(row(4, b"k"))
+    assert parked.gives_way((5, "order:1"), b"k")
 
 
 def test_a_row_that_is_not_yet_in_the_journal_blocks_but_is_not_due() -> None:
     parked = index()
     parked.add(row(1, b"k", due_at_ms=0))
-    assert parked.blocks(b"k")
+    assert parked.blocks(b"k", 9)
     assert parked.take_due(5000, 10) == []
     parked.durable((1, "order:1"))
     assert parked.take_due(5000, 10) == [(1, "order:1")]
