@@ -50,6 +50,7 @@ ORPHAN_DRAIN_S = 2
 KEEP_EVERY_S = 30.0
 KEEP_PAUSE_S = 0.05
 STATUS_EVERY_S = 1.0
+PROBE_EVERY_S = 5.0
 LOOK_EVERY_S = 1.0
 """How often the configuration's files are looked at."""
 
@@ -63,7 +64,15 @@ def run(main: Coroutine[Any, Any, int]) -> int:
 
 
 class Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: whoever starts it stops it."""
+    """uvicorn without signal handlers of its own: whoever starts it stops it. `up` is set when it takes requests."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -113,14 +122,16 @@ def _stopper(server: Server) -> Callable[[bool], None]:
 
 async def _receiver_status(server: Server, journal: Log, parent: Parent, digest: str) -> None:
     """Say whether a commit is possible: asked of the journal itself."""
-    parent.say(applied=digest)
+    parent.say(applied=digest, ready=False, why="starting")
+    await server.up.wait()
     while True:
         try:
             await journal.probe()
-            parent.say(ready=server.started, why="" if server.started else "starting")
+            parent.say(ready=True, why="")
+            await asyncio.sleep(PROBE_EVERY_S)
         except JournalUnavailable as error:
             parent.say(ready=False, why=f"journal_unavailable: {error}")
-        await asyncio.sleep(STATUS_EVERY_S if not server.started else 5 * STATUS_EVERY_S)
+            await asyncio.sleep(STATUS_EVERY_S)
 
 
 async def dispatcher(path: Path, revision: int) -> int:
@@ -152,7 +163,10 @@ async def _dispatcher_status(worker: Dispatcher, parent: Parent, digest: str) ->
     while True:
         ready = worker.ready.is_set()
         parent.say(ready=ready, why="" if ready else "the journal does not answer")
-        await asyncio.sleep(STATUS_EVERY_S)
+        if ready:
+            await asyncio.sleep(STATUS_EVERY_S)
+        else:
+            await worker.ready.wait()
 
 
 # --- the parent ------------------------------------------------------------------------------------------------------

@@ -183,6 +183,7 @@ class Parent:
         told = asyncio.Event()
         loop.add_signal_handler(signal.SIGTERM, told.set)
         reader, self._writer = await asyncio.open_connection(sock=self._socket)
+        self.say()  # what there was to say before somebody listened
         gone = asyncio.create_task(_hear(reader, hear))
         waiting = asyncio.create_task(told.wait())
         await asyncio.wait((gone, waiting), return_when=asyncio.FIRST_COMPLETED)

@@ -134,6 +134,7 @@ class Gateway:
         self.database = folder / "gateway.db"
         self.log = folder / "gateway.log"
         self.process: asyncio.subprocess.Process | None = None
+        self._groups: list[int] = []
         self._log_from = 0
         receiver, admin = (f"127.0.0.1:{free_port()}" for _ in range(2))
         self.receiver_url = f"http://{receiver}"
@@ -160,6 +161,7 @@ class Gateway:
                 stderr=log,
                 start_new_session=True,
             )
+        self._groups.append(self.process.pid)
 
     async def ready(self, within_s: float = READY_S) -> None:
         """Wait until it says that it is ready."""
@@ -213,17 +215,22 @@ class Gateway:
         self.process = None
         return code
 
-    async def end(self) -> None:
-        """Whatever state it is in, nothing of it is left."""
-        if self.process is None:
-            return
-        try:
-            os.killpg(self.process.pid, signal.SIGCONT)
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        await self.process.wait()
+    async def ended(self) -> int:
+        """Wait until the parent has ended by itself; its exit code."""
+        code = await self._process().wait()
         self.process = None
+        return code
+
+    async def end(self) -> None:
+        """Whatever state it is in, nothing of it is left: children that outlived their parent neither."""
+        for group in self._groups:
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        if self.process is not None:
+            await self.process.wait()
+            self.process = None
 
     def _process(self) -> asyncio.subprocess.Process:
         assert self.process is not None, "the gateway is not running"
