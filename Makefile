@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-fast lint install bench clean
+.PHONY: run test test-fast lint install bench schema clean
 
 run: install
 	$(BIN)/gateway demo
@@ -30,6 +30,11 @@ test-fast: install
 
 bench: install
 	$(BIN)/gateway bench
+
+# What is made from the configuration's models: the schema for editors and the reference page. Tests hold both equal.
+schema: install
+	$(BIN)/gateway schema > config/gateway.schema.json
+	$(BIN)/gateway reference > docs/configuration.md
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis var

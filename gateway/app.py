@@ -1,11 +1,12 @@
 """The wiring: the one place that names concrete journals and vendors, and makes a configuration into running parts."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gateway.checks import CHECKS
 from gateway.config.load import Loaded, Registry, load
+from gateway.config.registry import Check
 from gateway.config.schema import BatchSetting, DestinationSettings, LimitSetting
 from gateway.deliver.plan import Destination, Planner, Setup
 from gateway.deliver.route import Router
@@ -13,6 +14,7 @@ from gateway.errors import JournalUnavailable
 from gateway.journal.base import Journal
 from gateway.journal.sqlite import SqliteJournal
 from gateway.mapping.book import Book
+from gateway.mapping.json_schema import mapping_schema
 from gateway.mapping.normalise import Normaliser
 from gateway.receive.presets import Preset, load_presets
 from gateway.vendors import VENDORS
@@ -21,19 +23,21 @@ from gateway.vendors.base import BatchRules, Burst, Limit
 SQLITE = "sqlite:///"
 
 
-def registry() -> Registry:
-    """What a configuration may name: the shipped vendors, presets and mappings."""
+def registry(checks: Sequence[Check] = ()) -> Registry:
+    """What a configuration may name: the shipped vendors, presets and mappings; and what it is checked for."""
     return Registry(
         vendors={name: vendor.Settings for name, vendor in VENDORS.items()},
         presets=load_presets({}).keys(),
         packs=Book({}).names(),
-        checks=CHECKS,
+        checks=(*CHECKS, *checks),
+        preset=Preset,
+        mapping=mapping_schema(),
     )
 
 
-def load_config(path: Path, env: Mapping[str, str] | None = None) -> Loaded:
-    """The configuration in a file or folder. Raises ConfigurationError with all its faults."""
-    return load(path, registry(), os.environ if env is None else env)
+def load_config(path: Path, env: Mapping[str, str] | None = None, checks: Sequence[Check] = ()) -> Loaded:
+    """The configuration in a file or folder. Raises ConfigurationError with all its faults. `checks`: more of them."""
+    return load(path, registry(checks), os.environ if env is None else env)
 
 
 def open_journal(url: str, *, create: bool = False) -> Journal:

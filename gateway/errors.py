@@ -121,10 +121,11 @@ class Fault:
 
 
 class ConfigurationError(GatewayError):
-    """The configuration has faults; all of them are in `faults`."""
+    """The configuration has faults; all of them are in `faults`, and in `warnings` what else is worth a look."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, faults: Sequence[Fault], warnings: Sequence[Fault] = ()) -> None:
         self.faults = tuple(faults)
+        self.warnings = tuple(warnings)
         super().__init__("\n".join(str(fault) for fault in faults))
 
 

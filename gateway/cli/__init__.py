@@ -19,6 +19,7 @@ MODULES = {
     "child": "running",
     "check": "configuration",
     "schema": "configuration",
+    "reference": "configuration",
     "try": "trying",
     "send": "sending",
     "events": "events",

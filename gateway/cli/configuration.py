@@ -1,53 +1,111 @@
 """`gateway check` and `gateway schema`: the configuration, before it is in force."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gateway import app
+from gateway.checks import lanes
 from gateway.cli import show
-from gateway.cli.options import NO, config_option, json_option
-from gateway.config.load import Loaded, json_schema
-from gateway.errors import ConfigurationError, Fault
+from gateway.cli.desk import ask, has_journal
+from gateway.cli.options import DONE, NO, config_option
+from gateway.config.load import Loaded, Problem, json_schema
+from gateway.config.reference import page
+from gateway.errors import ConfigurationError, Fault, JournalError
 
 
 @click.command(short_help="Find every fault of the configuration.")
 @config_option
-@json_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    help="As text, as JSON, or as annotations that GitHub shows beside the lines.",
+)
+@click.option("--json", "form", flag_value="json", help="Print one JSON object.")
+@click.option("--strict", is_flag=True, help="A warning is a fault: exit 1.")
 @click.pass_context
-def check(ctx: click.Context, config: Path, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
-    """Look for faults in the configuration; tell all of them.
+def check(ctx: click.Context, /, config: Path, form: str, *, strict: bool) -> None:
+    """Look for faults in the configuration; tell all of them. Nothing is sent.
 
-    A fault is FILE:LINE:COLUMN: KEY PATH: CAUSE (HINT). Exits 1 when there is one.
+    A fault is FILE:LINE:COLUMN: KEY PATH: CAUSE (HINT). Where the journal is there, lanes that the configuration would
+    leave behind or begin are told as warnings. Exits 1 when there is a fault.
     """
+    loaded: Loaded | None = None
+    faults: Sequence[Fault] = ()
     try:
-        loaded = app.load_config(config)
+        loaded = app.load_config(config, checks=(_lanes,))
+        warnings = loaded.warnings
     except ConfigurationError as error:
-        if as_json:
-            show.as_json({"ok": False, "faults": _rows(error.faults)})
-        else:
-            show.faults(error)
-        ctx.exit(NO)
-    if as_json:
-        show.as_json({"ok": True, "faults": [], "warnings": _rows(loaded.warnings)})
-    else:
+        faults, warnings = error.faults, error.warnings
+    _FORMS[form](faults, warnings)
+    if loaded and form == "text":
         _sound(loaded)
+    ctx.exit(NO if faults or (strict and warnings) else DONE)
+
+
+def _lanes(loaded: Loaded) -> Iterator[Problem]:
+    """What would become of the lanes that there are; nothing where there is no journal yet."""
+    if not has_journal(loaded):
+        return
+    try:
+        rows = ask(loaded, lambda journal: journal.lane_rows())
+    except JournalError as error:
+        cause = f"the journal cannot be read now, so its lanes are not looked at: {error}"
+        yield Problem(("journal", "url"), cause, warning=True)
+        return
+    yield from lanes.changes(loaded, rows)
 
 
 def _sound(loaded: Loaded) -> None:
-    for warning in loaded.warnings:
-        click.echo(f"{click.style('warning', fg='yellow')}: {show.clean(warning)}", err=True)
     config = loaded.config
     counts = {"source": config.sources, "destination": config.destinations, "route": config.routes}
     parts = [f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for name, found in counts.items()]
     click.echo(f"{', '.join(loaded.files)}: no faults; {', '.join(parts)}; version {loaded.digest}")
 
 
+# --- forms -----------------------------------------------------------------------------------------------------------
+
+
+def _text(faults: Sequence[Fault], warnings: Sequence[Fault]) -> None:
+    show.warnings(warnings)
+    if faults:
+        show.faults(ConfigurationError(faults))
+
+
+def _json(faults: Sequence[Fault], warnings: Sequence[Fault]) -> None:
+    show.as_json({"ok": not faults, "faults": _rows(faults), "warnings": _rows(warnings)})
+
+
+def _github(faults: Sequence[Fault], warnings: Sequence[Fault]) -> None:
+    """Workflow commands: https://docs.github.com/actions/reference/workflow-commands-for-github-actions."""
+    for level, found in (("error", faults), ("warning", warnings)):
+        for fault in found:
+            place = f"file={_property(fault.file)},line={fault.line},col={fault.column}"
+            told = f"{fault.cause}\n{fault.hint}" if fault.hint else fault.cause
+            click.echo(f"::{level} {place},title={_property(fault.path or 'configuration')}::{_data(told)}")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+_FORMS = {"text": _text, "json": _json, "github": _github}
+
+
 def _rows(faults: Sequence[Fault]) -> list[dict[str, Any]]:
     names = ("file", "line", "column", "path", "cause", "hint")
     return [{name: getattr(fault, name) for name in names} for fault in faults]
+
+
+# --- what is made from the models ------------------------------------------------------------------------------------
 
 
 @click.command(short_help="Print the configuration's JSON Schema.")
@@ -56,4 +114,10 @@ def schema() -> None:
     show.as_json(json_schema(app.registry()))
 
 
-COMMANDS = (check, schema)
+@click.command(hidden=True)
+def reference() -> None:
+    """Print the configuration's reference page, which is docs/configuration.md."""
+    click.echo(page(app.registry()), nl=False)
+
+
+COMMANDS = (check, schema, reference)

@@ -36,13 +36,18 @@ async def opened(loaded: Loaded) -> AsyncIterator[Journal]:
         await journal.close()
 
 
+def has_journal(loaded: Loaded) -> bool:
+    """Whether there is a journal to ask, as far as can be told without connecting."""
+    url = loaded.config.journal.url
+    return not url.startswith(app.SQLITE) or Path(url.removeprefix(app.SQLITE)).is_file()
+
+
 def ask(loaded: Loaded, question: Callable[[Journal], Awaitable[T]]) -> T:
     """What a question to the journal answers. Raises JournalUnavailable for one that is not there: a command that reads
     creates nothing.
     """
-    url = loaded.config.journal.url
-    path = url.removeprefix(app.SQLITE)
-    if path != url and not Path(path).is_file():
+    if not has_journal(loaded):
+        path = loaded.config.journal.url.removeprefix(app.SQLITE)
         raise JournalUnavailable(f"there is no journal at {path} yet: `gateway serve` makes it")
 
     async def answer() -> T:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import document
-from gateway.errors import ConfigurationError
+from gateway.errors import ConfigurationError, Fault
 
 
 def as_json(answer: dict[str, Any]) -> None:
@@ -89,6 +89,12 @@ def clean(value: Any) -> str:
 def text_of(body: bytes) -> str:
     """A body as text; what is not UTF-8 is shown as U+FFFD."""
     return body.decode("utf-8", "replace")
+
+
+def warnings(found: Sequence[Fault]) -> None:
+    """What is worth a look, on standard error."""
+    for one in found:
+        click.echo(f"{click.style('warning', fg='yellow')}: {clean(one)}", err=True)
 
 
 def faults(error: ConfigurationError) -> None:

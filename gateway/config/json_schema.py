@@ -1,6 +1,6 @@
 """The configuration's JSON Schema, by which editors complete and check: the models, with each vendor's settings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,13 +13,14 @@ from gateway.config.values import DURATION, NAME, SIZE, bytes_text, duration
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FILLED_IN = r"\$\{[^}]+\}"
 _PLAIN = ("integer", "number", "boolean")
+_DISCRIMINATOR = "Which of the forms this is."
 
 Schema = dict[str, Any]
 
 
 def json_schema(registry: Registry) -> Schema:
     """The whole configuration as JSON Schema 2020-12. A destination's keys depend on its `vendor`."""
-    models: list[type[BaseModel]] = [Config, *registry.vendors.values()]
+    models: list[type[BaseModel]] = [Config, *registry.vendors.values(), *_preset(registry)]
     references, shared = models_json_schema([(model, "validation") for model in models], by_alias=True)
     definitions: Schema = shared["$defs"]
     root = definitions.pop(_name(references[Config, "validation"]))
@@ -29,10 +30,24 @@ def json_schema(registry: Registry) -> Schema:
     definitions["Destination"] = _destination(vendors)
     root["properties"]["destinations"]["patternProperties"] = {NAME: {"$ref": "#/$defs/Destination"}}
     _named(definitions["Source"]["properties"]["preset"], registry.presets)
+    _own(root, definitions, registry, references)
     whole = {"$schema": DIALECT, "title": "Webhook gateway configuration", **root, "$defs": definitions}
     tidied = _tidied(whole)
     assert isinstance(tidied, dict)  # noqa: S101  a table stays a table
     return tidied
+
+
+def _preset(registry: Registry) -> list[type[BaseModel]]:
+    return [] if registry.preset is None else [registry.preset]
+
+
+def _own(root: Schema, definitions: Schema, registry: Registry, references: Mapping[Any, Schema]) -> None:
+    """Presets and mappings of one's own, whose form other rooms know."""
+    if registry.preset is not None:
+        root["properties"]["presets"]["patternProperties"] = {NAME: references[registry.preset, "validation"]}
+    if registry.mapping:
+        root["properties"]["mappings"]["additionalProperties"] = {"$ref": registry.mapping["$ref"]}
+        definitions.update(registry.mapping["$defs"])
 
 
 def _name(reference: Schema) -> str:
@@ -72,6 +87,8 @@ def _tidied(value: Any) -> Any:
         whole["title"] = value["title"]
     if "patternProperties" in whole:
         whole["additionalProperties"] = False
+    if "const" in value and "description" not in value and "default" in value:
+        whole["description"] = _DISCRIMINATOR
     if isinstance(value.get("default"), str | int | float):
         whole["default"] = _default(value)
     for widen in _WIDENED:

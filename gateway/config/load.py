@@ -44,11 +44,12 @@ def load(path: Path, registry: Registry, env: Mapping[str, str]) -> Loaded:
         raise ConfigurationError([*faults, error.fault]) from None
     findings = _Findings(plain, registry, env, whole=len(roots) == len(pieces))
     loaded = findings.judge(_digest(pieces), tuple(name for name, _ in pieces))
+    files = [name for name, _ in pieces]
     faults += [_placed(document, problem) for problem in findings.problems if not problem.warning]
+    warnings = _in_order((_placed(document, problem) for problem in findings.problems if problem.warning), files)
     if loaded is None or faults:
-        raise ConfigurationError(_in_order(faults, [name for name, _ in pieces]))
-    warnings = [_placed(document, problem) for problem in findings.problems]
-    return replace(loaded, warnings=tuple(_in_order(warnings, loaded.files)))
+        raise ConfigurationError(_in_order(faults, files), warnings)
+    return replace(loaded, warnings=tuple(warnings))
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The reference page of the configuration, made from the models: every section, key, type, default and meaning.
 
-`docs/configuration.md` is this page; a test holds them equal, and writes it anew with UPDATE_DOCS=1.
+`docs/configuration.md` is this page: `make schema` writes it anew, and a test holds them equal.
 """
 
 from collections.abc import Iterator, Mapping
@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gateway.config.registry import Registry
 from gateway.config.schema import Config, DestinationSettings
 from gateway.config.values import DURATION, SIZE, bytes_text, duration
 
@@ -36,11 +37,17 @@ _PLAIN = {
 }
 
 
-def page(vendors: Mapping[str, type[DestinationSettings]]) -> str:
-    """The whole page: the sections of the file, then what each vendor's destinations take."""
+def page(registry: Registry) -> str:
+    """The whole page: the sections of the file, mappings and presets of one's own, then what each vendor's destinations
+    take.
+    """
+    vendors: Mapping[str, type[DestinationSettings]] = registry.vendors
     lines = [_INTRODUCTION, *_section("Top level", Config)]
     for name, title in _SECTIONS.items():
         lines += _part(Config.model_json_schema(), name, title)
+    lines += _mappings(registry.mapping)
+    if registry.preset is not None:
+        lines += _presets(registry.preset.model_json_schema())
     lines += ["## Destinations", "", "`destinations.NAME`: what every destination takes, whatever its vendor.", ""]
     lines += _table(DestinationSettings.model_json_schema(), DestinationSettings.model_json_schema())
     for title in ("BatchSetting", "RetrySetting", "LimitSetting", "Burst"):
@@ -80,6 +87,26 @@ def _part(root: Schema, name: str, title: str) -> list[str]:
     return [f"## `{title}`", "", _sentence(schema), "", *_table(schema, root)]
 
 
+def _mappings(schema: Mapping[str, Any]) -> list[str]:
+    """A mapping, and a field's block; what they mean together is on a page of its own."""
+    if not schema:
+        return []
+    root = {"$defs": schema["$defs"]}
+    lines = []
+    for name, title in (("Mapping", "mappings.NAME"), ("MappingBlock", "mappings.NAME.fields.FIELD")):
+        lines += _part(root, name, title)
+    return [*lines, "A field is an expression or a block of these keys: see [mappings](mapping.md).", ""]
+
+
+def _presets(root: Schema) -> list[str]:
+    """A platform of one's own, and the sections that only it has."""
+    lines = ["## `presets.NAME`", "", _sentence(root), "", *_table(root, root)]
+    for name, schema in sorted(root["$defs"].items()):
+        if schema.get("properties"):
+            lines += [f"### {name} (`presets`)", "", *filter(None, [_sentence(schema)]), "", *_table(schema, root)]
+    return lines
+
+
 def _vendor(name: str, settings: type[DestinationSettings]) -> list[str]:
     """What a vendor's destinations take beside what all take, and the sections that only they have."""
     root = settings.model_json_schema()
@@ -115,8 +142,13 @@ def _meaning(value: Schema, root: Schema) -> str:
     """A key's own sentence, or that of the section it leads to; and an example where it says more than the type."""
     meaning = _sentence(value) or _sentence(root.get("$defs", {}).get(_referred(value), {}))
     if value.get("examples") and _kind(value) is None:
-        meaning += f" For example `{_written(value['examples'][0])}`."
+        meaning += f" For example {_code(_written(value['examples'][0]))}."
     return meaning
+
+
+def _code(text: str) -> str:
+    """A text as code, whatever signs are in it."""
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
 
 
 def _type(value: Schema, root: Schema) -> str:
@@ -128,8 +160,8 @@ def _types(value: Schema, root: Schema) -> Iterator[str]:
     kind = _kind(value)
     if kind is not None:
         yield kind
-    elif "anyOf" in value:
-        for one in value["anyOf"]:
+    elif "anyOf" in value or "oneOf" in value:
+        for one in value.get("anyOf") or value["oneOf"]:
             yield from _types(one, root)
     elif "enum" in value or "const" in value:
         yield from (f"`{one}`" for one in value.get("enum", [value.get("const")]))

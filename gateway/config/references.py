@@ -3,6 +3,7 @@
 All of it reads plain values and passes over what has the wrong shape: the models speak of that.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel
 from gateway.config.places import Path
 from gateway.config.registry import Problem, Registry
 from gateway.config.schema import Admin, Config, Receiver
-from gateway.config.values import Secret
+from gateway.config.values import Secret, Url
 from gateway.config.wording import near
 
 
@@ -113,11 +114,7 @@ def contradictory(raw: Mapping[str, Any]) -> Iterator[Problem]:
 
 def doubtful(config: Config, plain: Mapping[str, Any], expanded: Mapping[Path, str]) -> Iterator[Problem]:
     """What refuses nothing and is worth a look."""
-    for path in _secrets(config, ()):
-        real = _real(path, plain)
-        if real not in expanded:
-            hint = "write ${NAME} and set it in the environment, or ${file:/path}"
-            yield Problem(real, "a secret stands in clear text", hint, warning=True)
+    yield from _in_clear_text(config, plain, expanded)
     for name, source in config.sources.items():
         proofs = (source.secrets, source.api_key, source.basic, source.bearer, source.allow.ips, source.allow.headers)
         if source.preset == "generic" and not any(proofs):
@@ -136,19 +133,57 @@ def _idle(config: Config) -> Iterator[Problem]:
         yield Problem(("destinations", name), "no route leads here", "it gets nothing", warning=True)
 
 
-def _secrets(value: Any, at: Path) -> Iterator[Path]:
-    """Where secrets are."""
+# --- secrets in clear text -------------------------------------------------------------------------------------------
+
+_CREDENTIAL = re.compile(
+    r"authori[sz]ation|token|secret|passw|api[-_]?key|access[-_]?key|signature|cookie", re.IGNORECASE
+)
+_IN_URL = re.compile(r"//[^/@:]*:[^/@]+@|[?&][^=&]*(?:token|secret|passw|key|sig)[^=&]*=[^&]", re.IGNORECASE)
+
+
+def _in_clear_text(config: Config, plain: Mapping[str, Any], expanded: Mapping[Path, str]) -> Iterator[Problem]:
+    """Secrets that anybody who reads the file can see: also in URLs, and in headers that are named like one."""
+    told: set[Path] = set()
+    for path, what in _sensitive(config, ()):
+        real = _real(path, plain)
+        if real not in expanded and real not in told and _stands(real, plain):
+            told.add(real)
+            hint = "write ${NAME} and set it in the environment, or ${file:/path}"
+            yield Problem(real, f"{what} stands in clear text", hint, warning=True)
+
+
+def _sensitive(value: Any, at: Path) -> Iterator[tuple[Path, str]]:
+    """Where secrets are, and what they are."""
     if isinstance(value, Secret):
-        yield at
+        yield at, "a secret"
+    elif isinstance(value, Url) and _IN_URL.search(value):
+        yield at, "a secret in a URL"
+    elif isinstance(value, str) and _is_credential(at, value):
+        yield at, "what looks like a secret"
     elif isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
-            yield from _secrets(getattr(value, name), (*at, field.alias or name))
+            yield from _sensitive(getattr(value, name), (*at, field.alias or name))
     elif isinstance(value, dict):
         for key, below in value.items():
-            yield from _secrets(below, (*at, key))
+            yield from _sensitive(below, (*at, key))
     elif isinstance(value, list | tuple):
         for index, below in enumerate(value):
-            yield from _secrets(below, (*at, index))
+            yield from _sensitive(below, (*at, index))
+
+
+def _is_credential(at: Path, value: str) -> bool:
+    """Whether it is the value of a header that is named like one: `headers.X-Token`, or one of a list there."""
+    names = [part for part in at[-3:] if isinstance(part, str)]
+    return names[-2:-1] == ["headers"] and value != "*" and _CREDENTIAL.search(names[-1]) is not None
+
+
+def _stands(path: Path, plain: Any) -> bool:
+    """Whether it stands in the file, and is no default."""
+    for part in path:
+        if isinstance(plain, dict) and part not in plain:
+            return False
+        plain = plain[part]
+    return bool(path)
 
 
 def _real(path: Path, plain: Any) -> Path:

@@ -1,7 +1,10 @@
 """What the configuration is held against, and what comes of it."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
 
 from gateway.config.schema import Config, DestinationSettings
 from gateway.errors import Fault
@@ -33,9 +36,13 @@ class Loaded:
     warnings: tuple[Fault, ...] = ()
 
 
+Check = Callable[[Loaded], Iterable[Problem]]
+
+
 @dataclass(frozen=True)
 class Registry:
-    """What may be named: vendors and their settings, presets, shipped mappings.
+    """What may be named: vendors and their settings, presets, shipped mappings. `preset` is the model of a preset of
+    one's own, `mapping` the JSON Schema of a mapping; both for the schema and the reference page.
 
     `checks` look at a configuration whose models are sound. Its references may dangle (they are reported already), so
     a check passes over what is not there.
@@ -44,4 +51,6 @@ class Registry:
     vendors: Mapping[str, type[DestinationSettings]]
     presets: Collection[str] = ()
     packs: Collection[str] = ()
-    checks: tuple[Callable[[Loaded], Iterable[Problem]], ...] = ()
+    checks: tuple[Check, ...] = ()
+    preset: type[BaseModel] | None = None
+    mapping: Mapping[str, Any] = field(default_factory=dict)

@@ -186,7 +186,7 @@ class HmacScheme(Section):
 class Basic(Section):
     """HTTP Basic credentials."""
 
-    user: str = Field(description="The user's name.")
+    user: str = Field(description="The user's name.", examples=["gateway"])
     password: Secret = Field(description="The password.")
 
 
@@ -220,15 +220,33 @@ class Source(Section):
         None, examples=["GBP"], description="ISO 4217 currency where a payload names none."
     )
     body_limit: Bytes | None = Field(None, description="The largest body taken. Default: the receiver's.")
-    respond: str | None = Field(None, description="The body of the answer to an accepted event. Default: the preset's.")
-    notification_url: str | None = Field(
-        None, description="The URL as it is registered with the platform, to the letter (Square signs it)."
+    respond: str | None = Field(
+        None, description="The body of the answer to an accepted event. Default: the preset's.", examples=["[accepted]"]
     )
-    api_url: HttpsUrl | None = Field(None, description="The shop's API (Saleor: its keys are there).")
-    jwks_url: HttpsUrl | None = Field(None, description="Where the signing keys are published.")
-    webhook_id: str | None = Field(None, description="The webhook's id at the platform (PayPal signs it).")
-    public_key: str | None = Field(None, description="The platform's public key, PEM (Wix).")
-    client_id: str | None = Field(None, description="The id that events are addressed to (Adobe I/O).")
+    notification_url: str | None = Field(
+        None,
+        description="The URL as it is registered with the platform, to the letter (Square signs it).",
+        examples=["https://hooks.example.com/webhooks/till"],
+    )
+    api_url: HttpsUrl | None = Field(
+        None,
+        description="The shop's API (Saleor: its keys are there).",
+        examples=["https://shop.saleor.cloud/graphql/"],
+    )
+    jwks_url: HttpsUrl | None = Field(
+        None,
+        description="Where the signing keys are published.",
+        examples=["https://shop.example.com/.well-known/jwks.json"],
+    )
+    webhook_id: str | None = Field(
+        None, description="The webhook's id at the platform (PayPal signs it).", examples=["5GP028458E2496506"]
+    )
+    public_key: str | None = Field(
+        None, description="The platform's public key, PEM (Wix).", examples=["${file:/run/secrets/wix.pem}"]
+    )
+    client_id: str | None = Field(
+        None, description="The id that events are addressed to (Adobe I/O).", examples=["4e5f0a1b2c3d4e5f"]
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -261,7 +279,7 @@ class LimitSetting(Section):
 class BatchSetting(Section):
     """What travels in one request, at most. Lowers the vendor's figures, never raises them."""
 
-    records: int | None = Field(None, ge=1, description="Records.")
+    records: int | None = Field(None, ge=1, description="Records.", examples=[50])
     bytes: Bytes | None = Field(None, description="Bytes of the body.")
     linger: Seconds | None = Field(None, description="How long a batch that is not full waits for more.")
 
@@ -291,12 +309,14 @@ class DestinationSettings(Section):
         examples=["https://api.example.com/v2"],
     )
     account: str | None = Field(
-        None, description="What limits count over. Default: vendor, host or tenant, and a hash of the credential."
+        None,
+        description="What limits count over. Default: vendor, host or tenant, and a hash of the credential.",
+        examples=["ometria-main"],
     )
     limits: list[LimitSetting] | None = Field(None, description="In place of the vendor's published limits.")
     batch: BatchSetting = Field(BatchSetting(), description="What travels in one request, at most.")
     concurrency: int | None = Field(
-        None, ge=1, le=1000, description="Requests in flight, at most. Default: the vendor's."
+        None, ge=1, le=1000, description="Requests in flight, at most. Default: the vendor's.", examples=[4]
     )
     timeout: Seconds = Field(30.0, description="How long a request may take.")
     retry: RetrySetting = Field(RetrySetting(), description="When a record that failed is tried again.")
@@ -309,7 +329,9 @@ class DestinationSettings(Section):
         description="Where a new lane starts: `now`, `beginning` or a time.",
         examples=["beginning", "2026-01-31T09:00:00Z"],
     )
-    was: list[Name] = Field([], description="Former names of this destination, whose lanes it takes over.")
+    was: list[Name] = Field(
+        [], description="Former names of this destination, whose lanes it takes over.", examples=[["old-name"]]
+    )
     paused: bool = Field(False, description="Keep everything, send nothing.")
     dry_run: bool = Field(False, description="Do everything but the send; records count as delivered.")
 
@@ -317,8 +339,10 @@ class DestinationSettings(Section):
 class RouteTarget(Section):
     """A destination with a mapping of one's own."""
 
-    destination: str = Field(description="The destination's name.")
-    map: str | None = Field(None, description="The mapping that makes its records. Default: the vendor's.")
+    destination: str = Field(description="The destination's name.", examples=["octolis"])
+    map: str | None = Field(
+        None, description="The mapping that makes its records. Default: the vendor's.", examples=["my-order"]
+    )
 
 
 class Route(Section):
@@ -347,7 +371,11 @@ class Config(Section):
     """The whole configuration."""
 
     revision: int | None = Field(
-        None, ge=0, le=MAX_INTEGER, description="Grows with each change; Helm sets its release. Default: counted."
+        None,
+        ge=0,
+        le=MAX_INTEGER,
+        description="Grows with each change; Helm sets its release. Default: counted.",
+        examples=[12],
     )
     journal: Journal = Field(Journal(), description="Where events are kept.")
     receiver: Receiver = Field(Receiver(), description="The door that senders knock at.")

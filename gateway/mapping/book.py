@@ -46,6 +46,10 @@ class Book:
         self._compiled[name] = mapping
         return mapping
 
+    def rules_of(self, name: str) -> Mapping[str, Any]:
+        """A mapping's rules with everything it inherits; empty where there is none of that name. Read only."""
+        return _Resolver(self._own).resolve(name) or {}
+
     def problems(self) -> Iterable[Problem]:
         """What is wrong with the configuration's own mappings, by key path from the top of the configuration."""
         for name in self._own:

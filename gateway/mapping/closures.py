@@ -241,7 +241,7 @@ def _plain_call(function: Function, runs: list[Run]) -> Run:
     pairs = list(zip(runs, parameters, strict=True))
     if len(pairs) == 1:
         return _call_of_one(function, *pairs[0])
-    if len(pairs) == 2:  # noqa: PLR2004
+    if len(pairs) == 2:  # noqa: PLR2004  two arguments
         return _call_of_two(function, *pairs[0], *pairs[1])
     body, name, passes_null = function.call, function.name, function.passes_null
 

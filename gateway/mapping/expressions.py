@@ -25,7 +25,7 @@ from gateway.mapping.functions import FUNCTIONS
 from gateway.mapping.table import TEXTS_MAX, VALUES_MAX, Function, bounded, truthy
 from gateway.mapping.types import EvaluationError
 
-__all__ = ["EvaluationError", "Expression", "ExpressionError", "Meter", "compile_expression"]
+__all__ = ["EvaluationError", "Expression", "ExpressionError", "Meter", "Node", "compile_expression", "syntax_tree"]
 
 LENGTH_MAX = 4096
 """Characters of an expression."""
@@ -126,7 +126,7 @@ class Expression:
 def compile_expression(text: str, meter: Meter | None = None) -> Expression:
     """An expression from its text. Raises `ExpressionError`."""
     meter = meter or Meter()
-    tree = _parse(text)
+    tree = syntax_tree(text)
     compiler = _Compiler(text, tree, meter)
     return Expression(text, compiler.part(tree), compiler.held_null(tree), _last_name(tree), meter)
 
@@ -134,8 +134,8 @@ def compile_expression(text: str, meter: Meter | None = None) -> Expression:
 # --- parsing ---------------------------------------------------------------------------------------------------------
 
 
-def _parse(text: str) -> Node:
-    """The library's syntax tree. Its nodes are shared by its cache: read only."""
+def syntax_tree(text: str) -> Node:
+    """The library's syntax tree. Its nodes are shared by its cache: read only. Raises `ExpressionError`."""
     if len(text) > LENGTH_MAX:
         raise ExpressionError(text[:80], 1, f"an expression has at most {LENGTH_MAX} characters")
     try:

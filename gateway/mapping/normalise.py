@@ -51,7 +51,8 @@ _PAST: dict[str, str] = {
     "change": "changed",
 }
 """Verbs as platforms write them in topics -> the past tense that normal types have. Others stay as they are."""
-_VERBS = frozenset(_PAST.values())
+PAST_TENSES = frozenset(_PAST.values())
+"""The verbs of normal types, as far as they are told by a topic."""
 
 _APART = re.compile(r"[^a-z0-9_-]+")
 
@@ -191,7 +192,7 @@ def verb(topic: str, entity: str = "") -> str:
     """
     last = dotted(topic).rpartition(".")[2]
     rest = last.removeprefix(entity)
-    if rest.startswith(("_", "-")) or rest in _PAST or rest in _VERBS:
+    if rest.startswith(("_", "-")) or rest in _PAST or rest in PAST_TENSES:
         last = rest.lstrip("_-") or last
     return _PAST.get(last, last)
 

@@ -23,8 +23,8 @@ class AltcraftSettings(DestinationSettings):
 
     base_url: HttpUrl = Field(description="The platform's host.", examples=["https://altcraft.example.com"])
     token: Secret = Field(description="The API token, sent in the request's body.")
-    db_id: int = Field(ge=1, description="The profile database.")
-    resource_id: int | None = Field(None, ge=1, description="The resource that subscriptions belong to.")
+    db_id: int = Field(ge=1, description="The profile database.", examples=[1])
+    resource_id: int | None = Field(None, ge=1, description="The resource that subscriptions belong to.", examples=[7])
     method: Literal["import", "update", "add"] = Field(
         "import", description="Create or change profiles, only change those that exist, or only create."
     )
@@ -33,13 +33,19 @@ class AltcraftSettings(DestinationSettings):
         description="How a profile is found: e-mail (its own or a subscription's), its own e-mail, phone, its id "
         "(`update` alone), or a field of yours.",
     )
-    field_name: str | None = Field(None, description="The field to match by, with `matching: custom`.")
+    field_name: str | None = Field(
+        None, description="The field to match by, with `matching: custom`.", examples=["loyalty_id"]
+    )
     content: Literal["json", "xml"] = Field("json", description="How requests are written.")
     skip_triggers: bool = Field(False, description="Start no trigger campaign.")
     skip_invalid_subscriptions: bool = Field(False, description="Take a profile whose subscription is invalid.")
     detect_geo: bool = Field(False, description="Let Altcraft find the place of an IP address.")
-    add_to_segments: list[int] = Field([], description="Ids of the segments that profiles are added to.")
-    remove_from_segments: list[int] = Field([], description="Ids of the segments that profiles are taken from.")
+    add_to_segments: list[int] = Field(
+        [], description="Ids of the segments that profiles are added to.", examples=[[12]]
+    )
+    remove_from_segments: list[int] = Field(
+        [], description="Ids of the segments that profiles are taken from.", examples=[[12]]
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

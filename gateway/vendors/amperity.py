@@ -28,10 +28,14 @@ class AmperitySettings(DestinationSettings):
         examples=[{"customer": "is-AbCDefGH", "order": "is-IjKLmnOP"}],
     )
     token: Secret | None = Field(None, description="A token as Amperity's pages issue it.")
-    client_id: str | None = Field(None, description="In place of a token: the API key's id, to fetch tokens with.")
+    client_id: str | None = Field(
+        None, description="In place of a token: the API key's id, to fetch tokens with.", examples=["gateway"]
+    )
     client_secret: Secret | None = Field(None, description="The API key's secret.")
     token_url: HttpUrl | None = Field(
-        None, description="Where tokens are fetched. Default: `/api/v0/oauth2/token` at `base_url`."
+        None,
+        description="Where tokens are fetched. Default: `/api/v0/oauth2/token` at `base_url`.",
+        examples=["https://acme.amperity.com/api/v0/oauth2/token"],
     )
     api_version: str = Field("2024-04-01", description="The `api-version` of reads (`/api`).")
 

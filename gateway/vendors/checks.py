@@ -15,6 +15,9 @@ from gateway.errors import Reason, Refusal
 Required = tuple[tuple[str, ...], ...]
 """Groups of names: a record needs one of each group."""
 
+MISSING = "is missing"
+"""How a fault ends that no other value would mend: `gateway check` asks whether a mapping can ever fill the field."""
+
 
 class Form(Struct, frozen=True):
     """What a value must look like: a test, and what it wants in words."""
@@ -43,7 +46,7 @@ def missing(data: Mapping[str, Any], required: Required, path: str = "") -> Iter
     """What is missing: a group none of whose fields has a value."""
     for names in required:
         if all(data.get(name) in (None, "") for name in names):
-            yield f"{path}{' or '.join(names)} is missing"
+            yield f"{path}{' or '.join(names)} {MISSING}"
 
 
 def missing_in_items(data: Mapping[str, Any], name: str, required: Required) -> Iterator[str]:

@@ -19,7 +19,9 @@ from gateway.vendors import answers, base
 class Named(Section):
     """A credential under a name of the API's own."""
 
-    name: str = Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="The header or query parameter.")
+    name: str = Field(
+        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="The header or query parameter.", examples=["X-Api-Key"]
+    )
     value: Secret = Field(description="The credential.")
 
 
@@ -81,7 +83,7 @@ class HttpSettings(DestinationSettings):
     auth: Auth | None = Field(None, description="How requests prove who sends them.")
     success: Annotated[
         list[str], AfterValidator(_codes), BeforeValidator(_ranges, json_schema_input_type=list[str | int])
-    ] = Field(["200-299"], description="Statuses that mean delivered.")
+    ] = Field(["200-299"], description="Statuses that mean delivered.", examples=[["200-299", "409"]])
     idempotency_header: str | None = Field(
         None,
         pattern=_TOKEN.pattern,

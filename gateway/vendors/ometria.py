@@ -34,8 +34,10 @@ class OmetriaSettings(DestinationSettings):
     force_optin: bool = Field(
         False, description="Send `@force_optin` with a `marketing_optin`: it counts whatever other collections say."
     )
-    add_to_lists: list[int] = Field([], description="Ids of the lists that contacts are added to.")
-    remove_from_lists: list[int] = Field([], description="Ids of the lists that contacts are taken from.")
+    add_to_lists: list[int] = Field([], description="Ids of the lists that contacts are added to.", examples=[[12]])
+    remove_from_lists: list[int] = Field(
+        [], description="Ids of the lists that contacts are taken from.", examples=[[12]]
+    )
     gdpr: bool = Field(False, description="Ask Ometria to forget a customer that the shop has redacted.")
     variants: bool = Field(False, description="Send a product's variants as products of their own.")
 

@@ -40,7 +40,7 @@ def test_check_as_json_lists_every_fault(run: Run, config: Path) -> None:
     result = run("check", "--json")
     found = answer(result)
     assert result.exit_code == 1
-    assert set(found) == {"ok", "faults"}
+    assert set(found) == {"ok", "faults", "warnings"}
     assert found["ok"] is False
     assert [set(fault) for fault in found["faults"]] == [{"file", "line", "column", "path", "cause", "hint"}] * 2
     assert [(fault["line"], fault["path"]) for fault in found["faults"]] == [(1, "log.level"), (2, "routes[0].to")]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from gateway import app
 from gateway.config.load import json_schema
 from tests.config.registry import REGISTRY
 
@@ -74,3 +75,39 @@ def keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_every_key_is_described() -> None:
     described = {key for key, schema in keys(SCHEMA) if "description" in schema or "$ref" in schema}
     assert [key for key, _ in keys(SCHEMA) if key not in described and not key.endswith(".scheme")] == []
+
+
+# --- the shipped one -------------------------------------------------------------------------------------------------
+
+SHIPPED = json_schema(app.registry())
+EXPLAINED = ("examples", "enum", "const", "default", "$ref")
+
+
+def test_a_mapping_is_checked_as_it_is_written() -> None:
+    valid = Draft202012Validator(SHIPPED).is_valid
+    assert valid({"mappings": {"m": {"entity": "order", "fields": {"id": {"from": "body.id", "type": "string"}}}}})
+    assert valid({"mappings": {"m": {"extends": "shopify/order", "drop": ["tax"]}}})
+    assert not valid({"mappings": {"m": {"fields": {"id": {"form": "body.id"}}}}})
+    assert not valid({"mappings": {"m": {"fields": {"id": {"from": "body.id", "type": "txt"}}}}})
+    assert not valid({"mappings": {"m": {"field": {}}}})
+
+
+def test_a_preset_of_ones_own_is_checked_as_it_is_written() -> None:
+    valid = Draft202012Validator(SHIPPED).is_valid
+    house = {"title": "House", "topic": ["header:X-Topic"], "verify": {"scheme": "hmac", "header": "X-Sig"}}
+    assert valid({"presets": {"house": house}})
+    assert not valid({"presets": {"house": {**house, "titel": "House"}}})
+    assert not valid({"presets": {"house": {"title": "House"}}})
+
+
+def test_every_key_that_is_shipped_is_described() -> None:
+    assert [key for key, schema in keys(SHIPPED) if "description" not in schema and "$ref" not in schema] == []
+
+
+def test_every_key_has_an_example_a_default_or_a_choice() -> None:
+    def explained(schema: dict[str, Any]) -> bool:
+        text = json.dumps(schema)
+        return any(f'"{word}"' in text for word in EXPLAINED) or "boolean" in text
+
+    texts = {"detail", "notes", "docs", "take", "description"}
+    assert [key for key, schema in keys(SHIPPED) if not explained(schema) and key.split(".")[-1] not in texts] == []

@@ -32,7 +32,9 @@ Conditions = dict[PartText, Texts | None]
 class Answer(Section):
     """What a sender is told."""
 
-    body: str | None = Field(None, description="The body; without one the JSON with the event's id.")
+    body: str | None = Field(
+        None, description="The body; without one the JSON with the event's id.", examples=["[accepted]"]
+    )
     content_type: str = Field("application/json", description="Its type.")
 
 
@@ -49,19 +51,21 @@ class Challenge(Section):
 class Aside(Section):
     """A request that is answered 200 and is no event: a ping, a handshake, an error page that was sent by mistake."""
 
-    when: Conditions = Field(description="How it is known.")
+    when: Conditions = Field(description="How it is known.", examples=[{"header:X-Event-Type": "ping"}])
     signed: bool = Field(True, description="Whether it must be signed as events are.")
     keep: bool = Field(False, description="Whether it is kept among the rejected.")
     detail: str = Field("", description="What is said of it there.")
     answer: Answer = Field(Answer(body=""), description="What is answered; its body may be a template of parts.")
-    visit: PartText | None = Field(None, description="A URL in it that has to be called to confirm a subscription.")
-    visit_hosts: list[str] = Field([], description="Host globs that may be called.")
+    visit: PartText | None = Field(
+        None, description="A URL in it that has to be called to confirm a subscription.", examples=["json:SubscribeURL"]
+    )
+    visit_hosts: list[str] = Field([], description="Host globs that may be called.", examples=[["sns.*.amazonaws.com"]])
 
 
 class Unwrap(Section):
     """An envelope around the event: what a queue or a bridge puts around it."""
 
-    when: Conditions = Field({}, description="How the envelope is known.")
+    when: Conditions = Field({}, description="How the envelope is known.", examples=[{"json:Type": "Notification"}])
     take: str = Field("", description="Where in it the event stands (a JSON path); empty: the envelope is the event.")
     encoding: Literal["json", "text", "base64", "jwt"] = Field(
         "json", description="How it stands there: JSON, JSON in a text, base64 of JSON, or a JWT's claims."
@@ -71,7 +75,7 @@ class Unwrap(Section):
 class Preset(Section):
     """A platform."""
 
-    title: str = Field(description="The platform's name, as people write it.")
+    title: str = Field(description="The platform's name, as people write it.", examples=["House shop"])
     docs: str = Field("", description="Where the platform describes its webhooks.")
     notes: str = Field("", description="What an operator should know.")
     methods: list[Literal["POST", "PUT"]] = Field(["POST"], description="Methods taken, unless the source says.")
@@ -84,24 +88,38 @@ class Preset(Section):
         [], description="What a source must name, any of them: this platform proves itself in no other way."
     )
     ips: list[Network] | None = Field(
-        None, description="Networks the platform publishes, unless the source names some."
+        None,
+        description="Networks the platform publishes, unless the source names some.",
+        examples=[["203.0.113.0/24"]],
     )
-    headers: dict[str, Texts] = Field({}, description="Headers that each request must carry.")
+    headers: dict[str, Texts] = Field(
+        {}, description="Headers that each request must carry.", examples=[{"X-Shop": "*"}]
+    )
     content: list[Literal["json", "form", "xml", "jwt"]] = Field(["json"], description="What bodies may be.")
     unwrap: list[Unwrap] = Field([], description="Envelopes, the outermost first.")
     each: str | None = Field(
-        None, description="Where a list stands whose items are an event each; empty: the body itself is the list."
+        None,
+        description="Where a list stands whose items are an event each; empty: the body itself is the list.",
+        examples=["events"],
     )
     topic: Annotated[list[PartText], Field(min_length=1)] = Field(
-        description="Where the topic stands; the first found."
+        description="Where the topic stands; the first found.", examples=[["header:X-Topic", "json:type"]]
     )
-    identity: list[list[PartText]] = Field([], description="What makes two requests the same event; alternatives.")
+    identity: list[list[PartText]] = Field(
+        [],
+        description="What makes two requests the same event; alternatives.",
+        examples=[[["header:X-Event-Id"], ["json:id"]]],
+    )
     window: Seconds | None = Field(None, description="How long a retry is recognised. Default: the journal's.")
-    drop_headers: list[str] = Field([], description="Headers that are not kept, beside those that carry credentials.")
+    drop_headers: list[str] = Field(
+        [], description="Headers that are not kept, beside those that carry credentials.", examples=[["X-Trace"]]
+    )
     answers: Answer = Field(Answer(), description="What is answered to an accepted event.")
     challenge: Challenge | None = Field(None, description="The handshake by GET.")
     asides: list[Aside] = Field([], description="Requests that are no events.")
-    normalise: dict[str, str] = Field({}, description="Topic globs to mappings; the first that matches.")
+    normalise: dict[str, str] = Field(
+        {}, description="Topic globs to mappings; the first that matches.", examples=[{"order.*": "house-order"}]
+    )
 
 
 @cache

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from pydantic import Field
+
 from gateway.config.schema import HmacScheme, Source
 from gateway.errors import Cause, Rejected
 from gateway.receive.guards import one_of
@@ -33,7 +35,7 @@ class Hmac(HmacScheme, Scheme):
     """
 
     scheme: Literal["hmac"] = "hmac"
-    key: Literal["text", "hex", "base64", "html"] = "text"
+    key: Literal["text", "hex", "base64", "html"] = Field("text", description="How a secret becomes a key.")
 
     def faults(self, source: Source) -> Iterator[str]:
         yield from super().faults(source)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from pydantic import Field
 
 from gateway.config.schema import Source
 from gateway.config.values import Seconds
@@ -37,7 +38,7 @@ class Jws(Scheme):
     """
 
     scheme: Literal["jws"] = "jws"
-    header: str
+    header: str = Field(description="The header that carries the signature.", examples=["Saleor-Signature"])
 
     def faults(self, source: Source) -> Iterator[str]:
         if not source.secrets and _jwks_url(source) is None:
@@ -67,7 +68,7 @@ class JwtBody(Scheme):
     """A body that is a JWT, proved with the source's `public_key`. Its times are judged at receipt."""
 
     scheme: Literal["jwt-body"] = "jwt-body"
-    tolerance: Seconds = 300.0
+    tolerance: Seconds = Field(300.0, description="How far the signed time may be off, both ways.")
 
     def faults(self, source: Source) -> Iterator[str]:
         if source.public_key is None:

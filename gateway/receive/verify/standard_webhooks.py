@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from pydantic import Field
 
 from gateway.config.schema import Source
 from gateway.config.values import Seconds
@@ -30,8 +31,8 @@ class StandardWebhooks(Scheme):
     """`key`: secrets are `whsec_` and base64, or `whpk_` and an Ed25519 public key; or the text as it is."""
 
     scheme: Literal["standard-webhooks"] = "standard-webhooks"
-    key: Literal["base64", "text"] = "base64"
-    tolerance: Seconds = 300.0
+    key: Literal["base64", "text"] = Field("base64", description="How a secret becomes a key.")
+    tolerance: Seconds = Field(300.0, description="How far the signed time may be off, both ways.")
 
     def verifier(self, source: Source, keys: Keys) -> Verify:  # noqa: ARG002  its keys are the secrets
         secrets = [secret.reveal() for secret in source.secrets]

@@ -7,6 +7,8 @@ versions are passed over. stripe-python looks only at the past; here the time ma
 import hmac
 from typing import Literal
 
+from pydantic import Field
+
 from gateway.config.schema import Source
 from gateway.config.values import Seconds
 from gateway.errors import Cause, Rejected
@@ -20,8 +22,8 @@ _HEX_LENGTH = 64
 
 class Stripe(Scheme):
     scheme: Literal["stripe"] = "stripe"
-    header: str = "Stripe-Signature"
-    tolerance: Seconds = 300.0
+    header: str = Field("Stripe-Signature", description="The header that carries the signature.")
+    tolerance: Seconds = Field(300.0, description="How far the signed time may be off, both ways.")
 
     def verifier(self, source: Source, keys: Keys) -> Verify:  # noqa: ARG002  its keys are the secrets
         keyed = [hmac.new(secret.reveal().encode(), digestmod="sha256") for secret in source.secrets]

@@ -1,13 +1,19 @@
 """What several rooms know of a configuration beyond its models: doors that cannot open, mappings and conditions that do
-not compile, destinations that share an account and disagree about it. The registry runs these behind the models.
+not compile, routes that can never match, mappings that never make what a vendor needs, destinations that share an
+account and disagree about it. The registry runs these behind the models.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from gateway.checks.names import shadowed, unused
+from gateway.checks.needs import needs
+from gateway.checks.routes import routes
+from gateway.checks.unread import unread
 from gateway.config import wording
 from gateway.config.load import Loaded, Problem
+from gateway.config.registry import Check
 from gateway.mapping.book import Book
 from gateway.mapping.expressions import ExpressionError, compile_expression
 from gateway.receive import door
@@ -42,7 +48,8 @@ def conditions(loaded: Loaded) -> Iterator[Problem]:
             compile_expression(route.when or "@")
         except ExpressionError as error:
             cause = f"column {error.column}: {error.cause}"
-            yield Problem(("routes", index, "when"), cause, error.hint or error.caret())
+            hint = f"{error.hint}\n{error.caret()}" if error.hint else error.caret()
+            yield Problem(("routes", index, "when"), cause, hint)
 
 
 def accounts(loaded: Loaded) -> Iterator[Problem]:
@@ -56,4 +63,15 @@ def accounts(loaded: Loaded) -> Iterator[Problem]:
             yield Problem(("destinations", name, "limits"), cause, "give both the same `limits`, or each its `account`")
 
 
-CHECKS: tuple[Callable[[Loaded], Iterable[Problem]], ...] = (presets, doors, mappings, conditions, accounts)
+CHECKS: tuple[Check, ...] = (
+    presets,
+    doors,
+    mappings,
+    conditions,
+    accounts,
+    routes,
+    needs,
+    unread,
+    unused,
+    shadowed,
+)
