@@ -1,7 +1,7 @@
 """The wiring: the one place that names concrete journals and vendors, and makes a configuration into running parts."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from gateway.checks import CHECKS
@@ -10,12 +10,13 @@ from gateway.config.registry import Check
 from gateway.config.schema import BatchSetting, DestinationSettings, LimitSetting
 from gateway.deliver.plan import Destination, Planner, Setup
 from gateway.deliver.route import Router
-from gateway.errors import JournalUnavailable
+from gateway.errors import JournalUnavailable, MappingError
 from gateway.journal.base import Journal
 from gateway.journal.sqlite import SqliteJournal
 from gateway.mapping.book import Book
 from gateway.mapping.json_schema import mapping_schema
 from gateway.mapping.normalise import Normaliser
+from gateway.model import Event
 from gateway.receive.presets import Preset, load_presets
 from gateway.vendors import VENDORS
 from gateway.vendors.base import BatchRules, Burst, Limit
@@ -48,6 +49,20 @@ def open_journal(url: str, *, create: bool = False) -> Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
         return SqliteJournal(path)
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
+
+
+def types_of(loaded: Loaded) -> Callable[[Event], str | None]:
+    """The type of an event's normal form, by this configuration; None where it cannot be told."""
+    planner = setup_of(loaded, 0).planner
+
+    def type_of(event: Event) -> str | None:
+        try:
+            routed = planner.routed(event)
+        except (MappingError, KeyError):  # it cannot be mapped; its source is gone
+            return None
+        return routed[0][0].type if routed else None
+
+    return type_of
 
 
 def secrets_of(loaded: Loaded) -> list[str]:

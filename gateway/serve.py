@@ -33,13 +33,15 @@ from gateway.deliver.lease import this_owner
 from gateway.deliver.outbound import HttpOutbound
 from gateway.errors import ConfigurationError, Fault, JournalUnavailable
 from gateway.journal.base import Journal, Keep, Log
+from gateway.model import Event
 from gateway.receive.endpoint import build
 from gateway.receive.server import uvicorn_config
 from gateway.supervise import ChildSpec, ChildStatus, Parent, Supervisor
 from gateway.telemetry import log as logs
 from gateway.telemetry.folder import VARIABLE
-from gateway.telemetry.metrics import configuration_reloads
+from gateway.telemetry.metrics import configuration_reloads, configuration_revision
 from gateway.telemetry.processes import bury
+from gateway.telemetry.watch import watch_loop
 
 BACKLOG = 4096
 BIND_S = 15.0
@@ -99,16 +101,19 @@ async def receiver(path: Path, revision: int, listener: int) -> int:
         async def hear(told: dict[str, Any]) -> None:
             newer = app.load_config(Path(told["path"]))
             asgi.state.receiver.swap(newer.config, app.presets_of(newer), told["revision"])
+            configuration_revision.labels("receiver").set(told["revision"])
             _configure(newer, "receiver")
             parent.say(applied=newer.digest)
 
         with socket.socket(fileno=listener) as listening:
             status = asyncio.create_task(_receiver_status(server, journal, parent, loaded.digest))
+            lag = asyncio.create_task(watch_loop("receiver", SystemClock()))
+            configuration_revision.labels("receiver").set(revision)
             attend = asyncio.create_task(parent.attend(_stopper(server), hear))
             gc.collect()
             gc.freeze()
             await server.serve(sockets=[listening])
-            await _cancelled(status, attend)
+            await _cancelled(status, attend, lag)
     return 0
 
 
@@ -124,6 +129,7 @@ async def _receiver_status(server: Server, journal: Log, parent: Parent, digest:
     """Say whether a commit is possible: asked of the journal itself."""
     parent.say(applied=digest, ready=False, why="starting")
     await server.up.wait()
+    log.info("receiver.ready")
     while True:
         try:
             await journal.probe()
@@ -146,15 +152,18 @@ async def dispatcher(path: Path, revision: int) -> int:
         async def hear(told: dict[str, Any]) -> None:
             newer = app.load_config(Path(told["path"]))
             worker.swap(app.setup_of(newer, told["revision"]))
+            configuration_revision.labels("dispatcher").set(told["revision"])
             _configure(newer, "dispatcher")
             parent.say(applied=newer.digest)
 
         attend = asyncio.create_task(parent.attend(lambda _: worker.stop(), hear))
         status = asyncio.create_task(_dispatcher_status(worker, parent, loaded.digest))
+        lag = asyncio.create_task(watch_loop("dispatcher", SystemClock()))
+        configuration_revision.labels("dispatcher").set(revision)
         gc.collect()
         gc.freeze()
         await worker.run()
-        await _cancelled(status, attend)
+        await _cancelled(status, attend, lag)
     return 0
 
 
@@ -237,6 +246,10 @@ class Replica:
             refused=self._refused,
         )
 
+    def type_of(self, event: Event) -> str | None:
+        """The type of an event's normal form, for lists."""
+        return self._types(event)
+
     def _role_of(self, child: ChildStatus) -> Role:
         return Role(child.name, child.ready, child.why, child.since_ms, child.restarts, child.pid)
 
@@ -269,8 +282,12 @@ class Replica:
     async def _apply(self, copy: Path, loaded: Loaded) -> None:
         await self.journal.register(lane_specs(loaded.config, loaded.destinations))
         self._revision = await self.journal.revise(loaded.digest, loaded.config.revision)
-        self._copy, self._loaded = copy, loaded
+        self._copy, self._loaded, self._types = copy, loaded, app.types_of(loaded)
         log.info("configuration.loaded", digest=loaded.digest, revision=self._revision, files=loaded.files)
+        for lane in await self.journal.lanes():
+            known = lane.source in loaded.config.sources and lane.destination in loaded.destinations
+            if not lane.ended and not known:
+                log.warning("lane.orphaned", source=lane.source, destination=lane.destination)
         for warning in loaded.warnings:
             log.warning("configuration.warned", warning=str(warning))
 
@@ -288,7 +305,9 @@ class Replica:
 async def _until_told(replica: Replica, folder: Path) -> None:
     clock = SystemClock()
     settings = replica.config.admin
-    pages = admin.build(replica.journal, replica.status, settings.token, clock=clock, folder=folder)
+    pages = admin.build(
+        replica.journal, replica.status, settings.token, clock=clock, folder=folder, type_of=replica.type_of
+    )
     server = Server.of(pages, drain_s=5)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -297,6 +316,7 @@ async def _until_told(replica: Replica, folder: Path) -> None:
     async with _bound(settings.listen) as door:
         others = [asyncio.create_task(keep(replica, clock)), asyncio.create_task(replica.follow())]
         serving = asyncio.create_task(server.serve(sockets=[door]))
+        log.info("admin.ready", listen=settings.listen, token=settings.token is not None)
         try:
             await replica.supervisor.run()
             log.info("shutdown.done")

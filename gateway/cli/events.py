@@ -12,10 +12,8 @@ from gateway.admin import views
 from gateway.cli import show
 from gateway.cli.desk import ask
 from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
-from gateway.config.load import Loaded
-from gateway.errors import MappingError
 from gateway.journal.base import EventFilter, EventView, Journal
-from gateway.model import Event, seq_of
+from gateway.model import seq_of
 
 _SEQ_DIGITS = 18
 
@@ -38,27 +36,13 @@ def events_list(config: Path, as_json: bool, before: str | None, **filters: Any)
     """List events, newest first, with what they are on every lane."""
     loaded = app.load_config(config)
     which = EventFilter(before_seq=None if before is None else _seq(before), **filters)
-    found = views.events(ask(loaded, lambda journal: _listed(journal, which)), types(loaded))
+    found = views.events(ask(loaded, lambda journal: _listed(journal, which)), app.types_of(loaded))
     if as_json:
         show.as_json(views.plain(found))
         return
     columns = ("id", "received_at", "source", "topic", "type")
     lines = [[*(getattr(event, column) for column in columns), _states(event.lanes)] for event in found.events]
     show.table([*columns, "lanes"], lines, "no events")
-
-
-def types(loaded: Loaded) -> views.TypeOf:
-    """The normal event's type, by the configuration as it is now."""
-    planner = app.setup_of(loaded, 0).planner
-
-    def type_of(event: Event) -> str | None:
-        try:
-            routed = planner.routed(event)
-        except (MappingError, KeyError):  # it cannot be mapped; its source is gone
-            return None
-        return routed[0][0].type if routed else None
-
-    return type_of
 
 
 def _states(lanes: Sequence[views.EventLane]) -> str:
@@ -88,7 +72,7 @@ def events_show(ctx: click.Context, config: Path, ids: tuple[str, ...], as_json:
     loaded = app.load_config(config)
     seqs = {name: _seq(name) for name in ids}
     found = ask(loaded, lambda journal: _by_seq(journal, seqs))
-    type_of = types(loaded)
+    type_of = app.types_of(loaded)
     details = tuple(detail for view in found.values() for detail in views.event(view, type_of).events)
     if as_json:
         show.as_json(views.plain(views.EventDetails(details)))

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.clock import Chance, Clock
+from gateway.deliver import tell
 from gateway.deliver.account import Account
 from gateway.deliver.gate import Gate
 from gateway.deliver.lane import LaneWork
@@ -149,10 +150,12 @@ class Dispatcher:
             may_send=lambda: self._keeper.held(account) is not None,
         )
         self._loops[account] = loop
+        tell.served(account, loop.account.pace.rate_per_s(), len(loop.account.works))
         try:
             await loop.run()
         finally:
             self._loops.pop(account, None)
+            tell.left(account)
 
     async def _open(self, name: str, lease: Lease) -> Account:
         """The account as the journal knows it, with the pace and the gate that it had under this lease."""

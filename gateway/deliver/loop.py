@@ -16,7 +16,8 @@ from gateway.deliver.lane import LaneWork
 from gateway.deliver.outbound import Outbound
 from gateway.deliver.plan import Destination, Setup
 from gateway.deliver.reader import Reader
-from gateway.deliver.settle import row_of_death, row_waiting, unpack
+from gateway.deliver.settle import masked, row_of_death, row_waiting, unpack
+from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
 from gateway.journal.base import Journal
 from gateway.model import Attempt, Event, ParkedRow, Settlement, State
@@ -25,10 +26,12 @@ from gateway.vendors.base import (
     Batch,
     Delivered,
     Failure,
+    Outcome,
     Refused,
     Request,
     Response,
     Split,
+    TokenVendor,
     Verdict,
     same,
 )
@@ -62,6 +65,7 @@ class AccountLoop:
         self._journal = journal
         self._reader = reader
         self._outbound = outbound
+        self._tokens = Tokens(outbound, clock)
         self._clock = clock
         self._may_send = may_send
         self._wake = asyncio.Event()
@@ -225,9 +229,12 @@ class AccountLoop:
         """Send one batch and book what came of it."""
         destination = self._destinations[batch.destination]
         started_s = self._clock.monotonic_s()
-        answer, verdict = await self._exchange(destination, batch)
+        with tell.sending(self.account.name, batch):
+            answer, verdict = await self._exchange(destination, batch)
         latency_s = self._clock.monotonic_s() - started_s
-        news = self.account.finished(batch, answer, verdict, latency_s, self._now())
+        news = self.account.finished(
+            batch, masked(answer, destination.vendor.secrets()), verdict, latency_s, self._now()
+        )
         now = self._now()
         tell.sent(batch, answer, verdict, latency_s, now.ms)
         for one in news:
@@ -244,8 +251,18 @@ class AccountLoop:
             outcome = Split(Reason.INCOMPLETE, detail) if len(batch.records) > 1 else Refused(Reason.INCOMPLETE, detail)
             tell.not_built(batch, error)
             return Failure(Reason.INCOMPLETE, detail), same(outcome, batch)
-        answer = await self._outbound.send(_traced(request, batch), destination.settings.timeout)
-        return answer, destination.vendor.judge(batch, answer)
+        answer = await self._answer(destination, _traced(request, batch))
+        if isinstance(answer, Answer):
+            return answer, destination.vendor.judge(batch, answer)
+        return Failure(Reason.KEY_REFUSED, "there is no token to be had"), same(answer, batch)
+
+    async def _answer(self, destination: Destination, request: Request) -> Answer | Outcome:
+        """What a vendor answers; an Outcome where a token is needed and none is to be had."""
+        timeout_s = destination.settings.timeout
+        vendor = destination.vendor
+        if request.token and isinstance(vendor, TokenVendor):
+            return await self._tokens.send(destination.name, vendor, request, timeout_s)
+        return await self._outbound.send(request, timeout_s)
 
     # --- settle -------------------------------------------------------------------------------------------------
 
@@ -270,7 +287,7 @@ class AccountLoop:
                 wait_s = min(wait_s * 2, JOURNAL_WAIT_MAX_S)
         except JournalConflict as error:
             tell.conflict(self.account.name, error)
-        except Exception as error:  # noqa: BLE001  `run` raises it: the account starts again, later and later
+        except Exception as error:  # noqa: BLE001  it is raised by `run`: the account starts again
             self._failure = error
         finally:
             self._lost = self._lost or not done

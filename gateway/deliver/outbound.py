@@ -1,6 +1,6 @@
 """The one door out: sends a vendor's request with aiohttp and says what came back. Every limit is here.
 
-Redirects are not followed, cookies are not kept, at most 1 MiB of an answer is read.
+Redirects are not followed, cookies are not kept, of an answer no more is read than its request asks for.
 """
 
 from types import TracebackType
@@ -12,7 +12,7 @@ from gateway import __version__
 from gateway.errors import Reason
 from gateway.vendors.base import Answer, Failure, Request, Response
 
-ANSWER_BYTES = 1 << 20
+ANSWER_BYTES_MAX = 32 << 20
 CONNECT_TIMEOUT_S = 10.0
 CONNECTIONS = 512
 CONNECTIONS_PER_HOST = 256
@@ -64,7 +64,7 @@ class HttpOutbound:
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:
-                body = await _bounded(response)
+                body = await _bounded(response, request.answer_bytes)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Response(response.status, headers, body)
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, aiohttp.ConnectionTimeoutError) as error:
@@ -75,15 +75,16 @@ class HttpOutbound:
             return Failure(Reason.TIMEOUT, _named(error))
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
-    """The first 1 MiB of the body; the connection is closed when there is more."""
+async def _bounded(response: aiohttp.ClientResponse, answer_bytes: int) -> bytes:
+    """The first `answer_bytes` of the body; the connection is closed when there is more."""
+    most = min(answer_bytes, ANSWER_BYTES_MAX)
     body = bytearray()
     async for chunk in response.content.iter_chunked(65536):
         body += chunk
-        if len(body) >= ANSWER_BYTES:
+        if len(body) >= most:
             response.close()
             break
-    return bytes(body[:ANSWER_BYTES])
+    return bytes(body[:most])
 
 
 def _named(error: Exception) -> str:

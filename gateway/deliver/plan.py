@@ -140,6 +140,7 @@ def _planned(
                 time=normal.time,
                 generation=generation,
                 traceparent=normal.traceparent,
+                received_at_ms=event.received_at_ms,
             )
         )
     return Planned(tuple(records), _merged(deaths))

@@ -1,5 +1,6 @@
 """What an outcome makes of a record: delivered, a parked row with its next due time, or a dead letter. Pure."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -124,6 +125,16 @@ def answer_of(answer: Answer) -> bytes:
     return answer.detail.encode()[:ANSWER_BYTES]
 
 
+def masked(answer: Answer, secrets: Sequence[str]) -> Answer:
+    """The answer as it may be kept: without the credentials that a vendor may repeat."""
+    if not isinstance(answer, Response):
+        return answer
+    body = answer.body[:ANSWER_BYTES]
+    for secret in secrets:
+        body = body.replace(secret.encode(), b"***") if secret else body
+    return Response(answer.status, answer.headers, body)
+
+
 def pack(record: Record) -> bytes:
     """A record as it lies in a parked row: JSON that an operator can read."""
     draft = record.draft
@@ -139,6 +150,7 @@ def pack(record: Record) -> bytes:
             "event_type": record.event_type,
             "time": record.time,
             "traceparent": record.traceparent,
+            "received_at_ms": record.received_at_ms,
             "data": msgspec.Raw(record.encoded),
         }
     )
@@ -161,4 +173,5 @@ def unpack(lane: int, row: ParkedRow) -> Record:
         attempt=row.attempt,
         generation=row.generation,
         traceparent=held["traceparent"],
+        received_at_ms=held["received_at_ms"],
     )

@@ -1,15 +1,44 @@
 """What delivery tells of itself: one log line for each change of an account's standing and each settle, and counts."""
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway.deliver.account import News
 from gateway.deliver.gate import Standing
+from gateway.errors import Reason
 from gateway.model import Settlement, State
 from gateway.telemetry import log as logs
 from gateway.telemetry import metrics
-from gateway.vendors.base import Answer, Batch, Outcome, Response, Verdict
+from gateway.vendors.base import Answer, Batch, Delivered, Outcome, Response, Verdict
 
 log = logs.get("deliver")
+
+
+@contextmanager
+def sending(account: str, batch: Batch) -> Iterator[None]:
+    """A batch is with its vendor while the context lasts."""
+    in_flight = metrics.destination(batch.destination).in_flight
+    metrics.account(account).units.inc()
+    in_flight.inc(len(batch.records))
+    try:
+        yield
+    finally:
+        in_flight.dec(len(batch.records))
+
+
+def served(account: str, rate_per_s: float | None, lanes: int) -> None:
+    """The account is served by this process from now on."""
+    meters = metrics.account(account)
+    meters.held.set(1)
+    meters.stands(Standing.OPEN)
+    meters.units_per_second.set(rate_per_s or 0)
+    log.info("account.served", account=account, lanes=lanes)
+
+
+def left(account: str) -> None:
+    """The account is no longer served by this process."""
+    metrics.account(account).held.set(0)
 
 
 def sent(batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now_ms: int) -> None:
@@ -22,6 +51,9 @@ def sent(batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now_m
         meters.sent(answer.status)
     else:
         meters.sent(None, answer.reason)
+    for record, outcome in zip(batch.records, verdict.outcomes, strict=True):
+        if isinstance(outcome, Delivered) and record.received_at_ms:
+            meters.delay_seconds.observe(max(0, now_ms - record.received_at_ms) / 1000)
     for (kind, reason), count in Counter(_outcome(one) for one in verdict.outcomes).items():
         meters.outcome(kind, reason, count)
     log.debug(
@@ -55,6 +87,8 @@ def settled(account: str, settlement: Settlement, took_s: float) -> None:
         counts.update(str(one.outcome) for one in lane.resolved)
         for row in lane.parked:
             if row.state is State.DEAD:
+                if row.reason == Reason.MAPPING_FAILED:
+                    metrics.mapping_failures.labels(row.mapping).inc()
                 log.warning("record.dead", seq=row.seq, part=row.part, reason=row.reason, detail=row.detail)
     log.info("settle.done", account=account, **{name: count for name, count in counts.items() if count})
 

@@ -5,24 +5,22 @@ Names are `<thing>.<what became of it>`. A line's fields tell the rest; docs/tel
 
 EVENTS: dict[str, str] = {
     # the receiver
-    "receiver.ready": "The receiver takes requests: `listen`, `sources`.",
+    "receiver.ready": "The receiver takes requests.",
     "group.committed": "A group was committed (`log.accepted`): `accepted` and `duplicates` by source, `took_ms`.",
     "request.refused": "A request was refused: `source`, `cause`, `status`, `client`, `detail`.",
     "receiver.failed": "Something in the receiver failed that should not; the answer is 503: `what`, `exception`.",
     "key.unavailable": "Signing keys could not be fetched; the last good ones stay in use: `source`, `url`, `reason`.",
     # the journal
-    "journal.opened": "The journal is open: `url`, `head`.",
     "journal.unavailable": "The journal cannot commit or answer; requests are answered 503: `reason`.",
     "journal.recovered": "The journal answers again: `after_s`.",
     # the dispatcher
-    "dispatcher.lease_taken": "This process serves an account from now on: `account`.",
-    "dispatcher.lease_lost": "Another process serves an account now, or nobody could tell: `account`.",
     "lane.orphaned": "A lane's source or destination left the configuration; it keeps all: `source`, `destination`.",
     "batch.sent": "A request to a vendor was answered (debug): `destination`, `channel`, `records`, `bytes`, `status`.",
     "request.not_built": "A vendor could not write the request of a batch; it is halved to find out: `destination`.",
     "settle.done": "What became of events was committed: `account`, `delivered`, `parked`, `dead`, `filtered`.",
     "settle.conflict": "A settle was refused since the lane or lease had changed; it is read again: `account`.",
     "record.dead": "A record was given up: `event`, `destination`, `part`, `reason`, `detail`.",
+    "account.served": "An account is served by this process from now on: `account`, `lanes`.",
     "account.throttled": "A vendor asked for a pause: `account`, `reason`, `for_s`.",
     "account.suspended": "A vendor refuses the key; nothing is sent but a probe: `account`, `reason`, `detail`.",
     "account.resumed": "A suspended account is served again: `account`.",

@@ -95,6 +95,7 @@ class Record(Struct, frozen=True):
     attempt: int = 0
     generation: int = 0
     traceparent: str | None = None
+    received_at_ms: int = 0
 
     @property
     def size(self) -> int:

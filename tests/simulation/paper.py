@@ -45,7 +45,7 @@ class Paper:
     def mapping(self, event: NormalEvent) -> str | None:  # noqa: ARG002  events travel as they are
         return None
 
-    def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:  # noqa: ARG002
+    def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:  # noqa: ARG002  they travel as they are
         data = event.data
         if data.get("unmappable"):
             raise Refusal(Reason.INCOMPLETE, "the world says so")
