@@ -10,10 +10,9 @@ import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from rich.console import Console
@@ -24,7 +23,7 @@ from gateway.clock import SystemClock
 from gateway.config.load import Loaded
 from gateway.journal.base import Journal
 from gateway.sandbox import server, shop
-from gateway.sandbox.simulator import Simulator
+from gateway.sandbox.witness import Visit
 
 SHOP = "uk-shop"
 SECRET = "UK_SHOP_SECRET"  # noqa: S105  a variable's name
@@ -132,35 +131,43 @@ async def _traffic(
 class _Told:
     """What the receiver says, as it says it."""
 
-    def __init__(self) -> None:
-        self._printed: Counter[str] = Counter()
-
     def hear(self, told: shop.Told) -> None:
-        kind = "[yellow]again, recognised[/]" if told.duplicate else "[green]new, on disk     [/]"
+        kind = "[yellow]a retry, recognised[/]" if told.duplicate else "[green]new, on disk       [/]"
         if not told.taken:
-            kind = f"[red]{told.status} not taken     [/]"
-        console.print(f"  [dim]in [/]  {told.delivery.topic:<22} {kind} [dim]{told.id}[/]")
+            kind = f"[red]not taken: {told.status:<8}[/]"
+        console.print(f"  [dim]in [/]  {told.delivery.topic:<20} {kind}  [dim]{told.id}[/]")
 
 
 async def _deliveries(sandbox: server.Sandbox) -> None:
     """Say what arrives at the vendors, in which batches."""
     seen: Counter[str] = Counter()
     while True:
-        for simulator in sandbox.simulators.values():
-            for line in _arrived(simulator, seen):
-                console.print(line)
+        for line in _arrived(sandbox, seen):
+            console.print(line)
         await asyncio.sleep(LOOK_S)
 
 
-def _arrived(simulator: Simulator, seen: Counter[str]) -> list[str]:
-    lines = []
-    requests: list[dict[str, Any]] = simulator.view().get("requests", [])
-    for request in requests[seen[simulator.name] :]:
-        records = request.get("records", 1)
-        what = f"{records} record{'' if records == 1 else 's'}"
-        lines.append(f"  [dim]out[/]  [cyan]{simulator.name:<10}[/] {what:<12} [dim]{request.get('status', '')}[/]")
-    seen[simulator.name] = len(requests)
+def _arrived(sandbox: server.Sandbox, seen: Counter[str]) -> list[str]:
+    """A line for each batch at Ometria; one for what the sink got meanwhile, an event each."""
+    lines = [
+        f"  [dim]out[/]  [magenta]ometria[/]    1 request, {_many(visit.records, visit.what or 'record')}"
+        for key, account in sandbox.ometria.accounts.items()
+        for visit in _new(account.witness.visits, f"ometria {key}", seen)
+    ]
+    events = len(_new(sandbox.sink.witness.visits, "sink", seen))
+    if events:
+        lines.append(f"  [dim]out[/]  [cyan]warehouse[/]  {_many(events, 'request')}, an event each")
     return lines
+
+
+def _new(visits: Iterable[Visit], name: str, seen: Counter[str]) -> list[Visit]:
+    fresh = list(visits)[seen[name] :]
+    seen[name] += len(fresh)
+    return fresh
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 async def _settled(journal: Journal) -> None:
@@ -180,11 +187,11 @@ async def _account(journal: Journal, tally: shop.Tally) -> int:
         f"[bold]In[/]: {tally.requests} requests, {tally.events} different events, {tally.taken} taken, "
         f"{tally.recognised} retries recognised"
     )
-    table = Table("lane", "events", "delivered", "filtered", "superseded", "parked", "dead", "ledger", box=None)
+    table = Table("  from", "to", "events", "delivered", "filtered", "parked", "dead", "the ledger", box=None)
     for row in rows:
         counts = row.booked
-        figures = (row.expected, counts.delivered, counts.filtered, counts.superseded, counts.parked, counts.dead)
-        name = f"{row.lane.source} > {row.lane.destination}"
+        figures = (row.lane.destination, row.expected, counts.delivered, counts.filtered, counts.parked, counts.dead)
+        name = f"  {row.lane.source}"
         table.add_row(name, *map(str, figures), "[green]balanced[/]" if row.balanced else f"[red]{row.why}[/]")
     console.print(table)
     arrived = all(row.balanced and not (row.waiting or row.booked.parked or row.booked.dead) for row in rows)

@@ -286,17 +286,22 @@ class Account:
             )
             return self._leave(queue, queue.send_split(), now) if at_s <= now.s else at_s
         again: list[float] = []
-        for channel in queue.channels():
+        for channel, heads in self._by_age(queue, now):
             rest_s = self.gate.channel_opens_s((queue.destination.name, channel), now.s)
-            heads = [lane for lane in queue.heads(channel, now) if not self.works[lane].standing()]
-            if rest_s > now.s and heads:
-                again.append(rest_s)
-            elif heads:
-                at_s = max(self._allowed_s(queue.head(channel, heads[0]), now), queue.full_s(channel, now.s))
-                if at_s <= now.s:
-                    return self._leave(queue, self._fill(queue, channel, heads, now), now)
-                again.append(at_s)
+            at_s = max(self._allowed_s(queue.head(channel, heads[0]), now), queue.full_s(channel, now.s), rest_s)
+            if at_s <= now.s:
+                return self._leave(queue, self._fill(queue, channel, heads, now), now)
+            again.append(at_s)
         return min(again) if again else None
+
+    def _by_age(self, queue: Queue, now: Now) -> list[tuple[str, list[int]]]:
+        """The channels with something to send, and the lanes that have it; the oldest record's channel first."""
+        found = []
+        for channel in queue.channels():
+            heads = [lane for lane in queue.heads(channel, now) if not self.works[lane].standing()]
+            if heads:
+                found.append((min(queue.head(channel, lane).seq for lane in heads), channel, heads))
+        return [(channel, heads) for _, channel, heads in sorted(found)]
 
     def _allowed_s(self, record: Record, now: Now) -> float:
         key = self.works[record.lane].destination.key

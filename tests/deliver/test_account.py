@@ -61,6 +61,14 @@ def test_a_batch_holds_one_channel_only() -> None:
     assert sorted([seqs(leave(made)), seqs(leave(made))]) == [[1, 3], [2]]
 
 
+def test_the_channel_of_the_oldest_record_goes_first() -> None:
+    one = work()
+    made = account(one)
+    feed(made, one, *(record(seq, channel="product") for seq in range(1, 8)), record(8, channel="order"))
+    feed(made, one, *(record(seq, channel="product") for seq in range(9, 20)))
+    assert [batch.channel for batch in (leave(made), leave(made), leave(made))] == ["product", "product", "order"]
+
+
 def test_a_batch_that_is_not_full_lingers() -> None:
     one = work(to=destination(rules=BatchRules(records=3, body_bytes=9999, record_bytes=999, linger_s=2.0)))
     made = account(one)
