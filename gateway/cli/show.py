@@ -8,6 +8,7 @@ from typing import Any
 import click
 import msgspec
 from rich.console import Console
+from rich.highlighter import JSONHighlighter
 from rich.table import Table
 from rich.text import Text
 
@@ -115,3 +116,12 @@ def pretty(value: Any) -> str:
     if isinstance(value, str):
         return "\n".join(clean(line) for line in value.splitlines())
     return msgspec.json.format(document.dump(value), indent=2).decode()
+
+
+def highlighted(value: Any) -> None:
+    """A document as indented JSON, in colours on a terminal."""
+    text = pretty(value)
+    if sys.stdout.isatty():
+        Console(soft_wrap=True).print(JSONHighlighter()(Text(text)))
+    else:
+        click.echo(text)

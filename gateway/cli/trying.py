@@ -1,59 +1,22 @@
-"""`gateway try`: one payload's whole way, without sending anything."""
+"""`gateway try`: one payload's whole way, shown."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from msgspec import Struct
 
 from gateway import app, document
 from gateway.cli import show
 from gateway.cli.options import DONE, NO, config_option, json_option
 from gateway.cli.platform import CannotSign, Platform, Post
 from gateway.cli.sending import given_headers, known_source, read, target
+from gateway.cli.way import Guide, Sent, Way
 from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.wording import near
-from gateway.deliver.plan import Death, Destination
-from gateway.deliver.route import Decision, Router
-from gateway.errors import Cause, MappingError, Rejected
-from gateway.model import Event, NormalEvent, Offer
-from gateway.receive.door import Door, compile_door
-from gateway.receive.guards import Clients
-from gateway.receive.keys import Keys
-from gateway.receive.request import Request
-from gateway.vendors.base import Batch, Record
-from gateway.vendors.base import Request as VendorRequest
-
-EVENT_ID = "evt_try"
-
-
-class Sent(Struct, frozen=True):
-    """A request that would be made. Its secrets are masked."""
-
-    destination: str
-    request: VendorRequest
-    records: int
-
-
-class Way(Struct, frozen=True):
-    """All that would become of a payload: refused at the door, or events with their normal forms, routes, requests and
-    deaths.
-    """
-
-    rejected: Rejected | None = None
-    offers: tuple[Offer, ...] = ()
-    normals: tuple[NormalEvent, ...] = ()
-    decisions: tuple[Decision, ...] = ()
-    requests: tuple[Sent, ...] = ()
-    deaths: tuple[tuple[str, Death], ...] = ()
-    failure: MappingError | None = None
-
-    @property
-    def is_fine(self) -> bool:
-        """Whether it would be delivered or filtered."""
-        return self.rejected is None and self.failure is None and not self.deaths
+from gateway.deliver.route import Decision
+from gateway.errors import Cause
+from gateway.model import NormalEvent, Offer
 
 
 @click.command("try", short_help="Show one payload's whole way, without sending.")
@@ -76,15 +39,16 @@ def try_(ctx: click.Context, /, source: str, config: Path, **chosen: Any) -> Non
     to = chosen["destination"]
     if to is not None and to not in loaded.destinations:
         raise click.BadParameter(f"there is no destination: {near(to, loaded.destinations)}", param_hint="--to")
-    way = followed(loaded, source, _post(loaded, source, chosen), to)
+    way = Guide(loaded).request(source, posted(loaded, source, chosen), to)
     if chosen["as_json"]:
-        show.as_json(_as_table(way))
+        show.as_json(as_table(way))
     else:
         _tell(way)
     ctx.exit(DONE if way.is_fine else NO)
 
 
-def _post(loaded: Loaded, source: str, chosen: dict[str, Any]) -> Post:
+def posted(loaded: Loaded, source: str, chosen: dict[str, Any]) -> Post:
+    """The request that the platform would make of a file."""
     settings = loaded.config.sources[source]
     url = target(loaded, source, None)
     platform = Platform(settings, app.presets_of(loaded)[settings.preset], url, SystemChance())
@@ -95,116 +59,21 @@ def _post(loaded: Loaded, source: str, chosen: dict[str, Any]) -> Post:
         return Post("POST", url, [("Content-Type", "application/json"), *more], body)
 
 
-# --- the way ---------------------------------------------------------------------------------------------------------
+# --- as a table ------------------------------------------------------------------------------------------------------
 
 
-def followed(loaded: Loaded, source: str, post: Post, to: str | None) -> Way:
-    """What would become of a request."""
-    try:
-        offers = _offers(loaded, source, post)
-    except Rejected as rejected:
-        return Way(rejected=rejected)
-    setup, router = app.setup_of(loaded, 0), Router(loaded.config.routes)
-    events = [_event(offer, number) for number, offer in enumerate(offers, start=1)]
-    try:
-        routed = [(event, setup.planner.routed(event)) for event in events]
-        normals = tuple(normal for _, pairs in routed for normal, _ in pairs)
-        decisions = tuple(one for normal in normals for one in router.explain(normal))
-    except MappingError as error:
-        return Way(offers=offers, failure=error)
-    requests: list[Sent] = []
-    deaths: list[tuple[str, Death]] = []
-    for event, pairs in routed:
-        wanted = {name: None for _, targets in pairs for name in targets if to in (None, name)}
-        for name in wanted:
-            planned = setup.planner.plan(event, setup.destinations[name], lane=0)
-            deaths += [(name, death) for death in planned.deaths]
-            batches = _batches(setup.destinations[name], planned.records)
-            requests += [_sent(setup.destinations[name], batch) for batch in batches]
-    return Way(None, offers, normals, decisions, tuple(requests), tuple(deaths))
-
-
-def _offers(loaded: Loaded, source: str, post: Post) -> tuple[Offer, ...]:
-    """The events as the receiver would take them. The signature is not looked at, nor where it comes from."""
-    config = loaded.config
-    settings = config.sources[source]
-    clients = Clients((), config.receiver.forwarded)
-    door = compile_door(source, settings, app.presets_of(loaded)[settings.preset], config, clients, Keys(SystemClock()))
-    headers = [(name.lower().encode(), value.encode()) for name, value in post.headers]
-    query = post.url.partition("?")[2].encode()
-    request = Request(post.method, headers, query, "", SystemClock().now_ms())
-    request.wire = request.body = post.body
-    if len(post.body) > door.limit_bytes:
-        raise Rejected(Cause.BODY_TOO_LARGE, f"{len(post.body)} bytes; {door.limit_bytes} are taken")
-    _not_aside(door, request, signed=False)
-    door.understand(request)
-    _not_aside(door, request, signed=True)
-    return tuple(door.offer(one, revision=0) for one in door.events(request))
-
-
-def _not_aside(door: Door, request: Request, *, signed: bool) -> None:
-    if any(aside.holds(request) for aside in (door.asides if signed else door.unsigned_asides)):
-        raise Rejected(Cause.NOT_AN_EVENT, "it is answered, and is no event")
-
-
-def _event(offer: Offer, number: int) -> Event:
-    return Event(
-        seq=number,
-        id=f"{EVENT_ID}{number}",
-        source=offer.source,
-        topic=offer.topic,
-        received_at_ms=offer.received_at_ms,
-        revision=offer.revision,
-        method=offer.method,
-        query=offer.query,
-        headers=offer.headers,
-        body=offer.body,
-    )
-
-
-def _batches(destination: Destination, records: Sequence[Record]) -> Iterator[Batch]:
-    """The records by channel, as many in a request as may be."""
-    channels: dict[str, list[Record]] = {}
-    for record in records:
-        channels.setdefault(record.draft.channel, []).append(record)
-    most = destination.rules.records
-    for channel, found in channels.items():
-        for start in range(0, len(found), most):
-            yield Batch(destination.name, channel, tuple(found[start : start + most]), SystemClock().now_ms())
-
-
-def _sent(destination: Destination, batch: Batch) -> Sent:
-    request = destination.vendor.request(batch)
-    secrets = destination.vendor.secrets()
-    masked = VendorRequest(
-        request.method,
-        _masked(request.url, secrets),
-        tuple((name, _masked(value, secrets)) for name, value in request.headers),
-        _masked(request.body.decode("utf-8", "replace"), secrets).encode(),
-    )
-    return Sent(destination.name, masked, len(batch.records))
-
-
-def _masked(text: str, secrets: Sequence[str]) -> str:
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
-
-
-# --- telling ---------------------------------------------------------------------------------------------------------
-
-
-def _as_table(way: Way) -> dict[str, Any]:
-    """DESIGN's form: `event`, `routes`, `requests`; beside it what else there is to say."""
+def as_table(way: Way) -> dict[str, Any]:
+    """`event`, `routes`, `requests`; beside them what else there is to say."""
     documents = [normal.document() for normal in way.normals]
     return {
-        "outcome": _outcome(way),
+        "outcome": way.outcome,
         "identity": _identity(way.offers[0]) if way.offers else None,
         "event": documents[0] if documents else None,
         "events": documents,
-        "routes": [_route(decision) for decision in way.decisions],
+        "routes": [_route(normal, one) for normal, decisions in way.decisions for one in decisions],
         "requests": [_request(sent) for sent in way.requests],
-        "dead": _dead(way),
+        "filtered": _filtered(way),
+        "dead": dead(way),
         "rejected": None if way.rejected is None else {"cause": str(way.rejected.cause), "detail": way.rejected.detail},
     }
 
@@ -213,17 +82,9 @@ def _identity(offer: Offer) -> str | None:
     return None if offer.identity is None else offer.identity.hex()
 
 
-def _outcome(way: Way) -> str:
-    if way.rejected is not None:
-        return "rejected"
-    if not way.is_fine:
-        return "dead"
-    return "delivered" if way.requests else "filtered"
-
-
-def _route(decision: Decision) -> dict[str, Any]:
+def _route(normal: NormalEvent, decision: Decision) -> dict[str, Any]:
     to = [{"destination": name, "map": mapping} for name, mapping in decision.to]
-    return {"route": decision.route, "matched": decision.wants, "why": decision.why, "to": to}
+    return {"route": decision.route, "event": normal.id, "matched": decision.wants, "why": decision.why, "to": to}
 
 
 def _request(sent: Sent) -> dict[str, Any]:
@@ -245,7 +106,15 @@ def _body(body: bytes) -> Any:
         return show.text_of(body)
 
 
-def _dead(way: Way) -> list[dict[str, Any]]:
+def _filtered(way: Way) -> list[str]:
+    """Destinations that a route leads to and that take nothing of it."""
+    wanted = [name for _, decisions in way.decisions for one in decisions if one.wants for name, _ in one.to]
+    served = {name for name, _ in way.records} | {name for name, _ in way.deaths}
+    return [name for name in dict.fromkeys(wanted) if name not in served]
+
+
+def dead(way: Way) -> list[dict[str, Any]]:
+    """What could not be sent, and why."""
     if way.failure is not None:
         return [{"destination": None, "part": "", "reason": "mapping_failed", "detail": str(way.failure)}]
     return [
@@ -254,11 +123,13 @@ def _dead(way: Way) -> list[dict[str, Any]]:
     ]
 
 
-_COLOURS = {"delivered": "green", "filtered": "yellow", "dead": "red", "rejected": "red"}
+# --- for people ------------------------------------------------------------------------------------------------------
+
+COLOURS = {"delivered": "green", "filtered": "yellow", "dead": "red", "rejected": "red"}
+_WIDTH = len("routes[0]")
 
 
 def _tell(way: Way) -> None:
-    outcome = _outcome(way)
     if way.rejected is not None:
         _line("rejected", f"{way.rejected.status} {way.rejected.cause} {way.rejected.detail}", "red")
         if way.rejected.cause is Cause.TOPIC_MISSING:
@@ -266,24 +137,37 @@ def _tell(way: Way) -> None:
         return
     for offer in way.offers:
         _line("identity", _identity(offer) or "none: every request is a new event")
-    for normal in way.normals:
+    for normal, decisions in way.decisions:
         _line("event", f"{normal.type} {normal.subject or ''}")
-        click.echo(show.pretty(normal.document()))
-    for decision in way.decisions:
-        to = ", ".join(name for name, _ in decision.to)
-        _line(f"routes[{decision.route}]", f"to {to}" if decision.wants else f"no: {decision.why}")
+        show.highlighted(normal.document())
+        for decision in decisions:
+            _tell_route(decision)
     for sent in way.requests:
-        _line("request", f"{sent.destination}: {sent.request.method} {sent.request.url}", "green")
-        for name, value in sent.request.headers:
-            click.echo(show.clean(f"{name}: {value}"))
-        click.echo(f"\n{show.pretty(_body(sent.request.body))}\n")
-    for dead in _dead(way):
-        _line("dead", f"{dead['destination'] or 'everywhere'}: {dead['reason']}: {dead['detail']}", "red")
-    _line("outcome", outcome, _COLOURS[outcome])
+        _tell_request(sent)
+    for name in _filtered(way):
+        _line("filtered", f"{name}: it takes nothing of this", "yellow")
+    for one in dead(way):
+        _line("dead", f"{one['destination'] or 'everywhere'}: {one['reason']}: {one['detail']}", "red")
+    _line("outcome", way.outcome, COLOURS[way.outcome])
+
+
+def _tell_route(decision: Decision) -> None:
+    to = ", ".join(f"{name} by {mapping}" if mapping else name for name, mapping in decision.to)
+    text = f"to {to}" if decision.wants else f"no: {decision.why}"
+    _line(f"routes[{decision.route}]", text, "green" if decision.wants else "yellow")
+
+
+def _tell_request(sent: Sent) -> None:
+    _line("request", f"{sent.destination}: {sent.request.method} {sent.request.url}", "green")
+    for name, value in sent.request.headers:
+        click.echo(f"{click.style(show.clean(name), fg='blue')}: {show.clean(value)}")
+    click.echo()
+    show.highlighted(_body(sent.request.body))
+    click.echo()
 
 
 def _line(name: str, text: str, colour: str = "cyan") -> None:
-    click.echo(f"{click.style(name, fg=colour, bold=True)}  {show.clean(text).rstrip()}")
+    click.echo(f"{click.style(name.ljust(_WIDTH), fg=colour, bold=True)}  {show.clean(text).rstrip()}")
 
 
 COMMANDS = (try_,)

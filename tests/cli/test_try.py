@@ -47,13 +47,21 @@ def test_it_masks_every_secret(run: Run, order: Path) -> None:
 def test_it_tells_people_the_same(run: Run, order: Path) -> None:
     shown = tried(run, order).stdout
     for text in (
-        "identity  ",
-        "event  order.created",
+        "identity   ",
+        "event      order.created",
         "routes[1]  no: when",
-        "request  crm: POST",
-        "outcome  delivered",
+        "request    crm: POST",
+        "outcome    delivered",
     ):
         assert text in shown
+
+
+def test_a_destination_that_takes_nothing_of_it_is_named(run: Run, tmp_path: Path, config: Path) -> None:
+    config.write_text(config.read_text().replace('events: ["order.*", "customer.*"]', 'events: ["*"]'))
+    (tmp_path / "refund.json").write_text('{"id": 1, "order_id": 2}')
+    words = ("try", "uk-shop", str(tmp_path / "refund.json"), "--topic", "app/uninstalled")
+    assert answer(run(*words, "--json"))["filtered"] == ["crm"]
+    assert "filtered   crm: it takes nothing of this" in run(*words).stdout
 
 
 def test_what_no_route_wants_is_filtered_and_that_is_fine(run: Run, order: Path) -> None:
