@@ -295,12 +295,15 @@ class Account:
         return min(again) if again else None
 
     def _by_age(self, queue: Queue, now: Now) -> list[tuple[str, list[int]]]:
-        """The channels with something to send, and the lanes that have it; the oldest record's channel first."""
+        """The channels with something to send, and the lanes that have it; first that of the lane with the least of its
+        share, and of a lane's channels that of its oldest record.
+        """
         found = []
         for channel in queue.channels():
             heads = [lane for lane in queue.heads(channel, now) if not self.works[lane].standing()]
             if heads:
-                found.append((min(queue.head(channel, lane).seq for lane in heads), channel, heads))
+                need = min((self.works[lane].served, queue.head(channel, lane).seq) for lane in heads)
+                found.append((need, channel, heads))
         return [(channel, heads) for _, channel, heads in sorted(found)]
 
     def _allowed_s(self, record: Record, now: Now) -> float:

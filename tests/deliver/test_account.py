@@ -138,6 +138,17 @@ def test_a_flood_on_one_lane_leaves_the_next_batch_open_to_another() -> None:
     assert 100 in seqs(leave(made))
 
 
+def test_a_flood_of_one_channel_leaves_the_next_batch_to_another_lane_of_another_channel() -> None:
+    to = destination()
+    flood, quiet = work(1, to), work(2, to)
+    made = account(flood, quiet)
+    feed(made, flood, *(record(seq) for seq in range(1, 60)))
+    for _ in range(3):
+        leave(made)
+    feed(made, quiet, record(100, number=2, channel="product"))
+    assert seqs(leave(made)) == [100]
+
+
 def test_lanes_share_by_weight() -> None:
     heavy, light = work(1, destination("heavy", weight=3.0)), work(2, destination("light", weight=1.0))
     made = account(heavy, light)
