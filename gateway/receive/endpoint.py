@@ -36,6 +36,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+SOURCES = "/webhooks/"
+
 REJECTED_BODY_BYTES = 4096
 """How much of a refused body is kept."""
 
@@ -205,6 +207,30 @@ class Endpoint:
         )
 
 
+class _Front(Starlette):
+    """Starlette, with its middleware and routing passed by on the way to a source: they take 9 of 125 us a request, and
+    the endpoint answers for its own faults.
+    """
+
+    def __init__(self, endpoint: Endpoint, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        source = _source_in(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else ""
+        if not source:
+            await super().__call__(scope, receive, send)
+            return
+        scope["path_params"] = {"source": source}
+        await self._endpoint(scope, receive, send)
+
+
+def _source_in(path: str) -> str:
+    """The name in `/webhooks/{source}`; empty for any other path."""
+    name = path.removeprefix(SOURCES)
+    return "" if name == path or "/" in name else name
+
+
 class Receiver:
     """The receiver as the application holds it: its ASGI app, and the sources in force."""
 
@@ -233,8 +259,9 @@ class Receiver:
         )
         rules = Rules.of(config, presets, revision, self._keys)
         self._endpoint = Endpoint(rules, self.acceptor, Bodies(settings.body_timeout), self._keys, clock, observer)
-        self.app = Starlette(
-            routes=[Route("/webhooks/{source}", self._endpoint), Route("/healthz", _Fixed(_ALIVE))],
+        self.app = _Front(
+            self._endpoint,
+            routes=[Route(f"{SOURCES}{{source}}", self._endpoint), Route("/healthz", _Fixed(_ALIVE))],
             lifespan=self._lifespan,
         )
         self.app.router.redirect_slashes = False  # senders count a redirect as failure, or lose the event by it
