@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.bench import load, machine, processes, setups
 from gateway.bench.orders import Orders
+from gateway.bench.processes import Running
 from gateway.bench.report import BenchFailed, Report, Scale, Site
 from gateway.bench.sink import sinking
 
@@ -19,21 +20,32 @@ OK = 200
 
 
 class Candidate(Struct):
-    """Something that takes orders at a port: its rate and its share of the first one's, round by round, what the load
-    itself used of its core, and latencies.
+    """Something that takes orders: its rates, its shares of the first one's, and CPU microseconds for one order, round
+    by round; what the load itself used of its core; latencies in milliseconds.
     """
 
     name: str
-    port: int
+    running: Running
     rates: list[float]
     ratios: list[float]
+    cpu_us: list[float]
     busy: float = 0.0
-    latencies: tuple[tuple[float, float], ...] = ()
+    latencies_ms: tuple[float, ...] = ()
+
+    async def take(self, orders: Orders, scale: Scale, seconds: float) -> load.Outcome:
+        """As many orders as it can in so many seconds."""
+        return self.took(await load.closed(self.running.port, orders.next, scale.connections, seconds=seconds))
+
+    def took(self, outcome: load.Outcome) -> load.Outcome:
+        """Raises BenchFailed where anything but 200 was answered."""
+        if set(outcome.statuses) != {OK}:
+            raise BenchFailed(f"{self.name} did not take everything: {outcome.statuses}")
+        return outcome
 
 
-def candidate(name: str, port: int) -> Candidate:
+def candidate(name: str, running: Running) -> Candidate:
     """One that has not been measured yet."""
-    return Candidate(name, port, [], [])
+    return Candidate(name, running, [], [], [])
 
 
 async def accept(site: Site, scale: Scale) -> Report:
@@ -44,7 +56,7 @@ async def accept(site: Site, scale: Scale) -> Report:
             processes.bare(site.folder, measured) as bare,
             processes.gateway(setups.shop({}), site.folder / "receiver", role="receiver", core=measured) as receiver,
         ):
-            found = (candidate("bare Starlette", bare), candidate("gateway", receiver.port))
+            found = (candidate("bare Starlette", bare), candidate("gateway", receiver))
             orders = Orders(site.samples, setups.SOURCE)
             await _rounds(site, scale, found, orders, done=0.7)
             await _latencies(site, scale, found, orders, done=0.7)
@@ -60,13 +72,13 @@ async def both(site: Site, scale: Scale) -> Report:
             for name, core in (("one core for both", measured), ("delivery on the load's core", loading)):
                 running = await stack.enter_async_context(_delivering(site, sink.port, name, measured))
                 running.move("dispatcher", core)
-                found.append(candidate(name, running.port))
+                found.append(candidate(name, running))
             await _rounds(site, scale, found, Orders(site.samples, setups.SOURCE), done=1.0)
     return _report("both", "orders accepted while all are delivered to one sink in batches of 100", found)
 
 
 @asynccontextmanager
-async def _delivering(site: Site, port: int, name: str, core: int | None) -> AsyncIterator[processes.Running]:
+async def _delivering(site: Site, port: int, name: str, core: int | None) -> AsyncIterator[Running]:
     config = setups.shop({"sink": setups.batched(port)})
     async with processes.gateway(config, site.folder / name.replace(" ", "-"), core=core) as running:
         yield running
@@ -75,50 +87,56 @@ async def _delivering(site: Site, port: int, name: str, core: int | None) -> Asy
 async def _rounds(site: Site, scale: Scale, found: Sequence[Candidate], orders: Orders, done: float) -> None:
     """Every candidate in turn, `scale.rounds` times, after one short turn that does not count."""
     for one in found:
-        await load.closed(one.port, orders.next, scale.connections, seconds=min(WARM_UP_S, scale.round_s))
+        await one.take(orders, scale, min(WARM_UP_S, scale.round_s))
     for number in range(scale.rounds):
         for place, one in enumerate(found):
             site.tell(f"{one.name}, round {number + 1}", done * (number + place / len(found)) / scale.rounds)
-            outcome = await load.closed(one.port, orders.next, scale.connections, seconds=scale.round_s)
-            one.rates.append(_taken(one, outcome).rate_per_s)
+            used_s = one.running.cpu_s()
+            outcome = await one.take(orders, scale, scale.round_s)
+            one.cpu_us.append((one.running.cpu_s() - used_s) / outcome.statuses[OK] * 1e6)
+            one.rates.append(outcome.rate_per_s)
             one.ratios.append(one.rates[-1] / found[0].rates[-1])
             one.busy = max(one.busy, outcome.busy)
 
 
 async def _latencies(site: Site, scale: Scale, found: Sequence[Candidate], orders: Orders, done: float) -> None:
-    """p50 and p99 of each candidate at shares of its maximum, by an open loop."""
-    steps = [(one, share) for share in SHARES for one in found]
-    for place, (one, share) in enumerate(steps):
+    """p50 and p99 of each candidate by an open loop, at shares of the maximum that it has just shown."""
+    steps = [(share, one) for share in SHARES for one in found]
+    for place, (share, one) in enumerate(steps):
         site.tell(f"{one.name} at {share:.0%}", done + (1 - done) * place / len(steps))
-        outcome = await load.open_loop(one.port, orders.next, median(one.rates) * share, 2 * scale.round_s)
-        one.latencies = (*one.latencies, (_taken(one, outcome).ms(0.5), outcome.ms(0.99)))
-
-
-def _taken(one: Candidate, outcome: load.Outcome) -> load.Outcome:
-    if set(outcome.statuses) != {OK}:
-        raise BenchFailed(f"{one.name} did not take everything: {outcome.statuses}")
-    return outcome
+        most = await one.take(orders, scale, min(WARM_UP_S, scale.round_s))
+        rate_per_s = most.rate_per_s * share
+        outcome = one.took(await load.open_loop(one.running.port, orders.next, rate_per_s, 2 * scale.round_s))
+        one.latencies_ms = (*one.latencies_ms, outcome.ms(0.5), outcome.ms(0.99))
 
 
 def _report(name: str, about: str, found: Sequence[Candidate]) -> Report:
     loads = [f"{quantile} at {share:.0%}, ms" for share in SHARES for quantile in ("p50", "p99")]
-    columns = ["what", "events/s", "ratio", "lowest", "highest", *(loads if found[0].latencies else [])]
+    columns = ["what", "events/s", "ratio", "lowest", "highest", "CPU µs", "CPU ratio"]
     rows = [
         [
             one.name,
             round(median(one.rates)),
-            round(median(one.ratios), 2),
-            round(min(one.ratios), 2),
-            round(max(one.ratios), 2),
-            *(round(value, 1) for pair in one.latencies for value in pair),
+            *(round(value, 2) for value in (median(one.ratios), min(one.ratios), max(one.ratios))),
+            round(median(one.cpu_us)),
+            round(median(found[0].cpu_us) / (median(one.cpu_us) or 1), 2),
+            *(round(value, 1) for value in one.latencies_ms),
         ]
         for one in found
     ]
+    return Report(name, about, [*columns, *loads[: len(found[0].latencies_ms)]], rows, _headline(found), _notes(found))
+
+
+def _headline(found: Sequence[Candidate]) -> dict[str, float]:
     headline = {f"ratio, {one.name}": round(median(one.ratios), 3) for one in found[1:]}
-    if found[-1].latencies:
-        headline["p99_ms at 70%"] = round(found[-1].latencies[-1][1], 1)
+    if found[-1].latencies_ms:
+        headline["p99_ms at 70%"] = round(found[-1].latencies_ms[-1], 1)
+    return headline
+
+
+def _notes(found: Sequence[Candidate]) -> list[str]:
     busiest = max(one.busy for one in found)
-    notes = [f"The load itself used {busiest:.0%} of its core at most."]
+    notes = [f"Ratios are medians over rounds. The load itself used {busiest:.0%} of its core at most."]
     if busiest > BUSY:
         notes.append("So the fastest of them could have taken more: ratios to it are too high.")
-    return Report(name, about, columns, rows, headline, notes)
+    return notes

@@ -21,7 +21,9 @@ SHOWN_BYTES = 2000
 
 
 class Running:
-    """A gateway that runs: its ports, and its processes by role (`parent`, `receiver`, `dispatcher`)."""
+    """Something that takes requests at a port: its processes by role (a gateway's are `parent`, `receiver` and
+    `dispatcher`).
+    """
 
     def __init__(self, port: int, pids: Mapping[str, int]) -> None:
         self.port = port
@@ -77,13 +79,13 @@ def url_in(folder: Path) -> str:
 
 
 @asynccontextmanager
-async def bare(folder: Path, core: int | None) -> AsyncIterator[int]:
-    """The yardstick; gives its port."""
+async def bare(folder: Path, core: int | None) -> AsyncIterator[Running]:
+    """The yardstick."""
     port = free_port()
     log = folder / "bare.log"
     async with process(("-m", "gateway.bench.bare", str(port)), log, core) as started:
         await _answers(port, "/", started, log)
-        yield port
+        yield Running(port, {"bare": started.pid})
 
 
 @asynccontextmanager

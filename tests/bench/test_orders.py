@@ -1,6 +1,8 @@
 import base64
 import hmac
 
+import zstandard
+
 from gateway import document
 from gateway.bench.orders import SECRET, VARIETY, Orders, slim
 from gateway.cli.bench import sample
@@ -24,6 +26,12 @@ def test_an_order_has_the_size_that_is_talked_about() -> None:
     assert max(sizes) < 3300
 
 
+def test_orders_of_one_group_compress_as_real_ones_do() -> None:
+    bodies = Orders(sample, "shop").bodies[:64]
+
+    assert 3 < sum(map(len, bodies)) / len(zstandard.compress(b"".join(bodies), level=1)) < 6
+
+
 def test_a_request_is_signed_as_shopify_signs() -> None:
     headers, body = headers_and_body(Orders(sample, "shop").next())
 
@@ -41,7 +49,7 @@ def test_no_two_requests_are_the_same_event() -> None:
 
 
 def test_what_is_left_of_an_order_is_still_an_order() -> None:
-    body = slim(sample("shopify", "order", 1).body)
+    body = slim(sample("shopify", "order", 1).body, 1)
     normaliser = Normaliser("shop", Source(preset="shopify"), {"*": "shopify/order"}, Book({}))
 
     (normal,) = normaliser.normal(Event(1, "evt_1", "shop", "orders/create", 0, 0, "POST", "", (), body))
