@@ -6,30 +6,33 @@ No two records of one key are in flight at once over all lanes of a destination.
 """
 
 import heapq
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import ceil
 
 from msgspec import Struct
 
 from gateway.clock import Chance
 from gateway.deliver.gate import Gate
+from gateway.deliver.intent import ONCE, batch_of, step_of
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.pace import Pace
 from gateway.deliver.plan import Destination
+from gateway.deliver.queue import Now, Queue
 from gateway.deliver.settle import Tried
 from gateway.errors import Reason
-from gateway.model import Lane, Lease, Settlement
+from gateway.model import Intent, Lane, Lease, Settlement
 from gateway.vendors.base import (
     Answer,
     Batch,
     BatchRules,
     Delivered,
+    Failure,
     Outcome,
     Record,
     Refused,
     Retry,
     Split,
+    Step,
     Suspended,
     Throttled,
     Verdict,
@@ -46,13 +49,6 @@ ENOUGH_BATCHES = 3
 ENOUGH_RECORDS = 64
 
 
-class Now(Struct, frozen=True):
-    """The two clocks at one moment."""
-
-    ms: int
-    s: float
-
-
 class News(Struct, frozen=True):
     """What a finished batch means beyond its records: the account's standing changed. `what` is the log event."""
 
@@ -60,135 +56,6 @@ class News(Struct, frozen=True):
     reason: str = ""
     detail: str = ""
     for_s: float = 0.0
-
-
-class Queue:
-    """The records of one destination that wait to be sent, by channel and lane, and the keys that are taken.
-
-    `count(lane, change)` hears of every record that could be sent (+1) or no longer can (-1). `behind(record, now)`
-    says whether a record must wait in the journal behind another of its key, and sees to it.
-    """
-
-    def __init__(
-        self, destination: Destination, count: Callable[[int, int], None], behind: Callable[[Record, Now], bool]
-    ) -> None:
-        self.destination = destination
-        self._behind = behind
-        self.splits: deque[Batch] = deque()
-        self.split_in_flight: Batch | None = None
-        self._count = count
-        self._channels: dict[str, dict[int, deque[Record]]] = {}
-        self._taken: set[bytes] = set()
-        self._waiting: dict[bytes, deque[Record]] = {}
-        self._ordered = destination.settings.order == "entity"
-        self._since_s: dict[str, float] = {}
-
-    def put(self, record: Record, *, first: bool = False) -> None:
-        """A record joins its lane's queue: at its end, or first (a retry, or one given back)."""
-        lanes = self._channels.setdefault(record.draft.channel, {})
-        queue = lanes.setdefault(record.lane, deque())
-        if first:
-            queue.appendleft(record)
-        else:
-            queue.append(record)
-        self._count(record.lane, 1)
-
-    def channels(self) -> Iterable[str]:
-        """The channels that have records."""
-        return [channel for channel, lanes in self._channels.items() if lanes]
-
-    def heads(self, channel: str, now: Now) -> list[int]:
-        """The lanes with a record of this channel that may be sent now. What waits for its key steps aside."""
-        lanes = self._channels.get(channel, {})
-        ready = [lane for lane in lanes if self.peek(channel, lane, now) is not None]
-        for lane in [lane for lane, queue in lanes.items() if not queue]:
-            del lanes[lane]
-        return ready
-
-    def peek(self, channel: str, lane: int, now: Now) -> Record | None:
-        """The next record of a lane, once what waits for its key has stepped aside."""
-        queue = self._channels[channel][lane]
-        while queue and self._ordered and self._steps_aside(queue[0], now):
-            queue.popleft()
-            self._count(lane, -1)
-        return queue[0] if queue else None
-
-    def _steps_aside(self, record: Record, now: Now) -> bool:
-        """Whether a record of its key is in flight, or parked before it."""
-        key = record.draft.key_hash
-        if key in self._taken:
-            self._waiting.setdefault(key, deque()).append(record)
-            return True
-        return self._behind(record, now)
-
-    def head(self, channel: str, lane: int) -> Record:
-        """The next record of a lane that `heads` named."""
-        return self._channels[channel][lane][0]
-
-    def full_s(self, channel: str, now_s: float) -> float:
-        """When the channel's batch leaves: now if it is full, or has lingered; else when it has."""
-        rules = self.destination.rules
-        since_s = self._since_s.setdefault(channel, now_s)
-        if sum(len(queue) for queue in self._channels[channel].values()) >= rules.records:
-            return now_s
-        return max(now_s, since_s + rules.linger_s)
-
-    def pop(self, channel: str, lane: int) -> Record:
-        """Take the record that `peek` gave."""
-        self._count(lane, -1)
-        return self._channels[channel][lane].popleft()
-
-    def clear(self, channel: str) -> list[Record]:
-        """Take every record of a channel that is not in flight, those too that wait for their key."""
-        taken = [record for queue in self._channels.pop(channel, {}).values() for record in queue]
-        for record in taken:
-            self._count(record.lane, -1)
-        for key, waiting in list(self._waiting.items()):
-            if waiting[0].draft.channel == channel:
-                taken.extend(self._waiting.pop(key))
-        return taken
-
-    def leave(self, batch: Batch) -> None:
-        """The batch is sent: its keys are in flight, and what is left of its channel lingers anew."""
-        self._since_s.pop(batch.channel, None)
-        self.take(batch.records)
-
-    def take(self, records: Iterable[Record]) -> None:
-        """Nothing else of these records' keys may be sent."""
-        if self._ordered:
-            self._taken.update(record.draft.key_hash for record in records)
-
-    def release(self, batch: Batch) -> None:
-        """The keys of this batch are free again, but for those of halves that still have to go: what waited for them
-        comes first.
-        """
-        if self.split_in_flight is batch:
-            self.split_in_flight = None
-        if not self._ordered:
-            return
-        keys = {record.draft.key_hash for record in batch.records}
-        keys -= {record.draft.key_hash for half in self.splits for record in half.records}
-        for key in keys:
-            self._taken.discard(key)
-            for record in reversed(self._waiting.pop(key, ())):
-                self.put(record, first=True)
-
-    def halve(self, batch: Batch, records: Sequence[Record]) -> None:
-        """Two halves go next, in order and one at a time; their keys stay taken until then."""
-        middle = (len(records) + 1) // 2
-        for half in (records[middle:], records[:middle]):
-            if half:
-                self.splits.appendleft(Batch(batch.destination, batch.channel, tuple(half), batch.sent_at_ms))
-        self.take(records)
-
-    def next_split(self) -> Batch | None:
-        """The next half that has to go, unless one is in flight."""
-        return self.splits[0] if self.splits and self.split_in_flight is None else None
-
-    def send_split(self) -> Batch:
-        """Take the half that `next_split` gave."""
-        self.split_in_flight = self.splits.popleft()
-        return self.split_in_flight
 
 
 class Account:
@@ -204,6 +71,9 @@ class Account:
         self._chance = chance
         self._queues: dict[str, Queue] = {}
         self._floor = 0.0
+        self._cut_off: list[tuple[Batch, Intent]] = []
+        self._steps: dict[str, Step | None] = {}
+        self._intents_done: list[bytes] = []
 
     # --- what is read -------------------------------------------------------------------------------------------
 
@@ -212,6 +82,10 @@ class Account:
         work.served = self._floor
         self.works[work.id] = work
         self._queues.setdefault(work.destination.name, Queue(work.destination, self._count, self._behind))
+
+    def destinations(self) -> list[Destination]:
+        """The destinations that have a lane here."""
+        return [queue.destination for queue in self._queues.values()]
 
     def enough(self, work: LaneWork) -> int:
         """How many records a lane keeps queued: a few batches."""
@@ -241,6 +115,48 @@ class Account:
     def _count(self, lane: int, change: int) -> None:
         self.works[lane].queued += change
 
+    # --- what a crash cut off ------------------------------------------------------------------------------------
+
+    def resume(self, intent: Intent) -> None:
+        """A batch that a crash cut off: it goes before all others, once its lanes have come to its members."""
+        batch = batch_of(intent)
+        self._cut_off.append((batch, intent))
+        for record in batch.records:
+            if record.lane in self.works:
+                self.works[record.lane].hold((record.seq, record.part))
+
+    def step_of(self, batch: Batch) -> Step | None:
+        """Where a call of several requests was cut off, the first time it is asked."""
+        return self._steps.pop(batch.key, None)
+
+    def intent_done(self, batch: Batch) -> None:
+        """The next settle ends the batch's intent."""
+        self._intents_done.append(bytes.fromhex(batch.key))
+
+    def _cut_off_batch(self, now: Now) -> Batch | None:
+        """The next batch that was cut off and may go on. One that must not go twice is dead: nobody can say."""
+        for place, (batch, intent) in enumerate(self._cut_off):
+            works = [self.works.get(record.lane) for record in batch.records]
+            come = zip(works, batch.records, strict=True)
+            if not all(work is None or work.has_come_to(record.seq, record.part) for work, record in come):
+                continue
+            if intent.kind == ONCE:
+                del self._cut_off[place]
+                self._ambiguous(batch, now)
+                return self._cut_off_batch(now)
+            if self._allowed_s(batch.records[0], now) <= now.s:
+                del self._cut_off[place]
+                self._steps[batch.key] = step_of(intent)
+                return self._leave(self._queues[batch.destination], batch, now)
+        return None
+
+    def _ambiguous(self, batch: Batch, now: Now) -> None:
+        outcome = Refused(Reason.AMBIGUOUS, "the gateway was cut off while it was sent")
+        tried = Tried(now.ms, 0, Failure(Reason.AMBIGUOUS, outcome.detail), 0.0)
+        for record in batch.records:
+            self._booked(record, outcome, tried)
+        self.intent_done(batch)
+
     # --- what is sent -------------------------------------------------------------------------------------------
 
     def concurrency(self) -> int:
@@ -259,6 +175,8 @@ class Account:
         opens_s = self.gate.opens_s(now.s)
         if opens_s > now.s:
             return opens_s
+        if self._cut_off and (batch := self._cut_off_batch(now)) is not None:
+            return batch
         again: list[float] = []
         for queue in self._by_need():
             found = self._of_queue(queue, now)
@@ -307,7 +225,7 @@ class Account:
         return [(channel, heads) for _, channel, heads in sorted(found)]
 
     def _allowed_s(self, record: Record, now: Now) -> float:
-        key = self.works[record.lane].destination.key
+        key = self.works[record.lane].destination.key if record.lane in self.works else ""
         return self.pace.next_s(now.s, record.draft.cost, record.draft.channel, key)
 
     def _fill(self, queue: Queue, channel: str, lanes: Sequence[int], now: Now) -> Batch:
@@ -360,6 +278,8 @@ class Account:
         back: list[Record] = []
         split: list[Record] = []
         for record, outcome in zip(batch.records, verdict.outcomes, strict=True):
+            if not self._expects(record):
+                continue
             if isinstance(outcome, Split) and len(batch.records) > 1:
                 split.append(record)
             elif isinstance(outcome, Throttled | Suspended):
@@ -374,7 +294,13 @@ class Account:
             self._rest_channel(queue, batch.channel, one.reason, now)
         return news
 
+    def _expects(self, record: Record) -> bool:
+        """Whether anybody waits for the outcome: of a batch that was cut off, a member may no longer exist."""
+        return record.lane in self.works and self.works[record.lane].expects(record)
+
     def _booked(self, record: Record, outcome: Outcome, tried: Tried) -> None:
+        if not self._expects(record):
+            return
         work = self.works[record.lane]
         if isinstance(outcome, Delivered):
             work.delivered(record, outcome, tried)
@@ -445,7 +371,10 @@ class Account:
         """One settle over all lanes that have something to say, or None."""
         parts = (work.settlement() for work in self.works.values())
         lanes = tuple(part for part in parts if part is not None)
-        return Settlement(self.lease, at_ms, lanes) if lanes else None
+        if not lanes and not self._intents_done:
+            return None
+        done, self._intents_done = tuple(self._intents_done), []
+        return Settlement(self.lease, at_ms, lanes, done)
 
     def settled(self, lanes: Iterable[Lane]) -> None:
         """The settle is in the journal."""
@@ -454,7 +383,7 @@ class Account:
 
     def dirty(self) -> bool:
         """Whether outcomes wait for a settle."""
-        return any(work.dirty() for work in self.works.values())
+        return bool(self._intents_done) or any(work.dirty() for work in self.works.values())
 
 
 def _together(first: Record, record: Record, size: int, rules: BatchRules) -> bool:

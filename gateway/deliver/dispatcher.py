@@ -168,6 +168,10 @@ class Dispatcher:
             destination = self._mine(lane, name)
             if destination is not None:
                 account.add(LaneWork(lane, destination, await self._journal.parked(lane.id)))
+        for intent in await self._journal.intents(name):
+            if intent.destination in {one.name for one in account.destinations()}:
+                account.resume(intent)
+                tell.resumed(intent)
         return account
 
     def _pace(self, name: str, lease: Lease) -> Pace:

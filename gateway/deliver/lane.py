@@ -71,6 +71,7 @@ class LaneWork:
         self._stopped_ms: dict[Ref, int] = {}
         self._next = _Draft()
         self._settling: _Draft | None = None
+        self._held: set[Ref] = set()
 
     @property
     def id(self) -> int:
@@ -117,11 +118,25 @@ class LaneWork:
             opened.attempts.append(Attempt(seq, death.part, State.DEAD, reason=death.reason))
         if not planned.records and not planned.deaths:
             opened.attempts.append(Attempt(seq, "", State.FILTERED))
-        queued = [record for record in planned.records if not self.behind(record, now_ms)]
-        for record in queued:
+        ours = [record for record in planned.records if not self.behind(record, now_ms)]
+        for record in ours:
             self.parked.leaves(record.draft.key_hash, seq)
         self._complete_if_done(seq)
-        return queued
+        return [record for record in ours if (seq, record.part) not in self._held]
+
+    def hold(self, ref: Ref) -> None:
+        """The record is in a batch that a crash cut off: it is not queued when its event is read again."""
+        self._held.add(ref)
+        self.parked.hold(ref)
+
+    def expects(self, record: Record) -> bool:
+        """Whether the record's outcome is still to be booked: it is parked here, or its event is open and waits."""
+        opened = self._open.get(record.seq)
+        return (record.seq, record.part) in self.parked or (opened is not None and record.part in opened.waiting)
+
+    def has_come_to(self, seq: int, part: str) -> bool:
+        """Whether the record's event has been read since the crash, or the record is parked."""
+        return self.read_to >= seq or (seq, part) in self.parked
 
     def rest(self, record: Record, now_ms: int, due_at_ms: int, reason: Reason) -> None:
         """A record that has not failed waits: a new one is parked, a parked one stays so until `due_at_ms`."""

@@ -11,29 +11,19 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.deliver import tell
-from gateway.deliver.account import Account, Now
+from gateway.deliver.account import Account
+from gateway.deliver.exchange import Exchange
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.outbound import Outbound
-from gateway.deliver.plan import Destination, Setup
+from gateway.deliver.plan import Setup
+from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.settle import masked, row_of_death, row_waiting, unpack
-from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
 from gateway.journal.base import Journal
 from gateway.model import Attempt, Event, ParkedRow, Settlement, State
 from gateway.vendors.base import (
-    Answer,
     Batch,
-    Delivered,
-    Failure,
-    Outcome,
-    Refused,
-    Request,
-    Response,
-    Split,
-    TokenVendor,
-    Verdict,
-    same,
 )
 
 SETTLE_EVERY_S = 0.02
@@ -64,8 +54,7 @@ class AccountLoop:
         self._planner = setup.planner
         self._journal = journal
         self._reader = reader
-        self._outbound = outbound
-        self._tokens = Tokens(outbound, clock)
+        self._exchange = Exchange(account.lease, journal, outbound, clock)
         self._clock = clock
         self._may_send = may_send
         self._wake = asyncio.Event()
@@ -229,40 +218,23 @@ class AccountLoop:
         """Send one batch and book what came of it."""
         destination = self._destinations[batch.destination]
         started_s = self._clock.monotonic_s()
-        with tell.sending(self.account.name, batch):
-            answer, verdict = await self._exchange(destination, batch)
+        try:
+            with tell.sending(self.account.name, batch):
+                answer, verdict, intended = await self._exchange.of(destination, batch, self.account.step_of(batch))
+        except JournalConflict as error:
+            tell.conflict(self.account.name, error)
+            self.lose()
+            return
         latency_s = self._clock.monotonic_s() - started_s
-        news = self.account.finished(
-            batch, masked(answer, destination.vendor.secrets()), verdict, latency_s, self._now()
-        )
+        if intended:
+            self.account.intent_done(batch)
+        kept = masked(answer, destination.vendor.secrets())
+        news = self.account.finished(batch, kept, verdict, latency_s, self._now())
         now = self._now()
         tell.sent(batch, answer, verdict, latency_s, now.ms)
         for one in news:
             tell.standing(self.account.name, one, self.account.gate.standing(now.s))
         self._wake.set()
-
-    async def _exchange(self, destination: Destination, batch: Batch) -> tuple[Answer, Verdict]:
-        if destination.settings.dry_run:
-            return Response(200, {}, b""), same(Delivered(note="dry run"), batch)
-        try:
-            request = destination.vendor.request(batch)
-        except Exception as error:  # noqa: BLE001  a record that its vendor cannot write must not stop the account
-            detail = f"the request could not be built: {type(error).__name__}"
-            outcome = Split(Reason.INCOMPLETE, detail) if len(batch.records) > 1 else Refused(Reason.INCOMPLETE, detail)
-            tell.not_built(batch, error)
-            return Failure(Reason.INCOMPLETE, detail), same(outcome, batch)
-        answer = await self._answer(destination, _traced(request, batch))
-        if isinstance(answer, Answer):
-            return answer, destination.vendor.judge(batch, answer)
-        return Failure(Reason.KEY_REFUSED, "there is no token to be had"), same(answer, batch)
-
-    async def _answer(self, destination: Destination, request: Request) -> Answer | Outcome:
-        """What a vendor answers; an Outcome where a token is needed and none is to be had."""
-        timeout_s = destination.settings.timeout
-        vendor = destination.vendor
-        if request.token and isinstance(vendor, TokenVendor):
-            return await self._tokens.send(destination.name, vendor, request, timeout_s)
-        return await self._outbound.send(request, timeout_s)
 
     # --- settle -------------------------------------------------------------------------------------------------
 
@@ -350,11 +322,3 @@ class AccountLoop:
 
 def _dead_again(row: ParkedRow, reason: Reason, detail: str, now_ms: int) -> ParkedRow:
     return replace(row, state=State.DEAD, reason=reason, detail=detail, at_ms=now_ms)
-
-
-def _traced(request: Request, batch: Batch) -> Request:
-    """The request with the trace of its first record passed on."""
-    trace = batch.records[0].traceparent
-    if trace is None or any(name.lower() == "traceparent" for name, _ in request.headers):
-        return request
-    return Request(request.method, request.url, (*request.headers, ("traceparent", trace)), request.body, request.cost)

@@ -67,6 +67,11 @@ class ParkedIndex:
     def row(self, ref: Ref) -> ParkedRow:
         return self._rows[ref]
 
+    def hold(self, ref: Ref) -> None:
+        """The row is at its next attempt already."""
+        if ref in self._rows:
+            self._busy.add(ref)
+
     def busy(self, ref: Ref) -> bool:
         """Whether the row is at its next attempt."""
         return ref in self._busy

@@ -158,20 +158,27 @@ def pack(record: Record) -> bytes:
 
 def unpack(lane: int, row: ParkedRow) -> Record:
     """The record of a parked row, as it was last sent."""
-    held: dict[str, Any] = document.parse(row.record or b"{}")
+    return unpack_record(
+        row.record or b"{}", lane=lane, seq=row.seq, part=row.part, attempt=row.attempt, generation=row.generation
+    )
+
+
+def unpack_record(packed: bytes, *, lane: int, seq: int, part: str, attempt: int, generation: int) -> Record:
+    """What `pack` made of a record, and what it leaves out."""
+    held: dict[str, Any] = document.parse(packed)
     draft = Draft(held["channel"], held["key"], held["data"], held["kind"], held["cost"], alone=held["alone"])
     return Record(
         lane=lane,
-        seq=row.seq,
+        seq=seq,
         source=held["source"],
-        part=row.part,
+        part=part,
         draft=draft,
         encoded=document.dump(draft.data),
         event_id=held["event_id"],
         event_type=held["event_type"],
         time=held["time"],
-        attempt=row.attempt,
-        generation=row.generation,
+        attempt=attempt,
+        generation=generation,
         traceparent=held["traceparent"],
         received_at_ms=held["received_at_ms"],
     )

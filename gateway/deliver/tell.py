@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from gateway.deliver.account import News
 from gateway.deliver.gate import Standing
 from gateway.errors import Reason
-from gateway.model import Settlement, State
+from gateway.model import Intent, Settlement, State
 from gateway.telemetry import log as logs
 from gateway.telemetry import metrics
 from gateway.vendors.base import Answer, Batch, Delivered, Outcome, Response, Verdict
@@ -96,6 +96,16 @@ def settled(account: str, settlement: Settlement, took_s: float) -> None:
 def not_built(batch: Batch, error: Exception) -> None:
     """A vendor could not write the request of a batch."""
     log.error("request.not_built", destination=batch.destination, exception=repr(error))
+
+
+def not_judged(batch: Batch, error: Exception) -> None:
+    """A vendor's file could not read an answer."""
+    log.error("answer.not_judged", destination=batch.destination, exception=repr(error))
+
+
+def resumed(intent: Intent) -> None:
+    """A call that a crash cut off was found."""
+    log.warning("intent.found", destination=intent.destination, kind=intent.kind, step=intent.step)
 
 
 def conflict(account: str, error: Exception) -> None:

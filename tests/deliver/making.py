@@ -4,11 +4,12 @@ from typing import Any
 
 from gateway import document
 from gateway.clock import Chance
-from gateway.deliver.account import Account, Now
+from gateway.deliver.account import Account
 from gateway.deliver.gate import Gate
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.pace import Pace
 from gateway.deliver.plan import Death, Destination, Planned
+from gateway.deliver.queue import Now
 from gateway.model import Counts, Lane, Lease, ParkedRow
 from gateway.vendors.base import BatchRules, Draft, Limit, Record
 from tests.simulation.paper import Paper, PaperSettings

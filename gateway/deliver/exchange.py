@@ -1,0 +1,132 @@
+"""One batch's way to its vendor and back: request, intent, token, steps, verdict.
+
+request > (intent written) > send > judge            a call of one request
+request > send > step > (intent) > send > ... > verdict   a call of several: upload, process, report
+"""
+
+from msgspec.structs import replace
+
+from gateway.clock import Clock
+from gateway.deliver import tell
+from gateway.deliver.intent import intent_of
+from gateway.deliver.outbound import Outbound
+from gateway.deliver.plan import Destination
+from gateway.deliver.token import Tokens
+from gateway.errors import JournalUnavailable, Reason
+from gateway.journal.base import Delivery
+from gateway.model import Lease
+from gateway.vendors.base import (
+    Answer,
+    Batch,
+    Delivered,
+    Failure,
+    Outcome,
+    Refused,
+    Request,
+    Response,
+    Retry,
+    Split,
+    Step,
+    SteppedVendor,
+    Throttled,
+    TokenVendor,
+    Verdict,
+    same,
+)
+
+JOURNAL_AGAIN_S = 1.0
+NOT_SENT = Failure(Reason.BUSY, "it was not sent")
+
+
+class Exchange:
+    """How batches of one account travel, while its lease is held."""
+
+    def __init__(self, lease: Lease, journal: Delivery, outbound: Outbound, clock: Clock) -> None:
+        self._lease = lease
+        self._journal = journal
+        self._outbound = outbound
+        self._clock = clock
+        self._tokens = Tokens(outbound, clock)
+
+    async def of(self, destination: Destination, batch: Batch, step: Step | None) -> tuple[Answer, Verdict, bool]:
+        """What came back, what it means, and whether an intent was written. `step`: where a crash cut the call off.
+
+        Raises JournalConflict when the lease is another's.
+        """
+        if destination.settings.dry_run:
+            return Response(200, {}, b""), same(Delivered(note="dry run"), batch), False
+        try:
+            request = destination.vendor.request(batch)
+        except Exception as error:  # noqa: BLE001  a record that its vendor cannot write must not stop the account
+            tell.not_built(batch, error)
+            return NOT_SENT, same(_not_built(batch, error), batch), False
+        if not request.intent:
+            return *await self._once_through(destination, batch, request), False
+        try:
+            await self._intend(batch, request.intent, step)
+        except JournalUnavailable:
+            return NOT_SENT, same(Throttled(Reason.BUSY, JOURNAL_AGAIN_S), batch), False
+        if isinstance(destination.vendor, SteppedVendor):
+            return *await self._steps(destination, destination.vendor, batch, request, step), True
+        return *await self._once_through(destination, batch, request), True
+
+    async def _once_through(self, destination: Destination, batch: Batch, request: Request) -> tuple[Answer, Verdict]:
+        answer = await self._answer(destination, _traced(request, batch))
+        if not isinstance(answer, Answer):
+            return Failure(Reason.KEY_REFUSED, "there is no token to be had"), same(answer, batch)
+        try:
+            return answer, destination.vendor.judge(batch, answer)
+        except Exception as error:  # noqa: BLE001  an answer that its vendor's file cannot read must not stop the account
+            tell.not_judged(batch, error)
+            return answer, same(Retry(Reason.UNEXPECTED_ANSWER, type(error).__name__), batch)
+
+    async def _steps(
+        self, destination: Destination, vendor: SteppedVendor, batch: Batch, request: Request, step: Step | None
+    ) -> tuple[Answer, Verdict]:
+        """Request after request until there is a verdict. Where a crash cut it off, it goes on with that step."""
+        timeout_s = destination.settings.timeout
+        now = request if step is None else vendor.step_request(batch, step)
+        while True:
+            answer = await self._outbound.send(_traced(now, batch), timeout_s)
+            found = vendor.follow(batch, step, answer)
+            if isinstance(found, Verdict):
+                return answer, found
+            step = found
+            await self._intend_until_done(batch, request.intent, step)
+            await self._clock.sleep(step.after_s)
+            now = vendor.step_request(batch, step)
+
+    async def _intend_until_done(self, batch: Batch, kind: str, step: Step) -> None:
+        while True:
+            try:
+                await self._intend(batch, kind, step)
+            except JournalUnavailable:
+                await self._clock.sleep(JOURNAL_AGAIN_S)
+            else:
+                return
+
+    async def _intend(self, batch: Batch, kind: str, step: Step | None) -> None:
+        intent = intent_of(self._lease.account, batch, kind, step, self._clock.now_ms())
+        await self._journal.intend(self._lease, (intent,))
+
+    async def _answer(self, destination: Destination, request: Request) -> Answer | Outcome:
+        """What a vendor answers; an Outcome where a token is needed and none is to be had."""
+        timeout_s = destination.settings.timeout
+        vendor = destination.vendor
+        if request.token and isinstance(vendor, TokenVendor):
+            return await self._tokens.send(destination.name, vendor, request, timeout_s)
+        return await self._outbound.send(request, timeout_s)
+
+
+def _not_built(batch: Batch, error: Exception) -> Outcome:
+    """Halve the batch to find the record that cannot be written; that one is dead."""
+    detail = f"the request could not be built: {type(error).__name__}"
+    return Split(Reason.INCOMPLETE, detail) if len(batch.records) > 1 else Refused(Reason.INCOMPLETE, detail)
+
+
+def _traced(request: Request, batch: Batch) -> Request:
+    """The request with the trace of its first record passed on."""
+    trace = batch.records[0].traceparent
+    if trace is None or any(name.lower() == "traceparent" for name, _ in request.headers):
+        return request
+    return replace(request, headers=(*request.headers, ("traceparent", trace)))

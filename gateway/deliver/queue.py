@@ -1,0 +1,145 @@
+"""What waits to be sent to one destination, by channel and lane, and which keys are in flight. Pure."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from gateway.deliver.plan import Destination
+from gateway.vendors.base import Batch, Record
+
+
+class Now(Struct, frozen=True):
+    """The two clocks at one moment."""
+
+    ms: int
+    s: float
+
+
+class Queue:
+    """The records of one destination that wait to be sent, by channel and lane, and the keys that are taken.
+
+    `count(lane, change)` hears of every record that could be sent (+1) or no longer can (-1). `behind(record, now)`
+    says whether a record must wait in the journal behind another of its key, and sees to it.
+    """
+
+    def __init__(
+        self, destination: Destination, count: Callable[[int, int], None], behind: Callable[[Record, Now], bool]
+    ) -> None:
+        self.destination = destination
+        self._behind = behind
+        self.splits: deque[Batch] = deque()
+        self.split_in_flight: Batch | None = None
+        self._count = count
+        self._channels: dict[str, dict[int, deque[Record]]] = {}
+        self._taken: set[bytes] = set()
+        self._waiting: dict[bytes, deque[Record]] = {}
+        self._ordered = destination.settings.order == "entity"
+        self._since_s: dict[str, float] = {}
+
+    def put(self, record: Record, *, first: bool = False) -> None:
+        """A record joins its lane's queue: at its end, or first (a retry, or one given back)."""
+        lanes = self._channels.setdefault(record.draft.channel, {})
+        queue = lanes.setdefault(record.lane, deque())
+        if first:
+            queue.appendleft(record)
+        else:
+            queue.append(record)
+        self._count(record.lane, 1)
+
+    def channels(self) -> Iterable[str]:
+        """The channels that have records."""
+        return [channel for channel, lanes in self._channels.items() if lanes]
+
+    def heads(self, channel: str, now: Now) -> list[int]:
+        """The lanes with a record of this channel that may be sent now. What waits for its key steps aside."""
+        lanes = self._channels.get(channel, {})
+        ready = [lane for lane in lanes if self.peek(channel, lane, now) is not None]
+        for lane in [lane for lane, queue in lanes.items() if not queue]:
+            del lanes[lane]
+        return ready
+
+    def peek(self, channel: str, lane: int, now: Now) -> Record | None:
+        """The next record of a lane, once what waits for its key has stepped aside."""
+        queue = self._channels[channel][lane]
+        while queue and self._ordered and self._steps_aside(queue[0], now):
+            queue.popleft()
+            self._count(lane, -1)
+        return queue[0] if queue else None
+
+    def _steps_aside(self, record: Record, now: Now) -> bool:
+        """Whether a record of its key is in flight, or parked before it."""
+        key = record.draft.key_hash
+        if key in self._taken:
+            self._waiting.setdefault(key, deque()).append(record)
+            return True
+        return self._behind(record, now)
+
+    def head(self, channel: str, lane: int) -> Record:
+        """The next record of a lane that `heads` named."""
+        return self._channels[channel][lane][0]
+
+    def full_s(self, channel: str, now_s: float) -> float:
+        """When the channel's batch leaves: now if it is full, or has lingered; else when it has."""
+        rules = self.destination.rules
+        since_s = self._since_s.setdefault(channel, now_s)
+        if sum(len(queue) for queue in self._channels[channel].values()) >= rules.records:
+            return now_s
+        return max(now_s, since_s + rules.linger_s)
+
+    def pop(self, channel: str, lane: int) -> Record:
+        """Take the record that `peek` gave."""
+        self._count(lane, -1)
+        return self._channels[channel][lane].popleft()
+
+    def clear(self, channel: str) -> list[Record]:
+        """Take every record of a channel that is not in flight, those too that wait for their key."""
+        taken = [record for queue in self._channels.pop(channel, {}).values() for record in queue]
+        for record in taken:
+            self._count(record.lane, -1)
+        for key, waiting in list(self._waiting.items()):
+            if waiting[0].draft.channel == channel:
+                taken.extend(self._waiting.pop(key))
+        return taken
+
+    def leave(self, batch: Batch) -> None:
+        """The batch is sent: its keys are in flight, and what is left of its channel lingers anew."""
+        self._since_s.pop(batch.channel, None)
+        self.take(batch.records)
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Nothing else of these records' keys may be sent."""
+        if self._ordered:
+            self._taken.update(record.draft.key_hash for record in records)
+
+    def release(self, batch: Batch) -> None:
+        """The keys of this batch are free again, but for those of halves that still have to go: what waited for them
+        comes first.
+        """
+        if self.split_in_flight is batch:
+            self.split_in_flight = None
+        if not self._ordered:
+            return
+        keys = {record.draft.key_hash for record in batch.records}
+        keys -= {record.draft.key_hash for half in self.splits for record in half.records}
+        for key in keys:
+            self._taken.discard(key)
+            for record in reversed(self._waiting.pop(key, ())):
+                self.put(record, first=True)
+
+    def halve(self, batch: Batch, records: Sequence[Record]) -> None:
+        """Two halves go next, in order and one at a time; their keys stay taken until then."""
+        middle = (len(records) + 1) // 2
+        for half in (records[middle:], records[:middle]):
+            if half:
+                self.splits.appendleft(Batch(batch.destination, batch.channel, tuple(half), batch.sent_at_ms))
+        self.take(records)
+
+    def next_split(self) -> Batch | None:
+        """The next half that has to go, unless one is in flight."""
+        return self.splits[0] if self.splits and self.split_in_flight is None else None
+
+    def send_split(self) -> Batch:
+        """Take the half that `next_split` gave."""
+        self.split_in_flight = self.splits.popleft()
+        return self.split_in_flight
