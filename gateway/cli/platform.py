@@ -8,13 +8,25 @@ from msgspec import Struct
 
 from gateway.clock import Chance
 from gateway.config.schema import Source
+from gateway.receive.door import scheme_of
 from gateway.receive.parts import header_names
 from gateway.receive.presets import Preset
+from gateway.receive.verify.hmac import Hmac
 from gateway.sandbox import sign
+from gateway.sandbox.keypair import KeyPair
 
 Pairs = list[tuple[str, str]]
 
 _SHOP_HEADER = "x-shopify-shop-domain"
+
+_PINNED = (
+    "{0} signs with a key that it keeps to itself, and the receiver takes its public half from the platform's own host "
+    "alone: nobody else can sign. `gateway try` shows what would become of a payload"
+)
+_KEYLESS = (
+    "{0} signs with a private key: `gateway sandbox --key PATH` makes one and publishes its public half at /keys, for "
+    "the source to name; `send --key PATH` signs with it"
+)
 
 
 class Post(Struct, frozen=True):
@@ -31,14 +43,28 @@ class CannotSign(ValueError):  # noqa: N818  a fact about a platform
 
 
 class Platform:
-    """One configured source, seen from the other side."""
+    """One configured source, seen from the other side.
 
-    def __init__(self, source: Source, preset: Preset, url: str, chance: Chance) -> None:
+    `pair`: the private key that stands in for the platform's. One that only `pretends` asks for none: nobody looks at
+    its signatures.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        preset: Preset,
+        url: str,
+        chance: Chance,
+        pair: KeyPair | None = None,
+        *,
+        pretends: bool = False,
+    ) -> None:
         self._source = source
         self._preset = preset
         self._url = url
         self._chance = chance
-        self._secret = source.secrets[0].reveal() if source.secrets else ""
+        self._pair = pair
+        self._pretends = pretends
 
     def post(self, body: bytes, topic: str | None, now_ms: int, more: Pairs) -> Post:
         """The request that carries this body. `more` headers replace those of the same name. Raises CannotSign."""
@@ -46,6 +72,8 @@ class Platform:
         url = self._with_topic(topic)
         try:
             body, headers = self._signed(body, topic, now_ms)
+        except CannotSign:
+            raise
         except (ValueError, KeyError, TypeError) as error:
             raise CannotSign(f"this body cannot be signed as {self._source.preset} does: {error}") from None
         given = {name.lower() for name, _ in more}
@@ -54,32 +82,60 @@ class Platform:
 
     def _signed(self, body: bytes, topic: str | None, now_ms: int) -> tuple[bytes, Pairs]:
         """The body as it travels, and the platform's headers."""
-        name = self._source.preset
+        name, secret = self._source.preset, self._secret()
         if name == "generic" or name not in sign.PRESETS:
             return body, self._own(body, topic, now_ms)
-        body = sign.prepare(name, body, self._secret)
-        names = sign.Names(shop=self._allowed().get(_SHOP_HEADER, sign.SHOP))
+        pair = self._key(name)
+        body = sign.prepare(name, body, secret, now_ms=now_ms, pair=pair)
+        names = sign.Names(shop=self._allowed().get(_SHOP_HEADER, sign.SHOP), pair=pair)
         url = self._source.notification_url or self._url
-        made = sign.sign(
-            name, body, topic or "", self._secret, url=url, now_ms=now_ms, chance=self._chance, names=names
-        )
+        made = sign.sign(name, body, topic or "", secret, url=url, now_ms=now_ms, chance=self._chance, names=names)
         return body, made
 
+    def _secret(self) -> str:
+        """What the platform and the source share. PayPal and Adobe put an id in its place."""
+        source = self._source
+        shared = source.secrets[0].reveal() if source.secrets else ""
+        return {"paypal": source.webhook_id, "adobe-commerce": source.client_id}.get(source.preset) or shared
+
+    def _key(self, name: str) -> KeyPair | None:
+        """The key that the platform signs with, if it signs with one. Raises CannotSign where it cannot be had."""
+        if name not in sign.PRIVATE or (name == "saleor" and self._source.secrets):
+            return None
+        if self._pretends:
+            self._pair = self._pair or KeyPair.generate()
+            return self._pair
+        if name in sign.PINNED:
+            raise CannotSign(_PINNED.format(self._preset.title))
+        if self._pair is None:
+            raise CannotSign(_KEYLESS.format(self._preset.title))
+        return self._pair
+
     def _own(self, body: bytes, topic: str | None, now_ms: int) -> Pairs:
-        """A source that says itself where topic, identity and signature stand."""
+        """A source or a preset that says itself where topic, identity and signature stand."""
         headers: Pairs = [("Content-Type", "application/json")]
         if topic is not None and (name := _header_in(self._topic_places())):
             headers.append((name, topic))
         places = self._source.identity or [part for way in self._preset.identity[:1] for part in way]
         held = {name.lower() for name, _ in headers}
         headers += [(name, self._chance.nonce(16).hex()) for name in _headers_in(places) if name.lower() not in held]
-        if self._source.verify is None:
-            return headers
-        table = {name.lower(): value for name, value in headers}
-        return [
-            *headers,
-            *sign.sign_with(self._source.verify, body, self._secret, url=self._url, now_ms=now_ms, headers=table),
-        ]
+        return [*headers, *self._proof(body, now_ms, headers)]
+
+    def _proof(self, body: bytes, now_ms: int, headers: Pairs) -> Pairs:
+        """The signature that the source, or the preset of one's own, describes. Raises CannotSign."""
+        scheme = scheme_of(self._source, self._preset)
+        if scheme is None or self._pretends:
+            return []
+        url, secret = self._source.notification_url or self._url, self._secret()
+        if isinstance(scheme, Hmac):
+            table = {name.lower(): value for name, value in headers}
+            return sign.sign_with(scheme, body, scheme.keys(secret)[0], url=url, now_ms=now_ms, headers=table)
+        alike = "bigcommerce" if getattr(scheme, "key", "") == "text" else scheme.scheme
+        if alike not in sign.PRESETS:
+            raise CannotSign(f"{self._preset.title} signs by {scheme.scheme}, which is not played here")
+        held = {name.lower() for name, _ in headers}
+        made = sign.sign(alike, body, "", secret, url=url, now_ms=now_ms, chance=self._chance)
+        return [pair for pair in made if pair[0].lower() not in held]
 
     def _shown(self, headers: Pairs) -> Pairs:
         """What the source asks for beside the signature: headers, API key, credentials."""

@@ -47,12 +47,22 @@ def child(role: str, config: Path, revision: int, listener: int) -> None:
 
 @click.command()
 @click.option("--listen", default="127.0.0.1:9900", show_default=True, help="Where the vendors' APIs are played.")
-def sandbox(listen: str) -> None:
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A private key (PEM) to publish at /keys, made when there is none: `send --key` signs with it.",
+)
+def sandbox(listen: str, key: Path | None) -> None:
     """Play every vendor's API on this machine, with faults on request, until Ctrl-C."""
     from gateway.sandbox import server  # noqa: PLC0415  only this command needs it
+    from gateway.sandbox.keypair import KeyPair  # noqa: PLC0415  as above
 
     try:
-        server.run(listen, lambda url: click.echo(f"The sandbox answers at {url}"))
+        pair = None if key is None else KeyPair.kept(key)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="--key") from None
+    try:
+        server.run(listen, lambda url: click.echo(f"The sandbox answers at {url}"), pair)
     except OSError as error:
         raise click.ClickException(f"{listen}: {error.strerror}") from None
 

@@ -18,6 +18,7 @@ from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.wording import near
 from gateway.sandbox import samples
+from gateway.sandbox.keypair import KeyPair
 
 IN_FLIGHT = 16
 TIMEOUT_S = 15.0
@@ -49,6 +50,11 @@ class Answer(NamedTuple):
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="So many.")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="So many a second, at most.")
 @click.option("--url", help="The gateway. Default: where `receiver.listen` says.")
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The private key (PEM) that stands in for the platform's: Saleor, Wix.",
+)
 @config_option
 @json_option
 @click.pass_context
@@ -107,7 +113,8 @@ def read(file: Any) -> bytes:
 def _writer(loaded: Loaded, source: str, url: str, chosen: dict[str, Any]) -> Write:
     """What to send, the n-th time."""
     settings = loaded.config.sources[source]
-    platform = Platform(settings, app.presets_of(loaded)[settings.preset], url, SystemChance())
+    preset, pair = app.presets_of(loaded)[settings.preset], _pair(chosen["key"])
+    platform = Platform(settings, preset, url, SystemChance(), pair)
     clock, more, name = SystemClock(), given_headers(chosen["headers"]), chosen["sample"]
     if (chosen["file"] is None) == (name is None):
         known = ", ".join(samples.names(settings.preset)) or f"none for {settings.preset}"
@@ -123,6 +130,14 @@ def _writer(loaded: Loaded, source: str, url: str, chosen: dict[str, Any]) -> Wr
         return platform.post(sample.body, chosen["topic"] or sample.topic, clock.now_ms(), more)
 
     return write
+
+
+def _pair(path: Path | None) -> KeyPair | None:
+    """The key pair in a file. Raises BadParameter."""
+    try:
+        return None if path is None else KeyPair.read(path)
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="--key") from None
 
 
 async def _sent(write: Write, count: int, rate: float | None) -> list[Answer]:

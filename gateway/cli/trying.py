@@ -51,7 +51,8 @@ def posted(loaded: Loaded, source: str, chosen: dict[str, Any]) -> Post:
     """The request that the platform would make of a file."""
     settings = loaded.config.sources[source]
     url = target(loaded, source, None)
-    platform = Platform(settings, app.presets_of(loaded)[settings.preset], url, SystemChance())
+    preset = app.presets_of(loaded)[settings.preset]
+    platform = Platform(settings, preset, url, SystemChance(), pretends=True)
     body, more = read(chosen["file"]), given_headers(chosen["headers"])
     try:
         return platform.post(body, chosen["topic"], SystemClock().now_ms(), more)

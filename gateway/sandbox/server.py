@@ -4,6 +4,7 @@
 /{name}/...             a vendor's API
 /_sandbox               what is served here, JSON
 /_sandbox/{name}        GET what it holds · PATCH its rules · DELETE what it holds
+/keys/jwks.json         the sandbox's own public key, as Saleor publishes its own; /keys/public.pem as Wix shows it
 /_sandbox/faults        GET the faults in force · POST one · DELETE all, or /_sandbox/faults/{id}
 """
 
@@ -30,6 +31,7 @@ from gateway.clock import Chance, Clock, SystemChance, SystemClock
 from gateway.sandbox.altcraft import Altcraft
 from gateway.sandbox.amperity import Amperity
 from gateway.sandbox.faults import TRANSPORT, Fault, Faults, Faulty
+from gateway.sandbox.keypair import KeyPair
 from gateway.sandbox.octolis import Octolis
 from gateway.sandbox.ometria import Ometria
 from gateway.sandbox.ometria_batch import OmetriaBatch
@@ -47,7 +49,8 @@ _pages = Environment(loader=PackageLoader("gateway.sandbox", "."), autoescape=Tr
 class Sandbox:
     """All simulators of one process, and the ASGI app (`app`) that serves them."""
 
-    def __init__(self, clock: Clock, chance: Chance) -> None:
+    def __init__(self, clock: Clock, chance: Chance, pair: KeyPair | None = None) -> None:
+        self._pair = pair
         self.faults = Faults(clock, chance)
         self.ometria = Ometria(clock)
         self.altcraft = Altcraft(clock, chance)
@@ -65,6 +68,8 @@ class Sandbox:
         served = {name: Faulty(one, self.faults, one.plays) for name, one in self.simulators.items()}
         return [
             Route("/", self._page),
+            Route("/keys/jwks.json", self._jwks),
+            Route("/keys/public.pem", self._public_key),
             Route("/_sandbox", self._index),
             Route("/_sandbox/faults", self._fault, methods=["GET", "POST", "DELETE"]),
             Route("/_sandbox/faults/{id:int}", self._clear, methods=["DELETE"]),
@@ -84,6 +89,19 @@ class Sandbox:
             {"name": one.name, "title": one.title, "hint": one.hint, "figures": one.figures()}
             for one in self.simulators.values()
         ]
+
+    @property
+    def pair(self) -> KeyPair:
+        """The sandbox's own key; made when it is first asked for, where none was given."""
+        if self._pair is None:
+            self._pair = KeyPair.generate()
+        return self._pair
+
+    async def _jwks(self, _request: Request) -> Response:
+        return Response(self.pair.jwks(), media_type="application/json")
+
+    async def _public_key(self, _request: Request) -> Response:
+        return Response(self.pair.public_pem(), media_type="application/x-pem-file")
 
     async def _index(self, _request: Request) -> Response:
         shown = {one.name: {"base_url": one.hint, "faults": sorted(one.plays)} for one in self.simulators.values()}
@@ -138,9 +156,9 @@ def _problem(status: int, detail: str) -> Response:
     return JSONResponse({"status": status, "detail": detail}, status, media_type="application/problem+json")
 
 
-def build(clock: Clock | None = None, chance: Chance | None = None) -> Sandbox:
-    """A sandbox that is not served yet."""
-    return Sandbox(clock or SystemClock(), chance or SystemChance())
+def build(clock: Clock | None = None, chance: Chance | None = None, pair: KeyPair | None = None) -> Sandbox:
+    """A sandbox that is not served yet. `pair`: the key that it publishes."""
+    return Sandbox(clock or SystemClock(), chance or SystemChance(), pair)
 
 
 # --- serving ---------------------------------------------------------------------------------------------------------
@@ -233,20 +251,20 @@ async def serve(listen: str = LISTEN, sandbox: Sandbox | None = None) -> None:
         await asyncio.Event().wait()
 
 
-def run(listen: str = LISTEN, announce: Callable[[str], None] | None = None) -> None:
+def run(listen: str = LISTEN, announce: Callable[[str], None] | None = None, pair: KeyPair | None = None) -> None:
     """Serve until SIGINT or SIGTERM: what `gateway sandbox` does. `announce` is told the address when it answers.
 
     Raises OSError when the address is taken.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_told(listen, announce))
+        runner.run(_until_told(listen, announce, pair))
 
 
-async def _until_told(listen: str, announce: Callable[[str], None] | None) -> None:
+async def _until_told(listen: str, announce: Callable[[str], None] | None, pair: KeyPair | None) -> None:
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with serving(listen) as served:
+    async with serving(listen, build(pair=pair)) as served:
         if announce is not None:
             announce(served.url)
         await told.wait()

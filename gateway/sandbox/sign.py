@@ -1,6 +1,7 @@
 """Signing as each platform does: the other side of `receive/verify`, written from the platforms' own documents.
 
-`prepare` gives the body as it travels (Adyen's signature stands inside it), `sign` the headers that go with it.
+`prepare` gives the body as it travels (Adyen's signature stands inside it, Wix' body is a JWT), `sign` the headers that
+go with it. Where a platform signs with a private key, a key pair of the sandbox's own stands in for it.
 """
 
 import base64
@@ -9,6 +10,7 @@ import hashlib
 import hmac
 import re
 import uuid
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -17,11 +19,15 @@ from msgspec import Struct
 from gateway import document
 from gateway.clock import Chance
 from gateway.config.schema import HmacScheme
+from gateway.sandbox.keypair import KeyPair
 
 Pairs = list[tuple[str, str]]
 
 SHOP = "northlight-demo.myshopify.com"
 """The invented shop that signs where the caller names none."""
+
+PAYPAL_CERT_URL = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-sandbox"
+ADOBE_KEY_PATH = "/prod/keys/pub-key-sandbox.pem"
 
 _JSON = ("Content-Type", "application/json")
 _ADYEN_FIELDS = ("pspReference", "originalReference", "merchantAccountCode", "merchantReference")
@@ -29,12 +35,14 @@ _ADYEN_FIELDS = ("pspReference", "originalReference", "merchantAccountCode", "me
 
 class Names(Struct, frozen=True):
     """Who sends, and by which ids. `shop`: the tenant's domain. `event`: the id that all deliveries of one merchant
-    action share. `delivery`: this delivery's own, kept over its retries. What is empty is drawn.
+    action share. `delivery`: this delivery's own, kept over its retries. What is empty is drawn. `pair` signs where the
+    platform has a private key: PayPal, Adobe, Wix, and Saleor where there is no secret.
     """
 
     shop: str = SHOP
     event: str = ""
     delivery: str = ""
+    pair: KeyPair | None = None
 
 
 class Letter(Struct, frozen=True):
@@ -48,6 +56,7 @@ class Letter(Struct, frozen=True):
     shop: str
     event: str
     delivery: str
+    pair: KeyPair | None = None
 
     @property
     def seconds(self) -> str:
@@ -57,6 +66,13 @@ class Letter(Struct, frozen=True):
     @property
     def key(self) -> bytes:
         return self.secret.encode()
+
+    @property
+    def private(self) -> KeyPair:
+        """The key that stands in for the platform's. Raises ValueError where none was given."""
+        if self.pair is None:
+            raise ValueError("a private key is needed")
+        return self.pair
 
     def iso(self) -> str:
         """The time of signing, RFC 3339 UTC."""
@@ -76,19 +92,19 @@ def sign(
 ) -> Pairs:
     """The headers with which the platform would send this body: signature, topic, ids, content type.
 
-    `url` is the address as it is registered at the platform (Square signs it). Raises KeyError for a preset that is
-    not in `PRESETS`, ValueError for a secret that the scheme cannot use.
+    `url` is the address as it is registered at the platform (Square signs it). `secret` is for PayPal the webhook's id.
+    Raises KeyError for a preset that is not in `PRESETS`, ValueError for a secret that the scheme cannot use.
     """
     make = _HEADERS[preset]
-    event = names.event or _uuid(chance)
-    return make(Letter(body, topic, secret, url, now_ms, names.shop, event, names.delivery or _uuid(chance)))
+    event, delivery = names.event or _uuid(chance), names.delivery or _uuid(chance)
+    return make(Letter(body, topic, secret, url, now_ms, names.shop, event, delivery, names.pair))
 
 
 def sign_with(
-    scheme: HmacScheme, body: bytes, secret: str, *, url: str, now_ms: int, headers: Mapping[str, str]
+    scheme: HmacScheme, body: bytes, key: bytes, *, url: str, now_ms: int, headers: Mapping[str, str]
 ) -> Pairs:
-    """The headers of a signature that the configuration describes (`sources.*.verify`). `headers` are those that the
-    request carries anyway, by lower-case name.
+    """The headers of a signature that the configuration describes (`verify` of a source, or of a preset of one's own).
+    `headers` are those that the request carries anyway, by lower-case name.
     """
     seconds = str(now_ms // 1000)
     values = {"body": body, "timestamp": seconds.encode(), "url": url.encode()}
@@ -106,14 +122,35 @@ def sign_with(
     signed = b"".join(
         filled(match) if (match := re.fullmatch(r"\{([^{}]+)\}", part)) else part.encode() for part in parts
     )
-    digest = hmac.new(secret.encode(), signed, scheme.algorithm).digest()
+    digest = hmac.new(key, signed, scheme.algorithm).digest()
     text = digest.hex() if scheme.encoding == "hex" else base64.b64encode(digest).decode()
     return [*pairs, (scheme.header, scheme.prefix + text)]
 
 
-def prepare(preset: str, body: bytes, secret: str) -> bytes:
-    """The body as the platform sends it. Only Adyen's standard webhooks change: each item gets its signature."""
-    return _with_item_signatures(body, secret) if preset == "adyen" else body
+def prepare(preset: str, body: bytes, secret: str, *, now_ms: int = 0, pair: KeyPair | None = None) -> bytes:
+    """The body as the platform sends it: each of Adyen's items with its signature, an event of Adobe with the client
+    (`secret`) it is for, one of Wix as a JWT. Others as they are.
+    """
+    if preset == "adyen":
+        return _with_item_signatures(body, secret)
+    if preset == "adobe-commerce":
+        return document.dump({**document.parse(body), "recipientclientid": secret})
+    if preset == "wix" and pair is not None and not _TOKEN.fullmatch(body.strip()):
+        return _as_token(body, now_ms // 1000, pair)
+    return body
+
+
+_TOKEN = re.compile(rb"eyJ[\w-]+\.[\w-]+\.[\w-]+")
+
+
+def _as_token(body: bytes, now_s: int, pair: KeyPair) -> bytes:
+    """Wix, "Webhook structure": the event as JSON in a text, in an envelope that is JSON in a text, in the claims."""
+    event = document.parse(body)
+    outer = {"eventType": event.get("slug", ""), "instanceId": _WIX_INSTANCE, "data": body.decode(), "identity": "{}"}
+    return pair.token({"data": document.dump(outer).decode(), "iat": now_s, "exp": now_s + 3600})
+
+
+_WIX_INSTANCE = "5b1f43ad-90c4-4b4e-8a1f-2f0a93e1d7c4"
 
 
 def _uuid(chance: Chance) -> str:
@@ -249,14 +286,51 @@ def _github(letter: Letter) -> Pairs:
 
 
 def _saleor(letter: Letter) -> Pairs:
-    """As Saleor's webhook/transport/utils.py, where the webhook has a secret key: hex over the body."""
+    """As Saleor's webhook/transport/utils.py: hex over the body where the webhook has a secret key, else a JWS."""
+    signature = _hex(letter.key, letter.body) if letter.secret else letter.private.detached(letter.body)
     return [
         _JSON,
         ("Saleor-Event", letter.topic),
         ("Saleor-Domain", letter.shop),
         ("Saleor-Api-Url", f"https://{letter.shop}/graphql/"),
-        ("Saleor-Signature", _hex(letter.key, letter.body)),
+        ("Saleor-Signature", signature),
     ]
+
+
+def _paypal(letter: Letter) -> Pairs:
+    """PayPal-Python-SDK notifications.py: RSA over `id|time|webhook id|crc32(body)`."""
+    sent = letter.iso().replace(".000Z", "Z")
+    signed = f"{letter.delivery}|{sent}|{letter.secret}|{zlib.crc32(letter.body)}"
+    return [
+        _JSON,
+        ("PAYPAL-TRANSMISSION-ID", letter.delivery),
+        ("PAYPAL-TRANSMISSION-TIME", sent),
+        ("PAYPAL-TRANSMISSION-SIG", letter.private.signature(signed.encode())),
+        ("PAYPAL-CERT-URL", PAYPAL_CERT_URL),
+        ("PAYPAL-AUTH-ALGO", "SHA256withRSA"),
+    ]
+
+
+def _adobe(letter: Letter) -> Pairs:
+    """adobe-io-events, "Signature verification": RSA over the body, twice, with two keys."""
+    signature = letter.private.signature(letter.body)
+    return [
+        ("Content-Type", "application/cloudevents+json"),
+        ("User-Agent", "Adobe/1.0"),
+        ("x-adobe-event-code", letter.topic),
+        ("x-adobe-event-id", letter.event),
+        ("x-adobe-delivery-id", letter.delivery),
+        ("x-adobe-provider", "commerce_events"),
+        ("x-adobe-digital-signature-1", signature),
+        ("x-adobe-digital-signature-2", signature),
+        ("x-adobe-public-key1-path", ADOBE_KEY_PATH),
+        ("x-adobe-public-key2-path", ADOBE_KEY_PATH),
+    ]
+
+
+def _wix(_letter: Letter) -> Pairs:
+    """Wix, "Webhook structure": the body proves itself (`prepare`)."""
+    return [("Content-Type", "text/plain")]
 
 
 def _keyed(letter: Letter) -> Pairs:
@@ -285,10 +359,19 @@ _HEADERS: dict[str, Callable[[Letter], Pairs]] = {
     "octolis": _keyed,
     "commercetools": _keyed,
     "cloudevents": _cloudevents,
+    "paypal": _paypal,
+    "adobe-commerce": _adobe,
+    "wix": _wix,
 }
 
 PRESETS: tuple[str, ...] = tuple(_HEADERS)
-"""The presets that can be signed with a secret alone. PayPal, Wix and Adobe sign with a private key."""
+"""The presets that can be signed."""
+
+PRIVATE = frozenset({"paypal", "adobe-commerce", "wix", "saleor"})
+"""Those that are signed with a private key; Saleor only where there is no secret."""
+
+PINNED = frozenset({"paypal", "adobe-commerce"})
+"""Those whose keys the receiver fetches from the platform's own host and from nowhere else."""
 
 
 # --- Adyen's items ---------------------------------------------------------------------------------------------------

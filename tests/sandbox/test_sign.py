@@ -4,11 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
+from typing import Any
 
 import pytest
 
 from gateway.config.schema import HmacScheme
 from gateway.sandbox import sign
+from gateway.sandbox.keypair import KeyPair
 from tests.sandbox.clock import KnownChance
 
 NOW_MS = 1_614_265_330_000
@@ -16,7 +18,10 @@ BODY = b'{"id":1,"name":"caf\\u00e9"}'
 URL = "https://gateway.example.com/webhooks/shop"
 
 
-def headers(preset: str, secret: str, body: bytes = BODY, topic: str = "orders/create", **names: str) -> dict[str, str]:
+PAIR = KeyPair.generate()
+
+
+def headers(preset: str, secret: str, body: bytes = BODY, topic: str = "orders/create", **names: Any) -> dict[str, str]:
     pairs = sign.sign(
         preset, body, topic, secret, url=URL, now_ms=NOW_MS, chance=KnownChance(), names=sign.Names(**names)
     )
@@ -127,7 +132,7 @@ def test_other_bodies_travel_as_they_are() -> None:
 @pytest.mark.parametrize("preset", sign.PRESETS)
 def test_every_preset_sends_a_content_type(preset: str) -> None:
     secret = "whsec_" + base64.b64encode(b"k" * 24).decode() if preset == "standard-webhooks" else "00ff"
-    assert "Content-Type" in headers(preset, secret)
+    assert "Content-Type" in headers(preset, secret, pair=PAIR)
 
 
 def test_an_unknown_preset_is_a_key_error() -> None:
@@ -144,7 +149,7 @@ def test_a_scheme_of_ones_own_is_followed() -> None:
         signed="{timestamp}.{header:X-Id}.{url}.{body}",
         timestamp="header:X-Time",
     )
-    made = dict(sign.sign_with(scheme, BODY, "hush", url=URL, now_ms=NOW_MS, headers={"x-id": "7"}))
+    made = dict(sign.sign_with(scheme, BODY, b"hush", url=URL, now_ms=NOW_MS, headers={"x-id": "7"}))
     signed = b"1614265330.7." + URL.encode() + b"." + BODY
     assert made["X-Time"] == "1614265330"
     assert made["X-Sig"] == "v2=" + base64.b64encode(hmac.new(b"hush", signed, "sha512").digest()).decode()
