@@ -8,6 +8,7 @@ from gateway.vendors.base import Vendor
 from gateway.vendors.http import Http
 from gateway.vendors.octolis import Octolis
 from gateway.vendors.ometria import Ometria
+from gateway.vendors.ometria_batch import OmetriaBatch
 
 VENDORS: Mapping[str, type[Vendor]] = {
     "altcraft": Altcraft,
@@ -15,4 +16,5 @@ VENDORS: Mapping[str, type[Vendor]] = {
     "http": Http,
     "octolis": Octolis,
     "ometria": Ometria,
+    "ometria_batch": OmetriaBatch,
 }
