@@ -17,6 +17,7 @@ EVENTS: dict[str, str] = {
     "lane.orphaned": "A lane's source or destination left the configuration; it keeps all: `source`, `destination`.",
     "batch.sent": "A request to a vendor was answered (debug): `destination`, `channel`, `records`, `bytes`, `status`.",
     "request.not_built": "A vendor could not write the request of a batch; it is halved to find out: `destination`.",
+    "intent.found": "A call that a crash cut off was found and goes on: `destination`, `kind`, `step`.",
     "answer.not_judged": "A vendor's file could not read an answer; the records are tried again: `destination`.",
     "settle.done": "What became of events was committed: `account`, `delivered`, `parked`, `dead`, `filtered`.",
     "settle.conflict": "A settle was refused since the lane or lease had changed; it is read again: `account`.",
