@@ -48,6 +48,7 @@ def _names(raw: Mapping[str, Any]) -> Iterator[Named]:
             yield from _text(source["normalise"], glob, ("sources", name, "normalise"), "mapping")
     for name, destination in _tables(raw, "destinations"):
         yield from _text(destination, "vendor", ("destinations", name), "vendor")
+        yield from _text(destination, "body", ("destinations", name), "mapping")
     for index, route in enumerate(_rows(raw, "routes")):
         if isinstance(route, dict):
             yield from _route(route, ("routes", index))

@@ -15,7 +15,7 @@ from gateway.config.schema import DestinationSettings
 from gateway.config.values import HttpUrl, Secret
 from gateway.errors import Reason
 from gateway.model import NormalEvent
-from gateway.vendors import answers, base, checks
+from gateway.vendors import answers, base, checks, oauth
 
 
 class AmperitySettings(DestinationSettings):
@@ -125,13 +125,8 @@ class Amperity:
         settings = self._settings
         url = settings.token_url or f"{self._base_url}/api/v0/oauth2/token"
         secret = settings.client_secret.reveal() if settings.client_secret else ""
-        form = {"grant_type": "client_credentials", "client_id": settings.client_id or "", "client_secret": secret}
-        headers = (
-            ("Accept", "application/json"),
-            ("Content-Type", "application/x-www-form-urlencoded"),
-            *self._tenant,
-        )
-        return base.Request("POST", url, headers, urlencode(form).encode(), "api")
+        form = {"client_id": settings.client_id or "", "client_secret": secret}
+        return oauth.token_request(url, form, self._tenant, "api")
 
     # --- response ----------------------------------------------------------------------------------------------------
 
@@ -147,16 +142,7 @@ class Amperity:
         return base.same(answers.by_status(STATUSES, batch, answer, self.secrets(), said), batch)
 
     def token_of(self, answer: base.Answer) -> base.Token | base.Outcome:
-        """`{"access_token": ..., "expires_in": 3600, "token_type": "Bearer"}`."""
-        if isinstance(answer, base.Failure):
-            return base.Retry(answer.reason, answers.bounded(answer.detail, self.secrets()))
-        body = answers.object_of(answers.json_of(answer))
-        text = body.get("access_token")
-        if answer.status // 100 == TAKEN and isinstance(text, str) and text.isascii() and text.isprintable() and text:
-            return base.Token(Secret(text), float(answers.whole(body.get("expires_in")) or TOKEN_LIVES_S))
-        meaning = TOKEN_STATUSES.get(answer.status) or answers.COMMON.get(answer.status // 100, answers.COMMON[2])
-        said = answers.bounded(f"{answer.status} {answers.words(answer, 'message', 'error')}", self.secrets())
-        return meaning(said, answers.retry_after_s(answer, 0))
+        return oauth.token_of(answer, self.secrets())
 
     def page_of(self, answer: base.Response) -> tuple[list[Any], str]:
         """A page's items, and the token of the next one (empty: it was the last)."""
@@ -186,7 +172,6 @@ def _flat(fields: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 TAKEN = 2
 ACCEPTED = 202
 ROW_BYTES = 1_000_000
-TOKEN_LIVES_S = 3600.0
 SHIPPED = frozenset({"customer", "order", "product", "cart", "refund", "fulfillment"})
 """Entities that a mapping ships for."""
 
@@ -196,12 +181,3 @@ STATUSES: answers.Statuses = {
     429: answers.throttle(Reason.RATE_LIMITED, 1.0, up_to_s=60.0),
 }
 """By status. A stream that is not there, or takes nothing now, rests alone. 400 and 413 are not tried again."""
-
-TOKEN_STATUSES: answers.Statuses = {
-    400: answers.suspend(),
-    401: answers.suspend(),
-    403: answers.suspend(),
-    404: answers.suspend(),
-    429: answers.throttle(Reason.RATE_LIMITED, 1.0, up_to_s=60.0),
-}
-"""By the status of a token's answer: without one nothing can be sent, and no record is to blame."""

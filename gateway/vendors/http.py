@@ -1,105 +1,135 @@
-"""Any HTTP API: one event a request, as a CloudEvent (structured or binary) or as plain data."""
+"""Any HTTP API, described by YAML alone: where requests go, what they carry, how they prove who sends them, what the
+answers mean. Without a word more than a URL: one event a request, as a CloudEvent.
 
-import re
-from base64 import b64encode
+Its parts: `http_places` (method, URL and headers), `http_bodies`, `http_auth`, `http_answers`.
+"""
+
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gateway import document
-from gateway.config.schema import Basic, DestinationSettings, Section
-from gateway.config.values import HttpUrl, Secret
-from gateway.errors import Reason
+from gateway.config.schema import DestinationSettings
 from gateway.model import NormalEvent
-from gateway.vendors import answers, base
+from gateway.vendors import base, oauth
+from gateway.vendors.http_answers import Meaning, Results
+from gateway.vendors.http_auth import Auth, credentials
+from gateway.vendors.http_bodies import Body, Envelope, body_of
+from gateway.vendors.http_places import HEADER_NAME, ExpressionText, Head, HeaderTexts, MethodText, UrlText
 
 
-class Named(Section):
-    """A credential under a name of the API's own."""
-
-    name: str = Field(
-        pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="The header or query parameter.", examples=["X-Api-Key"]
-    )
-    value: Secret = Field(description="The credential.")
-
-
-class Auth(Section):
-    """How requests prove who sends them: one of these."""
-
-    bearer: Secret | None = Field(None, description="`Authorization: Bearer` with this token.")
-    basic: Basic | None = Field(None, description="`Authorization: Basic` with this user and password.")
-    header: Named | None = Field(
-        None, description="A header of the API's own.", examples=[{"name": "X-Api-Key", "value": "${KEY}"}]
-    )
-    query: Named | None = Field(
-        None, description="A query parameter.", examples=[{"name": "api-key", "value": "${KEY}"}]
-    )
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if sum(value is not None for value in (self.bearer, self.basic, self.header, self.query)) != 1:
-            raise ValueError("one of bearer, basic, header and query")
-        return self
-
-
-def _ranges(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     return [str(one) for one in (value if isinstance(value, list) else [value])]
 
 
 def _codes(value: list[str]) -> list[str]:
-    if not value or not all(_RANGE.fullmatch(one) for one in value):
+    if not value or not all(map(_range, value)):
         raise ValueError("statuses or ranges of them: 200, 200-299")
     return value
 
 
-def _header_fields(value: dict[str, str]) -> dict[str, str]:
-    for name, text in value.items():
-        if not _TOKEN.fullmatch(name) or name.lower() in ("content-length", "transfer-encoding", "host", "connection"):
-            raise ValueError(f"{name!r} is no header that may be set")
-        if not _FIELD.fullmatch(text):
-            raise ValueError(f"the value of {name} holds signs that a header cannot carry")
-    return value
+def _range(text: str) -> range | None:
+    low, dash, high = text.partition("-")
+    codes = (low, high) if dash else (low, low)
+    if not all(len(code) == len("200") and code.isascii() and code.isdigit() and code[0] in "12345" for code in codes):
+        return None
+    return range(int(codes[0]), int(codes[1]) + 1)
 
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
-_FIELD = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-_RANGE = re.compile(r"[1-5]\d\d(-[1-5]\d\d)?", re.ASCII)
+Codes = Annotated[list[str], AfterValidator(_codes), BeforeValidator(_listed, json_schema_input_type=list[str | int])]
 
 
 class HttpSettings(DestinationSettings):
-    """One URL."""
+    """One API. `{expression}` in the method, the URL and the headers is a place for what an event says."""
 
-    url: HttpUrl = Field(description="Where events are sent.", examples=["https://example.com/in"])
-    method: Literal["POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="The method.")
-    headers: Annotated[dict[str, str], AfterValidator(_header_fields)] = Field(
+    url: UrlText = Field(
+        description="Where events are sent.",
+        examples=["https://example.com/in", "https://example.com/people/{subject}"],
+    )
+    method: MethodText = Field("POST", description="The method.")
+    headers: HeaderTexts = Field(
         {}, description="Headers of every request. Credentials belong under `auth`.", examples=[{"X-Team": "crm"}]
     )
-    format: Literal["cloudevents", "cloudevents-binary", "data"] = Field(
-        "cloudevents",
-        description="The event as one JSON object, its data with the rest in `ce-` headers, or its data alone.",
+    body: str | None = Field(
+        None, description="The mapping that makes the records, where a route names none.", examples=["my-record"]
+    )
+    format: Literal["cloudevents", "cloudevents-binary", "data"] | None = Field(
+        None,
+        description="The event as one JSON object, its data with the rest in `ce-` headers, or its data alone. "
+        "Default: `cloudevents`; `data` with `body`, `wrap` or another `content` than JSON.",
+    )
+    content: Literal["json", "form", "xml", "ndjson"] = Field("json", description="How records are written.")
+    wrap: Envelope | None = Field(
+        None,
+        description="What a list of records stands in: a key, or an object with `{records}` in their place. In XML the "
+        "outer element.",
+        examples=["batch"],
+    )
+    element: str = Field(
+        "record", pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", description="The XML element of a record.", examples=["order"]
     )
     auth: Auth | None = Field(None, description="How requests prove who sends them.")
-    success: Annotated[
-        list[str], AfterValidator(_codes), BeforeValidator(_ranges, json_schema_input_type=list[str | int])
-    ] = Field(["200-299"], description="Statuses that mean delivered.", examples=[["200-299", "409"]])
+    success: Codes = Field(["200-299"], description="Statuses that mean delivered.", examples=[["200-299", "409"]])
+    success_when: ExpressionText | None = Field(
+        None,
+        description="What must hold as well, over `status`, `headers` and `body`; where not, records are refused.",
+        examples=["body.status == 'ok'"],
+    )
+    retry_when: ExpressionText | None = Field(
+        None, description="When an answer means: again, later.", examples=["body.error.code == 'busy'"]
+    )
+    error: ExpressionText | None = Field(
+        None, description="The API's words in an answer.", examples=["body.errors[0].detail"]
+    )
+    results: Results | None = Field(None, description="What became of each record, where the answer says.")
     idempotency_header: str | None = Field(
         None,
-        pattern=_TOKEN.pattern,
-        description="A header that is the same for each attempt at a record.",
+        pattern=HEADER_NAME.pattern,
+        description="A header that is the same for each attempt at a record, or at a batch of the same records.",
         examples=["Idempotency-Key"],
     )
 
+    @property
+    def is_list(self) -> bool:
+        """Whether records travel as a list, even where there is one."""
+        return self.batch.records is not None or self.wrap is not None
+
+    @property
+    def shape(self) -> str:
+        """The format, given or not."""
+        plain = self.body is not None or self.wrap is not None or self.content != "json"
+        return self.format or ("data" if plain else "cloudevents")
+
     @model_validator(mode="after")
-    def _no_credentials_in_url(self) -> Self:
-        if "@" in urlsplit(self.url).netloc:
-            raise ValueError("user and password belong under `auth: {basic: ...}`, not in `url`")
+    def _consistent(self) -> Self:
+        """Raises ValueError for what cannot be written."""
+        several = self.is_list or self.content != "json"
+        for holds, cause in (
+            (
+                self.shape == "cloudevents-binary" and several,
+                "`format: cloudevents-binary` is one event a request in JSON",
+            ),
+            (self.shape != "data" and self.content in ("form", "xml"), f"`content: {self.content}` is `format: data`"),
+            (
+                self.content == "form" and self.is_list,
+                "`content: form` holds one record: no `batch.records`, no `wrap`",
+            ),
+            (
+                self.content == "ndjson" and self.wrap is not None,
+                "`content: ndjson` is lines: nothing goes around them",
+            ),
+            (self.content == "xml" and isinstance(self.wrap, dict), "`wrap` is an element's name in XML"),
+        ):
+            if holds:
+                raise ValueError(cause)
         return self
 
 
 class Http:
-    """One URL, one event a request, no limit but the number of requests in flight."""
+    """One API. Without limits and one record a request, unless the configuration says otherwise."""
 
     name: ClassVar[str] = "http"
     Settings: ClassVar[type[DestinationSettings]] = HttpSettings
@@ -107,15 +137,18 @@ class Http:
     def __init__(self, destination: str, settings: HttpSettings) -> None:
         self.destination = destination
         self._settings = settings
-        self._url, self._auth, self._secrets = _credentials(settings)
-        self._success = [_range(text) for text in settings.success]
+        self._auth = credentials(settings.auth)
+        self._head = Head(settings.method, settings.url, settings.headers)
+        self._body: Body = body_of(settings.content, settings.wrap, settings.element, is_list=settings.is_list)
+        rules = {name: getattr(settings, name) for name in ("success_when", "retry_when", "error")}
+        self._meaning = Meaning([codes for one in settings.success if (codes := _range(one))], rules, settings.results)
 
     def account(self) -> str:
-        known_by = self._secrets[:1] or (self._settings.url,)
+        known_by = self._auth.secrets[:1] or (self._settings.url,)
         return base.account_name(self.name, base.host_of(self._settings.url), *known_by)
 
     def secrets(self) -> Sequence[str]:
-        return self._secrets
+        return self._auth.secrets
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
@@ -124,57 +157,96 @@ class Http:
         return ()
 
     def rules(self) -> base.BatchRules:
-        return base.BatchRules(records=1, body_bytes=BODY_BYTES, record_bytes=BODY_BYTES)
+        """As many records as `batch.records` says. XML and forms are longer than the JSON that is measured."""
+        most = BODY_BYTES // GROWTH.get(self._settings.content, 1)
+        records = self._settings.batch.records or 1
+        return base.BatchRules(records, most - self._body.overhead, most - self._body.overhead)
 
     # --- records -----------------------------------------------------------------------------------------------------
 
-    def mapping(self, event: NormalEvent) -> str | None:  # noqa: ARG002  every event is sent as it is
-        return None
+    def mapping(self, event: NormalEvent) -> str | None:  # noqa: ARG002  every event is sent, through one mapping or none
+        return self._settings.body
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
         """The event itself, or one draft for each document that its mapping makes. Each event counts: a fact."""
-        key = f"{event.source}/{event.entity}/{event.subject}" if event.entity and event.subject else event.id
-        return [base.Draft("event", key, data, "fact") for data in self._data(event, documents)]
-
-    def _data(self, event: NormalEvent, documents: Sequence[Any] | None) -> list[Any]:
         whole = event.document()
-        if self._settings.format == "data":
-            return [whole["data"]] if documents is None else list(documents)
-        if documents is None:
-            return [whole]
-        ids = [event.id, *(f"{event.id}-{number}" for number in range(2, len(documents) + 1))]
-        return [{**whole, "id": id_, "data": data} for id_, data in zip(ids, documents, strict=False)]
+        made = [whole["data"]] if documents is None else documents
+        return [self._draft(event, whole, one, number) for number, one in enumerate(made, start=1)]
+
+    def _draft(self, event: NormalEvent, whole: Mapping[str, Any], record: Any, number: int) -> base.Draft:
+        """What travels. Where the head has places it holds their values too: `{"places": ..., "record": ...}`."""
+        key = f"{event.source}/{event.entity}/{event.subject}" if event.entity and event.subject else event.id
+        data: Any = self._body.checked(record)
+        if self._settings.shape != "data":
+            data = {**whole, "id": event.id if number == 1 else f"{event.id}-{number}", "data": record}
+        if not self._head.has_places:
+            return base.Draft(PLAIN, key, data, "fact")
+        values = self._head.values({**whole, "entity": event.entity, "record": record})
+        return base.Draft(self._channel(values), key, {"places": values, "record": data}, "fact")
+
+    def _channel(self, values: Mapping[str, str]) -> str:
+        """Records share a request only where it is the same one: the same in every place."""
+        if self._settings.is_list or self._settings.content == "ndjson":
+            told = "&".join(quote(value, safe="") for value in values.values())
+            long = len(told) > CHANNEL_CHARS
+            return f"{PLACES}:{hashlib.blake2b(told.encode(), digest_size=16).hexdigest() if long else told}"
+        return PLACES
 
     # --- request -----------------------------------------------------------------------------------------------------
 
     def request(self, batch: base.Batch) -> base.Request:
-        record = batch.records[0]
-        content_type, body = CONTENT_TYPES[self._settings.format], record.encoded
-        headers: dict[str, str] = {"content-type": content_type}
-        if self._settings.format == "cloudevents-binary":
-            attributes = record.draft.data
-            body = document.dump(attributes["data"])
-            headers |= _ce_headers(attributes)
-        if record.traceparent:
-            headers["traceparent"] = record.traceparent
+        settings = self._settings
+        travels = [record.draft.data for record in batch.records]
+        encoded = [record.encoded for record in batch.records]
+        values: Mapping[str, str] = {}
+        if batch.channel != PLAIN:
+            values = travels[0]["places"]
+            travels = [one["record"] for one in travels]
+            encoded = [document.dump(one) for one in travels]
+        if settings.shape == "cloudevents-binary":
+            encoded = [document.dump(travels[0]["data"])]
+        body = self._body.write(encoded, travels)
+        headers = {"content-type": self._content_type(), **self._about(batch, travels[0])}
+        headers |= self._head.headers(values) | self._auth.headers
+        headers |= self._auth.signed(batch.key, batch.sent_at_ms, body)
+        return base.Request(
+            self._head.method(values),
+            self._auth.url(self._head.url(values)),
+            tuple(headers.items()),
+            body,
+            intent="keyed" if len(batch.records) > 1 and self._has_key() else "",
+            token=self._auth.oauth2 is not None,
+        )
+
+    def _content_type(self) -> str:
+        if self._settings.content != "json" or self._settings.shape == "data":
+            return CONTENT_TYPES[self._settings.content]
+        return CLOUDEVENTS_TYPES[self._settings.shape if not self._settings.is_list else "list"]
+
+    def _about(self, batch: base.Batch, travels: Any) -> dict[str, str]:
+        """Headers that tell of the batch."""
+        headers = _ce_headers(travels) if self._settings.shape == "cloudevents-binary" else {}
+        if len(batch.records) == 1 and batch.records[0].traceparent:
+            headers["traceparent"] = batch.records[0].traceparent
         if self._settings.idempotency_header:
-            headers[self._settings.idempotency_header.lower()] = record.idempotency_key
-        headers |= {name.lower(): value for name, value in self._settings.headers.items()}
-        headers |= self._auth
-        return base.Request(self._settings.method, self._url, tuple(headers.items()), body)
+            headers[self._settings.idempotency_header.lower()] = batch.key
+        return headers
+
+    def _has_key(self) -> bool:
+        """Whether the API can know a batch again."""
+        return bool(self._settings.idempotency_header or self._auth.keys)
+
+    def token_request(self) -> base.Request:
+        """The request that fetches a token (`auth.oauth2`)."""
+        return self._auth.token_request()
 
     # --- response ----------------------------------------------------------------------------------------------------
 
     def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
-        if isinstance(answer, base.Response) and any(answer.status in codes for codes in self._success):
-            receipt = answer.headers.get("x-request-id", "")[: answers.RECEIPT_CHARS]
-            return base.same(base.Delivered(answers.bounded(receipt, self._secrets)), batch)
-        return base.same(answers.by_status(STATUSES, batch, answer, self._secrets), batch)
+        return self._meaning.verdict(batch, answer, self._auth.secrets)
 
-
-def _range(text: str) -> range:
-    low, _, high = text.partition("-")
-    return range(int(low), int(high or low) + 1)
+    def token_of(self, answer: base.Answer) -> base.Token | base.Outcome:
+        return oauth.token_of(answer, self._auth.secrets)
 
 
 def _ce_headers(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -185,48 +257,30 @@ def _ce_headers(attributes: Mapping[str, Any]) -> dict[str, str]:
     return {f"ce-{name}": quote(str(value), safe=PRINTABLE) for name, value in kept.items()}
 
 
-def _credentials(settings: HttpSettings) -> tuple[str, dict[str, str], tuple[str, ...]]:
-    """The URL, the headers and the secrets that `auth` makes."""
-    auth = settings.auth
-    if auth is None:
-        return settings.url, {}, ()
-    if auth.bearer is not None:
-        token = auth.bearer.reveal()
-        return settings.url, {"authorization": f"Bearer {token}"}, (token,)
-    if auth.basic is not None:
-        password = auth.basic.password.reveal()
-        pair = b64encode(f"{auth.basic.user}:{password}".encode()).decode()
-        return settings.url, {"authorization": f"Basic {pair}"}, (pair, password)
-    if auth.header is not None:
-        value = auth.header.value.reveal()
-        return settings.url, {auth.header.name.lower(): value}, (value,)
-    if auth.query is not None:
-        value = auth.query.value.reveal()
-        return _with_query(settings.url, auth.query.name, value), {}, (value,)
-    return settings.url, {}, ()
-
-
-def _with_query(url: str, name: str, value: str) -> str:
-    parts = urlsplit(url)
-    pair = f"{quote(name, safe='')}={quote(value, safe='')}"
-    return urlunsplit(parts._replace(query=f"{parts.query}&{pair}" if parts.query else pair, fragment=""))
-
-
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 BODY_BYTES = 8 << 20
 """The largest body that leaves: a received one is 1 MiB unless told, an envelope and a mapping add to it."""
 
+GROWTH = {"xml": 4, "form": 3}
+"""How much longer than JSON a body may be: an element has its name twice, a sign of a form up to three."""
+
+PLAIN, PLACES = "event", "request"
+"""Channels: records as they are, and records that say where they go."""
+
+CHANNEL_CHARS = 100
+
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
 
 CONTENT_TYPES = {
-    "cloudevents": "application/cloudevents+json; charset=UTF-8",
-    "cloudevents-binary": "application/json",
-    "data": "application/json",
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "xml": "application/xml",
+    "ndjson": "application/x-ndjson",
 }
 
-STATUSES: answers.Statuses = {
-    408: answers.retry(Reason.TIMEOUT),
-    429: answers.throttle(Reason.RATE_LIMITED, 1.0, up_to_s=60.0),
+CLOUDEVENTS_TYPES = {
+    "cloudevents": "application/cloudevents+json; charset=UTF-8",
+    "cloudevents-binary": "application/json",
+    "list": "application/cloudevents-batch+json; charset=UTF-8",
 }
-"""What `success` does not name. All else is read as HTTP means it (answers.COMMON)."""
