@@ -13,7 +13,7 @@ SAFE = {
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'"
     ),
-    "referrer-policy": "no-referrer",
+    "referrer-policy": "same-origin",  # with no-referrer a browser's own forms come with `Origin: null`
     "x-content-type-options": "nosniff",
 }
 """Headers of every answer that operators read."""

@@ -274,3 +274,8 @@ def test_json_is_indented_and_anything_else_left_as_it_is() -> None:
     assert readable("\ufeff[1]") == "[\n  1\n]"
     assert readable("not json") == "not json"
     assert readable("\ud800") == "\ud800"
+
+
+async def test_a_browser_tells_our_own_forms_where_they_come_from(stranger: Client) -> None:
+    answer = await stranger.get("/login")
+    assert answer.headers["referrer-policy"] == "same-origin"  # with no-referrer it writes `Origin: null`
