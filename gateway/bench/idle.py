@@ -1,11 +1,15 @@
 """What the gateway uses when nothing happens, and when a great deal waits."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from gateway.bench import growth, machine, processes, setups
 from gateway.bench.report import Report, Scale, Site
+from gateway.clock import SystemClock
+from gateway.journal.base import Journal
 
 SETTLE_S = 2.0
 WATCHED_ROUNDS = 4
@@ -46,7 +50,8 @@ async def memory(site: Site, scale: Scale) -> Report:
     rows = [[role, at_rest[role], waiting[role]] for role in at_rest]
     headline = {f"mib, {role}": waiting[role] for role in waiting}
     columns = ["process", "at rest, MiB", f"with {events:,} waiting, MiB"]
-    return Report("memory", "resident memory while a vendor is down", columns, rows, headline)
+    notes = [f"{await _left(site, folder):,} events wait or are parked in the end."]
+    return Report("memory", "resident memory while a vendor is down", columns, rows, headline, notes)
 
 
 async def _resident(folder: Path, scale: Scale) -> dict[str, float]:
@@ -61,9 +66,21 @@ async def _resident(folder: Path, scale: Scale) -> dict[str, float]:
 
 
 async def _appended(site: Site, folder: Path, events: int) -> None:
+    async with _journal(site, folder) as journal:
+        await growth.append(journal, events, at_ms=SystemClock().now_ms())
+
+
+async def _left(site: Site, folder: Path) -> int:
+    """Events that wait, or are parked."""
+    async with _journal(site, folder) as journal:
+        return sum(row.waiting + row.lane.counts.parked for row in await journal.lane_rows())
+
+
+@asynccontextmanager
+async def _journal(site: Site, folder: Path) -> AsyncIterator[Journal]:
     journal = site.open_journal(processes.url_in(folder))
     await journal.open()
     try:
-        await growth.append(journal, events)
+        yield journal
     finally:
         await journal.close()
