@@ -88,6 +88,11 @@ def destinations_of(loaded: Loaded) -> dict[str, Destination]:
 
 def setup_of(loaded: Loaded, revision: int) -> Setup:
     """What the configuration means for delivery."""
+    return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planners_of(loaded)(), revision)
+
+
+def planners_of(loaded: Loaded) -> Callable[[], Planner]:
+    """Makes planners that share what is compiled, and remember no event of one another."""
     config = loaded.config
     presets = presets_of(loaded)
     book = Book(config.mappings)
@@ -95,8 +100,8 @@ def setup_of(loaded: Loaded, revision: int) -> Setup:
         name: Normaliser(name, source, presets[source.preset].normalise, book)
         for name, source in config.sources.items()
     }
-    planner = Planner(normalisers, Router(config.routes), book)
-    return Setup(destinations_of(loaded), frozenset(config.sources), planner, revision)
+    router = Router(config.routes)
+    return lambda: Planner(normalisers, router, book)
 
 
 def _destination(name: str, settings: DestinationSettings) -> Destination:

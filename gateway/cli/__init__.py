@@ -21,6 +21,7 @@ MODULES = {
     "schema": "configuration",
     "reference": "configuration",
     "try": "trying",
+    "test": "testing",
     "send": "sending",
     "events": "events",
     "lanes": "lanes",

@@ -118,6 +118,11 @@ def pretty(value: Any) -> str:
     return msgspec.json.format(document.dump(value), indent=2).decode()
 
 
+def compact(value: Any) -> str:
+    """A value on one line, as JSON."""
+    return clean(document.dump(value).decode())
+
+
 def highlighted(value: Any) -> None:
     """A document as indented JSON, in colours on a terminal."""
     text = pretty(value)

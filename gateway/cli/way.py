@@ -2,7 +2,7 @@
 and requests of each vendor. Nothing is kept, nothing is sent.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -67,22 +67,32 @@ class Guide:
     def __init__(self, loaded: Loaded, clock: Clock | None = None) -> None:
         self._loaded = loaded
         self._clock = clock or SystemClock()
-        self._setup = app.setup_of(loaded, 0)
+        self._destinations = app.destinations_of(loaded)
+        self._planner = app.planners_of(loaded)
         self._router = Router(loaded.config.routes)
-        self._seq = 0
 
-    def request(self, source: str, post: Post, to: str | None = None) -> Way:
+    @property
+    def sources(self) -> Collection[str]:
+        """The names of the configured sources."""
+        return self._loaded.config.sources
+
+    def request(self, source: str, post: Post, to: str | None = None, now_ms: int | None = None) -> Way:
         """What would become of a request. The signature is not looked at, nor where it comes from."""
         try:
-            offers = self._offers(source, post)
+            offers = self._offers(source, post, self._clock.now_ms() if now_ms is None else now_ms)
         except Rejected as rejected:
             return Way(rejected=rejected)
-        return self.events([self._event(offer) for offer in offers], to, offers)
+        return self.taken(offers, to)
+
+    def taken(self, offers: tuple[Offer, ...], to: str | None = None) -> Way:
+        """What would become of what the door has taken."""
+        return self.events([_event(offer, seq) for seq, offer in enumerate(offers, start=1)], to, offers)
 
     def events(self, events: Sequence[Event], to: str | None = None, offers: tuple[Offer, ...] = ()) -> Way:
         """What would become of events that were taken. A source that is gone raises KeyError."""
+        planner = self._planner()
         try:
-            routed = [(event, self._setup.planner.routed(event)) for event in events]
+            routed = [(event, planner.routed(event)) for event in events]
             normals = tuple(normal for _, pairs in routed for normal, _ in pairs)
             decisions = tuple((normal, self._router.explain(normal)) for normal in normals)
         except MappingError as error:
@@ -91,14 +101,14 @@ class Guide:
         deaths: list[tuple[str, Death]] = []
         for event, pairs in routed:
             for name in _wanted(pairs, to):
-                planned = self._setup.planner.plan(event, self._setup.destinations[name], lane=0)
+                planned = planner.plan(event, self._destinations[name], lane=0)
                 records += [(name, record) for record in planned.records]
                 deaths += [(name, death) for death in planned.deaths]
         return Way(None, offers, normals, decisions, tuple(records), tuple(self._sent(records)), tuple(deaths))
 
-    def _offers(self, source: str, post: Post) -> tuple[Offer, ...]:
+    def _offers(self, source: str, post: Post, now_ms: int) -> tuple[Offer, ...]:
         """The events as the receiver would take them."""
-        config, now_ms = self._loaded.config, self._clock.now_ms()
+        config = self._loaded.config
         settings = config.sources[source]
         preset = app.presets_of(self._loaded)[settings.preset]
         clients = Clients((), config.receiver.forwarded)
@@ -113,27 +123,27 @@ class Guide:
         _not_aside(door, request, signed=True)
         return tuple(door.offer(one, revision=0) for one in door.events(request))
 
-    def _event(self, offer: Offer) -> Event:
-        self._seq += 1
-        return Event(
-            seq=self._seq,
-            id=f"{EVENT_ID}{self._seq}",
-            source=offer.source,
-            topic=offer.topic,
-            received_at_ms=offer.received_at_ms,
-            revision=offer.revision,
-            method=offer.method,
-            query=offer.query,
-            headers=offer.headers,
-            body=offer.body,
-        )
-
     def _sent(self, records: Sequence[tuple[str, Record]]) -> Iterator[Sent]:
         """The requests that would carry the records, by destination and channel, as many in each as may be."""
         for name in dict.fromkeys(name for name, _ in records):
-            destination = self._setup.destinations[name]
+            destination = self._destinations[name]
             for batch in _batches(destination, [record for to, record in records if to == name], self._clock.now_ms()):
                 yield _sent(destination, batch)
+
+
+def _event(offer: Offer, seq: int) -> Event:
+    return Event(
+        seq=seq,
+        id=f"{EVENT_ID}{seq}",
+        source=offer.source,
+        topic=offer.topic,
+        received_at_ms=offer.received_at_ms,
+        revision=offer.revision,
+        method=offer.method,
+        query=offer.query,
+        headers=offer.headers,
+        body=offer.body,
+    )
 
 
 def _not_aside(door: Door, request: Request, *, signed: bool) -> None:

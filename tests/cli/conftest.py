@@ -52,7 +52,7 @@ def run(config: Path) -> Run:
     """Run a command on the configuration: `run("audit", "--json")`."""
 
     def invoke(*words: str, **more: Any) -> Result:
-        env = {**ENV, "GATEWAY_CONFIG": str(config)}
+        env = {**ENV, "GATEWAY_CONFIG": str(config), **more.pop("env", {})}
         result = CliRunner().invoke(gateway, list(words), env=env, **more)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
