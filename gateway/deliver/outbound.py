@@ -5,6 +5,8 @@ Redirects are not followed, cookies are not kept, of an answer no more is read t
 
 from types import TracebackType
 from typing import Protocol, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -31,6 +33,7 @@ class HttpOutbound:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._proxies = getproxies()  # once: aiohttp would read the environment, and .netrc, for every request
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -39,7 +42,6 @@ class HttpOutbound:
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"webhook-gateway/{__version__}"},
-            trust_env=True,
             auto_decompress=True,
         )
         return self
@@ -63,6 +65,7 @@ class HttpOutbound:
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=False,
+                proxy=self._proxy(request.url),
             ) as response:
                 body = await _bounded(response, request.answer_bytes)
                 headers = {name.lower(): value for name, value in response.headers.items()}
@@ -73,6 +76,13 @@ class HttpOutbound:
             return Failure(Reason.TIMEOUT, f"no answer within {timeout_s:g} s")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Failure(Reason.TIMEOUT, _named(error))
+
+    def _proxy(self, url: str) -> str | None:
+        """The proxy that the environment (HTTP_PROXY, HTTPS_PROXY, NO_PROXY) names for a URL."""
+        if not self._proxies:
+            return None
+        parts = urlsplit(url)
+        return None if proxy_bypass(parts.hostname or "") else self._proxies.get(parts.scheme)
 
 
 async def _bounded(response: aiohttp.ClientResponse, answer_bytes: int) -> bytes:

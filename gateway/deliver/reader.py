@@ -5,7 +5,7 @@ reads its own source from the journal, page by page; the last pages are kept for
 """
 
 from bisect import bisect_right
-from collections import OrderedDict, deque
+from collections import deque
 
 from gateway.journal.base import Head, Log, Page
 from gateway.model import Event
@@ -13,7 +13,7 @@ from gateway.model import Event
 TAIL_EVENTS = 5_000
 TAIL_BYTES = 32 << 20
 PAGE_EVENTS = 200
-PAGES = 8
+PAGES = 16
 
 
 class Reader:
@@ -26,7 +26,7 @@ class Reader:
         self._events: deque[Event] = deque()
         self._bytes = 0
         self._by_source: dict[str, list[Event]] = {}
-        self._pages: OrderedDict[tuple[str, int], Page] = OrderedDict()
+        self._pages: deque[tuple[str, int, Page]] = deque(maxlen=PAGES)
 
     def swap(self, revision: int) -> None:
         """Events up to this revision are given from now on."""
@@ -52,13 +52,12 @@ class Reader:
         """The next events of a source."""
         if after_seq >= self._low:
             return self._seen(self._from_tail(source, after_seq))
-        key = (source, after_seq)
-        page = self._pages.get(key)
-        if page is None:
-            page = await self._log.read(after_seq, sources=(source,), limit=PAGE_EVENTS)
-            self._pages[key] = page
-            if len(self._pages) > PAGES:
-                self._pages.popitem(last=False)
+        for name, first, page in self._pages:
+            if name == source and first <= after_seq < page.read_to:
+                return self._seen(_rest_of(page, after_seq))
+        page = await self._log.read(after_seq, sources=(source,), limit=PAGE_EVENTS)
+        if page.events:
+            self._pages.append((source, after_seq, page))
         return self._seen(page)
 
     def _from_tail(self, source: str, after_seq: int) -> Page:
@@ -92,6 +91,10 @@ class Reader:
             del events[:count]
             if not events:
                 del self._by_source[source]
+
+
+def _rest_of(page: Page, after_seq: int) -> Page:
+    return Page(page.events[bisect_right(page.events, after_seq, key=_seq) :], page.read_to)
 
 
 def _seq(event: Event) -> int:

@@ -3,16 +3,21 @@
 `python -m tests.simulation SEED` replays one, and says which of its turns it takes to break it.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gateway.journal.sqlite import SqliteJournal
 from gateway.telemetry import log
 from gateway.vendors.base import Answer, Batch, Delivered, Limit, Verdict, same
 from tests.simulation import history
 from tests.simulation.__main__ import run
 from tests.simulation.paper import Paper
+from tests.simulation.virtual import VirtualLoop
 
 
 @pytest.fixture(autouse=True)
@@ -31,6 +36,32 @@ def test_a_random_history_breaks_no_promise(first: int) -> None:
 @pytest.mark.parametrize("first", range(10_000, 11_000, 100))
 def test_a_thousand_random_histories_break_no_promise(first: int) -> None:
     assert {seed: found for seed in range(first, first + 100) if (found := run(seed))} == {}
+
+
+class Threaded:
+    """A journal that works in threads, as a history on virtual time can use it."""
+
+    def __init__(self, path: Path) -> None:
+        self._journal: Any = SqliteJournal(path)
+        for name in ("_writer", "_reader", "_desk"):
+            worker: Any = getattr(self._journal, name)
+            worker.run = partial(self._outside, worker.run)
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._journal, name)
+        return partial(self._outside, method) if name in ("open", "close") else method
+
+    async def _outside(self, method: Callable[..., Awaitable[Any]], *args: Any, **kwargs: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        with loop.outside():
+            return await method(*args, **kwargs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(20_000, 20_015))
+def test_a_random_history_over_sqlite_breaks_no_promise(seed: int, tmp_path: Path) -> None:
+    assert run(seed, lambda: Threaded(tmp_path / "gateway.db")) == []
 
 
 def test_the_promises_see_a_vendor_file_that_says_delivered_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:

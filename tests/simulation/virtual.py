@@ -3,7 +3,8 @@
 import asyncio
 import random
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -13,18 +14,28 @@ BOUND_S = 400 * 86400.0
 """A history that needs more virtual time than this will never end."""
 
 
+OUTSIDE_S = 1.0
+
+
 class Stuck(Exception):  # noqa: N818  a fact about a history
     """Nothing can ever happen again, or the history does not end."""
 
 
 class _Jump(selectors.SelectSelector):
-    """A selector that does not wait: it tells the loop how long it would have."""
+    """A selector that does not wait: it tells the loop how long it would have. Only for work in other threads
+    (`outside`) it waits, and no time passes.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
+        self.outside = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if self.outside and (timeout is None or timeout > 0):
+            return super().select(OUTSIDE_S)
+        if self.outside:
+            return super().select(0)
         if timeout is None:
             raise Stuck("nothing is scheduled")
         self.now_s += max(timeout, 0.0)
@@ -42,6 +53,20 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jump.now_s
+
+    async def shutdown_default_executor(self, *_: Any, **__: Any) -> None:
+        """Threads end in their own time."""
+        with self.outside():
+            await super().shutdown_default_executor()
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """While the context lasts, another thread works and virtual time stands still."""
+        self._jump.outside += 1
+        try:
+            yield
+        finally:
+            self._jump.outside -= 1
 
 
 class VirtualClock:

@@ -1,0 +1,94 @@
+"""Reading the log for many lanes: near the head from memory, behind it page by page, and no page twice."""
+
+from typing import Any
+
+import pytest
+
+from gateway.deliver import reader as reading
+from gateway.deliver.reader import Reader
+from gateway.journal.base import Head, Page
+from gateway.journal.memory import MemoryJournal
+from gateway.model import Group, Offer
+
+
+class Counting:
+    """A log that counts how often it is read."""
+
+    def __init__(self, journal: MemoryJournal) -> None:
+        self._journal = journal
+        self.reads = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    async def read(self, *args: Any, **kwargs: Any) -> Page:
+        self.reads += 1
+        return await self._journal.read(*args, **kwargs)
+
+
+async def filled(count: int, sources: tuple[str, ...] = ("shop",), revision: int = 0) -> Counting:
+    log = Counting(MemoryJournal())
+    await add(log, count, sources, revision)
+    return log
+
+
+async def add(log: Counting, count: int, sources: tuple[str, ...] = ("shop",), revision: int = 0) -> None:
+    head = await log.head()
+    for place in range(count):
+        number = head.seq + place
+        offer = Offer(sources[place % len(sources)], "t", 1000, revision, "POST", "", (), b"{}")
+        await log.append(Group(number.to_bytes(16, "big"), (offer,)))
+
+
+def seqs(page: Page) -> list[int]:
+    return [event.seq for event in page.events]
+
+
+async def test_what_comes_after_the_start_is_read_once_for_all_lanes() -> None:
+    log = await filled(0)
+    one = Reader(log, Head(0, 0), 0)
+    await add(log, 6, ("a", "b"))
+    await one.advance(await log.head())
+    assert [seqs(await one.page(source, 0)) for source in ("a", "b", "a")] == [[1, 3, 5], [2, 4, 6], [1, 3, 5]]
+    assert log.reads == 1
+
+
+async def test_a_lane_that_lags_reads_its_own_source_and_no_page_twice() -> None:
+    log = await filled(10, ("a", "b"))
+    one = Reader(log, await log.head(), 0)
+    assert seqs(await one.page("a", 0)) == [1, 3, 5, 7, 9]
+    assert seqs(await one.page("a", 5)) == [7, 9]
+    assert log.reads == 1
+
+
+async def test_the_tail_is_bounded_and_who_falls_behind_it_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "TAIL_EVENTS", 4)
+    log = await filled(0)
+    one = Reader(log, Head(0, 0), 0)
+    await add(log, 10)
+    await one.advance(await log.head())
+    reads = log.reads
+    assert seqs(await one.page("shop", 7)) == [8, 9, 10]
+    assert log.reads == reads
+    assert seqs(await one.page("shop", 2))[0] == 3
+    assert log.reads == reads + 1
+
+
+async def test_a_quiet_source_moves_on_with_the_head() -> None:
+    log = await filled(0)
+    one = Reader(log, Head(0, 0), 0)
+    await add(log, 5, ("other",))
+    await one.advance(await log.head())
+    assert await one.page("shop", 0) == Page((), 5)
+
+
+async def test_no_event_of_a_newer_configuration_is_given() -> None:
+    log = await filled(0)
+    one = Reader(log, Head(0, 0), 1)
+    await add(log, 2, revision=1)
+    await add(log, 2, revision=2)
+    await one.advance(await log.head())
+    page = await one.page("shop", 0)
+    assert (seqs(page), page.read_to) == ([1, 2], 2)
+    one.swap(2)
+    assert seqs(await one.page("shop", 2)) == [3, 4]
