@@ -14,9 +14,12 @@ from gateway.vendors.base import Limit
 
 RESERVE = 0.02
 RESERVE_MAX = 0.03
-WIDER = 1.5
-NARROWER = 0.9
-QUIET_S = 60.0
+WIDER = (1.02, 1.1, 1.5)
+"""A refusal at a declared limit is mostly jitter; one on its heels says that the limit is not what was declared."""
+HEELS_S = 10.0
+NARROWER = 0.5
+QUIET_S = 15.0
+STRETCH_MAX = 16.0
 
 
 class SlidingWindow:
@@ -49,13 +52,13 @@ class SlidingWindow:
         self._sent.append((now_s, units))
         self._in_window += units
 
-    def refused(self) -> None:
+    def refused(self, wider: float) -> None:
         """The vendor says that it was too fast."""
-        self._stretch = min(self._stretch * WIDER, 16.0)
+        self._stretch = min(self._stretch * wider, STRETCH_MAX)
 
     def quiet(self) -> None:
-        """A minute without a refusal."""
-        self._stretch = max(self._stretch * NARROWER, 1.0)
+        """A while without a refusal."""
+        self._stretch = 1 + (self._stretch - 1) * NARROWER
 
     def _forget(self, before_s: float) -> None:
         while self._sent and self._sent[0][0] <= before_s:
@@ -93,7 +96,7 @@ class FixedWindow:
         else:
             self._burst.spend(now_s, units)
 
-    def refused(self) -> None:
+    def refused(self, wider: float) -> None:  # noqa: ARG002  a window that begins elsewhere is no slower
         """The vendor says that it was too fast: its window is not where ours is."""
         self._main.fill()
         if self._burst is not None:
@@ -138,7 +141,8 @@ class Pace:
         self._windows: dict[tuple[int, str], SlidingWindow | FixedWindow] = {}
         self._reserve = RESERVE
         self._latencies: deque[float] = deque(maxlen=64)
-        self._refused_at_s = 0.0
+        self._refused_at_s = -HEELS_S
+        self._in_a_row = 0
 
     @property
     def reserve(self) -> float:
@@ -160,9 +164,10 @@ class Pace:
     def answered(self, now_s: float, latency_s: float, *, refused: bool) -> None:
         """What the vendor thought of our pace, and how long it took: jitter and refusals widen the reserve."""
         if refused:
+            self._in_a_row = self._in_a_row + 1 if now_s - self._refused_at_s < HEELS_S else 0
             self._refused_at_s = now_s
             for window in self._windows.values():
-                window.refused()
+                window.refused(WIDER[min(self._in_a_row, len(WIDER) - 1)])
         elif now_s - self._refused_at_s > QUIET_S:
             self._refused_at_s = now_s
             for window in self._windows.values():
