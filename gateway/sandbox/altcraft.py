@@ -307,6 +307,9 @@ class Altcraft(Api):
         self._follow()
 
 
+LISTS = ("phones", "subscriptions")
+"""Fields that hold lists: in XML an element that stands once is a list of one there."""
+
 _MIRRORED = frozenset({400, 401, 403, 404, 413, 415, 500, 501})
 
 
@@ -329,7 +332,7 @@ def _read(request: Request, body: bytes) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     readers: dict[str, Callable[[bytes], Any]] = {
         "application/json": document.parse,
-        "application/xml": lambda text: next(iter(xmltodict.parse(text).values())),
+        "application/xml": lambda text: next(iter(xmltodict.parse(text, force_list=LISTS).values())),
     }
     if kind not in readers:
         raise Wrong(415, kind, "content_type")

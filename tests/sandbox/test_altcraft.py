@@ -340,3 +340,14 @@ async def test_xml_that_is_broken_or_dangerous_is_not_read(client: Client, text:
     headers = {"Content-Type": "application/xml"}
     answer = await call(client.altcraft, "POST", BASE + "profiles/import", raw=text.encode(), headers=headers)
     assert (answer.json()["error"], client.broken()) == (400, {"unreadable": 1})
+
+
+async def test_a_list_of_one_in_xml_is_a_list(client: Client) -> None:
+    text = (
+        "<xml><token>T</token><db_id>1</db_id><matching>email</matching><email>a@example.com</email>"
+        "<data><phones>+447700900123</phones></data></xml>"
+    )
+    headers = {"Content-Type": "application/xml"}
+    answer = await call(client.altcraft, "POST", BASE + "profiles/import", raw=text.encode(), headers=headers)
+    assert answer.json()["error"] == 0
+    assert (await client.read("a@example.com"))["phones"] == ["+447700900123"]
