@@ -22,6 +22,7 @@ MODULES = {
     "reference": "configuration",
     "try": "trying",
     "test": "testing",
+    "diff": "diffing",
     "send": "sending",
     "events": "events",
     "lanes": "lanes",

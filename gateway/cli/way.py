@@ -76,6 +76,11 @@ class Guide:
         """The names of the configured sources."""
         return self._loaded.config.sources
 
+    @property
+    def destinations(self) -> Collection[str]:
+        """The names of the configured destinations."""
+        return self._destinations
+
     def request(self, source: str, post: Post, to: str | None = None, now_ms: int | None = None) -> Way:
         """What would become of a request. The signature is not looked at, nor where it comes from."""
         try:
