@@ -101,3 +101,24 @@ def compile_challenge(challenge: Challenge, secrets: Sequence[str]) -> Callable[
         return answer(200, echo, "text/plain; charset=utf-8", (("x-content-type-options", "nosniff"),))
 
     return reply
+
+
+_ORIGIN = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+
+
+def compile_permission(origins: Sequence[str], methods: str) -> Callable[[Request], Answer]:
+    """The answer to an OPTIONS that asks whether an origin may send: CloudEvents' abuse protection (HTTP Web Hooks
+    1.0.1, section 4). Raises Rejected where it asks nothing, or may not.
+    """
+    allowed = re.compile("|".join(translate(origin) for origin in origins) or r"(?!)")
+
+    def reply(request: Request) -> Answer:
+        origin = request.fields.get(b"webhook-request-origin", b"").decode("latin-1")
+        if not _ORIGIN.fullmatch(origin):
+            raise Rejected(Cause.BODY_UNREADABLE, "no WebHook-Request-Origin asks here")
+        if not allowed.match(origin):
+            raise Rejected(Cause.HEADER_NOT_ALLOWED, "this origin may not send")
+        said = (("allow", methods), ("webhook-allowed-origin", origin), ("webhook-allowed-rate", "*"))
+        return answer(200, b"", "text/plain", said)
+
+    return reply

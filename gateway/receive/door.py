@@ -10,7 +10,7 @@ from gateway.errors import Cause, Rejected
 from gateway.model import Headers, Offer
 from gateway.receive import guards
 from gateway.receive.answers import Answer, accepted, answer
-from gateway.receive.aside import NoEvent, compile_challenge
+from gateway.receive.aside import NoEvent, compile_challenge, compile_permission
 from gateway.receive.content import check, claims, kind_of, media_of, read_as_json
 from gateway.receive.envelope import Open, compile_open
 from gateway.receive.guards import Clients, Guard
@@ -52,7 +52,7 @@ class Door:
     methods: frozenset[str]
     allow: str
     guards: tuple[Guard, ...]
-    challenge: Callable[[Request], Answer] | None
+    handshakes: Mapping[str, Callable[[Request], Answer]]
     limit_bytes: int
     unsigned_asides: tuple[NoEvent, ...]
     verify: Verify | None
@@ -180,18 +180,18 @@ def _traceparent(value: bytes | None) -> str | None:
 def compile_door(name: str, source: Source, preset: Preset, config: Config, clients: Clients, keys: Keys) -> Door:
     """The door of one source. Raises ValueError for a configuration that `problems` would name."""
     methods = frozenset(source.allow.methods or preset.methods)
+    handshakes = _handshakes(source, preset, methods)
     windows = (source.identity_window, preset.window, config.journal.identities)
     window_s = next(window for window in windows if window is not None)
     scheme = scheme_of(source, preset)
     asides = tuple(NoEvent(aside) for aside in preset.asides)
-    secrets = [secret.reveal() for secret in (*source.secrets, *source.api_key)]
     respond = source.respond if source.respond is not None else preset.answers.body
     return Door(
         source=name,
         methods=methods,
-        allow=", ".join(sorted(methods | ({"GET"} if preset.challenge else set()))),
+        allow=", ".join(sorted({*methods, *handshakes})),
         guards=_guards(source, preset, clients),
-        challenge=None if preset.challenge is None else compile_challenge(preset.challenge, secrets),
+        handshakes=handshakes,
         limit_bytes=config.receiver.body_limit if source.body_limit is None else source.body_limit,
         unsigned_asides=tuple(aside for aside in asides if not aside.signed),
         verify=None if scheme is None else scheme.verifier(source, keys),
@@ -205,6 +205,17 @@ def compile_door(name: str, source: Source, preset: Preset, config: Config, clie
         answer=None if respond is None else answer(200, respond.encode(), preset.answers.content_type),
         clients=clients,
     )
+
+
+def _handshakes(source: Source, preset: Preset, methods: Collection[str]) -> dict[str, Callable[[Request], Answer]]:
+    """What is answered to other methods than those of events."""
+    made: dict[str, Callable[[Request], Answer]] = {}
+    if preset.challenge is not None:
+        secrets = [secret.reveal() for secret in (*source.secrets, *source.api_key)]
+        made["GET"] = compile_challenge(preset.challenge, secrets)
+    if preset.origins is not None:
+        made["OPTIONS"] = compile_permission(preset.origins, ", ".join(sorted(methods)))
+    return made
 
 
 def scheme_of(source: Source, preset: Preset) -> AnyScheme | None:

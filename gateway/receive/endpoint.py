@@ -25,7 +25,7 @@ from gateway.receive.aside import NoEvent
 from gateway.receive.body import Bodies, Gone, check_encoding, declared_length, unpack
 from gateway.receive.door import Door, Keeper, compile_door, problems
 from gateway.receive.guards import Clients
-from gateway.receive.keys import Fetch, KeyNeeded, Keys
+from gateway.receive.keys import KeyNeeded, Keys
 from gateway.receive.observe import Observer
 from gateway.receive.presets import Preset
 from gateway.receive.request import Request
@@ -123,11 +123,12 @@ class Endpoint:
         """Answer one request, or raise Rejected or Gone."""
         if door is None:
             raise Rejected(Cause.UNKNOWN_SOURCE)
-        if request.method not in door.methods and not (request.method == "GET" and door.challenge):
+        handshake = None if request.method in door.methods else door.handshakes.get(request.method)
+        if request.method not in door.methods and handshake is None:
             raise Rejected(Cause.METHOD_NOT_ALLOWED, headers=(("allow", door.allow),))
         door.admit(request)
-        if request.method not in door.methods and door.challenge:
-            return door.challenge(request)
+        if handshake is not None:
+            return handshake(request)
         await self._read(door, request, receive)
         aside = await self._prove(door, request)
         if aside is not None:
@@ -243,10 +244,10 @@ class Receiver:
         clock: Clock,
         chance: Chance,
         observer: Observer | None = None,
-        fetch: Fetch | None = None,
+        keys: Keys | None = None,
     ) -> None:
         observer = observer or ReceiverWatch(clock, config.log.accepted)
-        self._keys = Keys(clock, fetch, observer)
+        self._keys = keys or Keys(clock, observer=observer)
         settings = config.receiver
         self.acceptor = Acceptor(
             log,
@@ -299,16 +300,16 @@ def build(
     clock: Clock,
     chance: Chance,
     observer: Observer | None = None,
-    fetch: Fetch | None = None,
+    keys: Keys | None = None,
 ) -> Starlette:
     """The receiver's ASGI application.
 
-    `observer`: what is told of its work (default: log lines and metrics). `fetch`: how published keys are got.
+    `observer`: what is told of its work (default: log lines and metrics). `keys`: the keys that platforms publish.
     `app.state.receiver` is the Receiver, whose `swap` changes the sources.
 
     Its lifespan starts and drains the acceptor. Raises ConfigurationError for sources that cannot be served.
     """
-    return Receiver(config, presets, log, revision, clock, chance, observer, fetch).app
+    return Receiver(config, presets, log, revision, clock, chance, observer, keys).app
 
 
 async def _say(send: Send, reply: Answer) -> None:

@@ -14,6 +14,7 @@ import aiohttp
 from gateway.clock import Clock
 from gateway.errors import Cause, Rejected
 from gateway.receive.observe import Observer, Quiet
+from gateway.receive.roots import Roots, web_roots
 
 KEYS_AT_MOST = 64
 """Keys that are kept, over all sources; the one not asked for longest goes first."""
@@ -57,9 +58,14 @@ class _Entry:
 
 
 class Keys:
-    """The keys of all sources. `fetch` gets a URL's bytes; the default is an HTTPS client that follows no redirect."""
+    """The keys of all sources. `fetch` gets a URL's bytes; the default is an HTTPS client that follows no redirect.
+    `roots` are those that a certificate may lead to.
+    """
 
-    def __init__(self, clock: Clock, fetch: Fetch | None = None, observer: Observer | None = None) -> None:
+    def __init__(
+        self, clock: Clock, fetch: Fetch | None = None, observer: Observer | None = None, roots: Roots = web_roots
+    ) -> None:
+        self.roots = roots
         self._clock = clock
         self._fetch = fetch or _Client().get
         self._observer = observer or Quiet()

@@ -14,8 +14,9 @@ from gateway.errors import Cause
 from gateway.journal.memory import MemoryJournal
 from gateway.model import Group, Offer, Receipt, Rejection
 from gateway.receive.endpoint import build
-from gateway.receive.keys import Fetch
+from gateway.receive.keys import Fetch, Keys
 from gateway.receive.presets import load_presets
+from gateway.receive.roots import Roots, web_roots
 
 NOW_MS = 1_795_000_000_000
 
@@ -229,12 +230,15 @@ async def opened(
     presets: Mapping[str, Any] | None = None,
     log: CommandedLog | None = None,
     fetch: Fetch | None = None,
+    roots: Roots = web_roots,
 ) -> AsyncIterator[Visitor]:
     """A receiver of these sources, started, with a log in memory and a clock that stands."""
     config = Config.model_validate({"sources": sources, "receiver": receiver or {}, "presets": presets or {}})
     log = log or CommandedLog()
     clock = StillClock()
     told = Told()
-    app = build(config, load_presets(config.presets), log, 7, clock, CountingChance(), told, fetch)
+    app = build(
+        config, load_presets(config.presets), log, 7, clock, CountingChance(), told, Keys(clock, fetch, told, roots)
+    )
     async with app.router.lifespan_context(app):
         yield Visitor(app, log, clock, told)

@@ -14,9 +14,10 @@ from typing import Any
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.x509.oid import NameOID
+from cryptography.x509.verification import Store
 
 NOW_S = 1_795_000_000
 SECRET = "a-secret-of-the-shop"
@@ -211,21 +212,82 @@ def jwks(*names: str) -> bytes:
     return json.dumps({"keys": [{"kty": "EC", "kid": "other"}, *listed]}).encode()
 
 
+@dataclass(frozen=True)
+class Issued:
+    """How a certificate is made out: for how long, by whom, and whether its issuer comes with it."""
+
+    days: int = 30
+    issuer: str = "trusted"
+    whole: bool = True
+    alternative: bool = True
+
+
 @cache
-def certificate(host: str, name: str = "ours", days: int = 30) -> bytes:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+def certificate(host: str, issued: Issued = Issued(), name: str = "ours") -> bytes:
+    """A certificate for a key under a host's name, with the one that issued it, PEM."""
+    made = _issued(host, rsa_key(name).public_key(), issued.issuer, issued.days)
+    if issued.alternative:
+        made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    leaf = made.sign(_ec(issued.issuer), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return leaf + (authority(issued.issuer).public_bytes(serialization.Encoding.PEM) if issued.whole else b"")
+
+
+@cache
+def authority(name: str = "trusted") -> x509.Certificate:
+    """Who issues: an intermediate that the root of its name has signed."""
+    key = _ec(name).public_key()
+    return _authority(_issued(f"{name} issuer", key, f"{name} root")).sign(_ec(f"{name} root"), hashes.SHA256())
+
+
+@cache
+def root(name: str = "trusted") -> x509.Certificate:
+    key = _ec(f"{name} root").public_key()
+    return _authority(_issued(f"{name} root", key, f"{name} root")).sign(_ec(f"{name} root"), hashes.SHA256())
+
+
+def roots() -> Store:
+    """What the web trusts, in the tests."""
+    return Store([root()])
+
+
+@cache
+def _ec(name: str) -> ec.EllipticCurvePrivateKey:
+    assert name
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _issued(
+    subject: str, key: rsa.RSAPublicKey | ec.EllipticCurvePublicKey, issuer: str, days: int = 30
+) -> x509.CertificateBuilder:
     now = datetime.fromtimestamp(NOW_S, UTC)
-    key = rsa_key(name)
+    by = issuer if issuer.endswith(" root") else f"{issuer} issuer"
+    authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(_ec(issuer).public_key())
     return (
         x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, by)]))
+        .public_key(key)
         .serial_number(7)
         .not_valid_before(now - timedelta(days=60))
         .not_valid_after(now + timedelta(days=days))
-        .sign(key, hashes.SHA256())
-        .public_bytes(serialization.Encoding.PEM)
+        .add_extension(authority_key, critical=False)
+    )
+
+
+def _authority(made: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    flags = dict.fromkeys(
+        [
+            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+            *("key_agreement", "encipher_only", "decipher_only", "crl_sign"),
+        ],
+        False,
+    )
+    public = made._public_key
+    assert public is not None
+    return (
+        made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.KeyUsage(key_cert_sign=True, **flags), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
     )
 
 

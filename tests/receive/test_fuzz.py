@@ -57,7 +57,7 @@ def knock(source: str, method: str, body: bytes, headers: list[tuple[bytes, byte
         return published[url]
 
     async def once() -> Reply:
-        async with opened(SOURCES, fetch=fetch) as visitor:
+        async with opened(SOURCES, fetch=fetch, roots=signers.roots) as visitor:
             reply = await visitor.send(method, f"/webhooks/{source}", body, headers, query=query)
         assert [error for what, error in visitor.told.failures if what == "request"] == []
         return reply

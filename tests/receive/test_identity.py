@@ -223,7 +223,7 @@ async def test_an_events_own_id_counts_whatever_else_changes(
     async def fetch(url: str) -> bytes:
         return published[url]
 
-    async with opened({"shop": {"preset": preset, **settings}}, fetch=fetch) as visitor:
+    async with opened({"shop": {"preset": preset, **settings}}, fetch=fetch, roots=signers.roots) as visitor:
         seen = [await sent(visitor, sign(text, at_s)) for text, at_s in ((body, NOW_S - 60), (again, NOW_S))]
     assert seen == [False, True]
 

@@ -102,6 +102,71 @@ async def test_adobe_the_challenge_comes_back_as_text(query: bytes, status: int)
         assert (reply.body, reply.headers["content-type"]) == (b"abc+d", "text/plain; charset=utf-8")
 
 
+VALIDATION = b'{"validationUrl": "https://csm.adobe.io/csm/registrations/validate?id=1&challenge=2"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (VALIDATION, 200),
+        (VALIDATION.replace(b"adobe.io", b"evil.example"), 401),
+        (VALIDATION.replace(b"https:", b"http:"), 401),
+        (b"{}", 401),
+        (b"not json", 401),
+    ],
+)
+async def test_adobe_a_url_to_open_is_kept_for_a_person_and_never_called(body: bytes, status: int) -> None:
+    fetched: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        fetched.append(url)
+        return b""
+
+    async with opened({"shop": {"preset": "adobe-commerce", "client_id": "c"}}, fetch=fetch) as visitor:
+        assert (await visitor.post("shop", body)).status == status
+    assert (fetched, visitor.log.offers) == ([], [])
+    assert len(visitor.log.rejections) == 1
+
+
+ASKS = {"WebHook-Request-Origin": "eventemitter.example.com"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({**ASKS, "X-Api-Key": "k"}, 200),
+        ({**ASKS, "X-Api-Key": "k", "WebHook-Request-Rate": "120"}, 200),
+        (ASKS, 401),
+        ({**ASKS, "X-Api-Key": "wrong"}, 401),
+        ({"X-Api-Key": "k"}, 400),
+        ({"X-Api-Key": "k", "WebHook-Request-Origin": "a b"}, 400),
+        ({"X-Api-Key": "k", "WebHook-Request-Origin": "a\r\nX: y"}, 400),
+        ({"X-Api-Key": "k", "WebHook-Request-Origin": "a" * 300}, 400),
+    ],
+)
+async def test_cloudevents_a_sender_that_asks_whether_it_may_send_is_told(headers: dict[str, str], status: int) -> None:
+    async with opened({"shop": {"preset": "cloudevents", "api_key": "k"}}) as visitor:
+        reply = await visitor.send("OPTIONS", "/webhooks/shop", headers=headers)
+    assert reply.status == status
+    if status == 200:
+        told = (reply.headers["webhook-allowed-origin"], reply.headers["webhook-allowed-rate"], reply.headers["allow"])
+        assert told == ("eventemitter.example.com", "*", "POST")
+    assert visitor.log.events == []
+
+
+async def test_a_preset_of_ones_own_names_the_origins_that_may_send() -> None:
+    preset = {"title": "Ours", "topic": ["json:type"], "signature": "open", "origins": ["*.ours.example"]}
+    async with opened({"shop": {"preset": "ours"}}, presets={"ours": preset}) as visitor:
+        for origin, status in (("bus.ours.example", 200), ("ours.example.evil", 403)):
+            asked = {"WebHook-Request-Origin": origin}
+            assert (await visitor.send("OPTIONS", "/webhooks/shop", headers=asked)).status == status
+
+
+async def test_other_presets_know_no_options() -> None:
+    async with opened({"shop": {"preset": "stripe", "secrets": "whsec_x"}}) as visitor:
+        assert (await visitor.send("OPTIONS", "/webhooks/shop", headers=ASKS)).status == 405
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [

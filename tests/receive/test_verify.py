@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +15,13 @@ from gateway.receive.door import scheme_of
 from gateway.receive.keys import KeyNeeded, Keys
 from gateway.receive.presets import shipped
 from gateway.receive.request import fields_of
-from gateway.receive.verify import jws, rsa
+from gateway.receive.roots import web_roots
+from gateway.receive.verify import certificates, jws
 from gateway.receive.verify.base import Verify
+from gateway.receive.verify.rsa import PayPal
 from tests.receive import signers
 from tests.receive.knock import StillClock, opened, raw_headers
-from tests.receive.signers import NOW_S, SCHEMES, Scheme, Signed
+from tests.receive.signers import NOW_S, SCHEMES, Issued, Scheme, Signed
 
 NAMES = tuple(SCHEMES)
 HEADER_SIGNED = tuple(name for name in NAMES if SCHEMES[name].sign(SCHEMES[name].body, NOW_S).signature)
@@ -31,16 +34,16 @@ SIGNATURE_CAUSES = {
 }
 
 
-def verifier(scheme: Scheme, settings: Mapping[str, Any]) -> Verify:
+def verifier(scheme: Scheme, settings: Mapping[str, Any], own: PayPal | None = None) -> Verify:
     """The scheme's check with its published keys fetched already."""
 
     async def fetch(url: str) -> bytes:
         return scheme.published[url]
 
     async def prepared() -> Verify:
-        keys = Keys(StillClock(), fetch)
+        keys = Keys(StillClock(), fetch, roots=signers.roots)
         source = Source.model_validate({"preset": scheme.preset, **settings})
-        found = scheme_of(source, shipped()[scheme.preset])
+        found = own or scheme_of(source, shipped()[scheme.preset])
         assert found is not None
         assert list(found.faults(source)) == []
         verify = found.verifier(source, keys)
@@ -53,8 +56,8 @@ def verifier(scheme: Scheme, settings: Mapping[str, Any]) -> Verify:
 
 PARSERS: dict[str, Callable[[bytes], Any]] = {
     "saleor": jws.read_jwks,
-    "paypal": rsa.read_certificate,
-    "commercetools": rsa.read_certificate,
+    "paypal": certificates.read_chain,
+    "commercetools": certificates.read_certificate,
     "adobe-commerce": jws.read_public_key,
 }
 
@@ -350,15 +353,67 @@ def test_paypal_a_certificate_from_elsewhere_is_never_fetched(url: str) -> None:
     assert judge("paypal", headers=headers) is Cause.SIGNATURE_MALFORMED
 
 
+MESSAGES = "messageverificationcerts.paypal.com"
+
+
 @pytest.mark.parametrize(
-    ("host", "days"), [("api.evil.example", 30), ("paypal.com.evil.example", 30), ("api.paypal.com", -1)]
+    ("host", "issued"),
+    [
+        ("api.evil.example", Issued()),
+        ("paypal.com.evil.example", Issued()),
+        (MESSAGES, Issued(days=-1)),
+        (MESSAGES, Issued(issuer="nobody")),
+        (MESSAGES, Issued(whole=False)),
+        (MESSAGES, Issued(alternative=False)),
+    ],
+    ids=["elsewhere", "lookalike", "out of force", "unknown issuer", "issuer left out", "no alternative name"],
 )
-def test_paypal_a_certificate_of_another_or_out_of_force_is_refused(host: str, days: int) -> None:
-    scheme = SCHEMES["paypal"]
-    other = Scheme(
-        scheme.preset, scheme.source, {}, scheme.sign, {signers.PAYPAL_URL: signers.certificate(host, days=days)}
-    )
-    assert judge("paypal", verify=verifier(other, scheme.source)) is Cause.SIGNATURE_WRONG
+def test_paypal_a_certificate_that_is_not_paypals_is_refused(host: str, issued: Issued) -> None:
+    assert judged_with("paypal", signers.certificate(host, issued)) is Cause.SIGNATURE_WRONG
+
+
+@pytest.mark.parametrize("host", [MESSAGES, "messageverificationcerts.sandbox.paypal.com", "*.paypal.com"])
+def test_paypal_a_certificate_of_any_host_of_paypal_that_leads_to_a_root_is_taken(host: str) -> None:
+    assert judged_with("paypal", signers.certificate(host)) is None
+
+
+def test_paypal_a_preset_of_ones_own_may_do_without_the_chain() -> None:
+    scheme = PayPal(chain=False)
+    text = signers.certificate(MESSAGES, Issued(issuer="nobody", whole=False))
+    assert judged_with("paypal", text, scheme) is None
+    assert judged_with("paypal", signers.certificate("evil.example"), scheme) is Cause.SIGNATURE_WRONG
+
+
+def judged_with(name: str, certificate: bytes, scheme: PayPal | None = None) -> Cause | None:
+    """What is said to a right signature under another certificate."""
+    signer = SCHEMES[name]
+    other = Scheme(signer.preset, signer.source, {}, signer.sign, {signers.PAYPAL_URL: certificate})
+    return judge(name, verify=verifier(other, signer.source, scheme))
+
+
+@pytest.mark.parametrize(
+    ("late_s", "cause"),
+    [
+        (0, None),
+        (3 * 86_400, None),
+        (-240, None),
+        (5 * 86_400, Cause.SIGNATURE_EXPIRED),
+        (-7200, Cause.SIGNATURE_EXPIRED),
+    ],
+)
+def test_paypal_takes_what_was_sent_within_its_days_of_retrying(late_s: int, cause: Cause | None) -> None:
+    sent_s = datetime(2026, 11, 18, 10, tzinfo=UTC).timestamp()
+    assert judge("paypal", at_s=sent_s + late_s) is cause
+
+
+@pytest.mark.parametrize("text", ["", "yesterday", "2026-11-18", "2026-11-18T10:00:00", "1795000000", "9" * 400])
+def test_paypal_a_transmission_time_that_is_none_is_malformed(text: str) -> None:
+    headers = {**signed("paypal").headers, "PAYPAL-TRANSMISSION-TIME": text}
+    assert judge("paypal", headers=headers) is Cause.SIGNATURE_MALFORMED
+
+
+def test_the_roots_of_the_web_are_read_once() -> None:
+    assert web_roots() is web_roots()
 
 
 @pytest.mark.parametrize("algorithm", ["", "none", "SHA1withRSA", "MD5withRSA"])
@@ -450,7 +505,9 @@ async def test_a_published_key_is_fetched_for_the_first_request_that_needs_it(na
         fetched.append(url)
         return scheme.published[url]
 
-    async with opened({"shop": {"preset": scheme.preset, **scheme.source}}, fetch=fetch) as visitor:
+    async with opened(
+        {"shop": {"preset": scheme.preset, **scheme.source}}, fetch=fetch, roots=signers.roots
+    ) as visitor:
         for _ in range(2):
             request = signed(name)
             reply = await visitor.post("shop", request.body, request.headers)
@@ -464,7 +521,9 @@ async def test_without_its_published_key_a_request_is_to_come_again(name: str) -
         raise OSError(f"no way to {url}")
 
     scheme = SCHEMES[name]
-    async with opened({"shop": {"preset": scheme.preset, **scheme.source}}, fetch=fetch) as visitor:
+    async with opened(
+        {"shop": {"preset": scheme.preset, **scheme.source}}, fetch=fetch, roots=signers.roots
+    ) as visitor:
         for _ in range(2):
             request = signed(name)
             reply = await visitor.post("shop", request.body, request.headers)

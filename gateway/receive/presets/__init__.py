@@ -116,6 +116,11 @@ class Preset(Section):
     )
     answers: Answer = Field(Answer(), description="What is answered to an accepted event.")
     challenge: Challenge | None = Field(None, description="The handshake by GET.")
+    origins: list[str] | None = Field(
+        None,
+        description="Who may send (globs), where senders ask first, by OPTIONS with WebHook-Request-Origin.",
+        examples=[["*.example.com"]],
+    )
     asides: list[Aside] = Field([], description="Requests that are no events.")
     normalise: dict[str, str] = Field(
         {}, description="Topic globs to mappings; the first that matches.", examples=[{"order.*": "house-order"}]

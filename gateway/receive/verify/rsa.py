@@ -6,27 +6,27 @@ A URL in a request is a stranger's: its host is pinned, it is fetched over TLS o
 import re
 import zlib
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
-from cryptography.x509.oid import NameOID
+from pydantic import Field
 
 from gateway import document
 from gateway.config.schema import Source
+from gateway.config.values import Seconds
 from gateway.errors import Cause, Rejected
 from gateway.receive.keys import KeyNeeded, Keys
 from gateway.receive.verify.base import Fields, Scheme, Verify, from_base64, signature
+from gateway.receive.verify.certificates import key_of, read_certificate, read_chain
 from gateway.receive.verify.jws import read_public_key
 
 URL_BYTES = 512
 _ODD = re.compile(r"\.\.|//")
-Certificate = x509.Certificate
 
 
 def fits(key: RSAPublicKey, given: bytes, signed: bytes, digest: HashAlgorithm) -> bool:
@@ -51,37 +51,6 @@ def pinned(url: str, host: re.Pattern[str], path: re.Pattern[str]) -> str:
     return f"https://{parts.netloc}{parts.path}"
 
 
-def read_certificate(text: bytes) -> Certificate:
-    """The first certificate in a PEM text. Raises ValueError where there is none with an RSA key."""
-    certificate = x509.load_pem_x509_certificate(text)
-    if not isinstance(certificate.public_key(), RSAPublicKey):
-        raise ValueError("the certificate's key is no RSA key")  # noqa: TRY004  a wrong value from outside
-    return certificate
-
-
-def key_of(certificate: Certificate, names: re.Pattern[str], arrived_ms: int) -> RSAPublicKey:
-    """The certificate's key, if it is in force and made out to the platform. Raises Rejected."""
-    at = datetime.fromtimestamp(arrived_ms / 1000, UTC)
-    if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
-        raise Rejected(Cause.SIGNATURE_WRONG, "the certificate is not in force")
-    if not any(names.fullmatch(name) for name in _names(certificate)):
-        raise Rejected(Cause.SIGNATURE_WRONG, "the certificate is somebody else's")
-    key = certificate.public_key()
-    if not isinstance(key, RSAPublicKey):
-        raise Rejected(Cause.SIGNATURE_WRONG)
-    return key
-
-
-def _names(certificate: Certificate) -> Iterator[str]:
-    for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
-        yield str(attribute.value)
-    try:
-        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
-        return
-    yield from alternative.value.get_values_for_type(x509.DNSName)
-
-
 # --- PayPal ----------------------------------------------------------------------------------------------------------
 
 _PAYPAL_HOST = re.compile(r"([a-z0-9-]+\.)*paypal\.com")
@@ -92,10 +61,14 @@ _PAYPAL_NAMES = re.compile(r"(\*|[a-z0-9-]+)(\.[a-z0-9-]+)*\.paypal\.com")
 class PayPal(Scheme):
     """`transmission_id|transmission_time|webhook_id|crc32(body)`, with the certificate at PAYPAL-CERT-URL.
 
-    The certificate comes over TLS from a host under paypal.com, must be in force and made out to one.
+    The certificate comes over TLS from a host under paypal.com, must be in force, made out to one, and lead to a root
+    that the web trusts. PayPal tries for three days: what is said to be sent longer ago, or later than now, is refused.
     """
 
     scheme: Literal["paypal"] = "paypal"
+    chain: bool = Field(True, description="Whether the certificate must lead to a root that the web trusts.")
+    sent_within: Seconds = Field(4 * 86_400.0, description="How long ago a request may have been sent.")
+    ahead: Seconds = Field(300.0, description="How far the sender's clock may be ahead.")
 
     def faults(self, source: Source) -> Iterator[str]:
         if source.webhook_id is None:
@@ -103,6 +76,7 @@ class PayPal(Scheme):
 
     def verifier(self, source: Source, keys: Keys) -> Verify:
         webhook_id = (source.webhook_id or "").encode()
+        in_time = self._in_time
 
         def verify(body: bytes, fields: Fields, arrived_ms: int) -> None:
             given = from_base64(signature(fields.get(b"paypal-transmission-sig")))
@@ -112,12 +86,30 @@ class PayPal(Scheme):
             parts = [fields.get(name, b"") for name in (b"paypal-transmission-id", b"paypal-transmission-time")]
             if not all(parts):
                 raise Rejected(Cause.SIGNATURE_MALFORMED)
+            sent_ms = _moment_ms(parts[1])
             signed = b"|".join((*parts, webhook_id, b"%d" % zlib.crc32(body)))
-            key = key_of(keys.get(url, read_certificate), _PAYPAL_NAMES, arrived_ms)
+            roots = keys.roots() if self.chain else None
+            key = keys.get(url, read_chain).key(_PAYPAL_NAMES, arrived_ms, roots)
             if not fits(key, given, signed, SHA256()):
                 raise Rejected(Cause.SIGNATURE_WRONG)
+            in_time(sent_ms, arrived_ms)
 
         return verify
+
+    def _in_time(self, sent_ms: int, arrived_ms: int) -> None:
+        if not -self.ahead * 1000 <= arrived_ms - sent_ms <= self.sent_within * 1000:
+            raise Rejected(Cause.SIGNATURE_EXPIRED)
+
+
+def _moment_ms(text: bytes) -> int:
+    """An ISO 8601 time with its zone, as ms since the epoch. Raises Rejected."""
+    try:
+        at = datetime.fromisoformat(text.decode())
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Rejected(Cause.SIGNATURE_MALFORMED, "the transmission time is none")
+    return int(at.timestamp() * 1000)
 
 
 # --- Adobe I/O Events ------------------------------------------------------------------------------------------------
