@@ -23,6 +23,7 @@ MODULES = {
     "try": "trying",
     "test": "testing",
     "diff": "diffing",
+    "coverage": "coverage",
     "send": "sending",
     "events": "events",
     "lanes": "lanes",
@@ -30,6 +31,9 @@ MODULES = {
     "rejected": "desk",
     "audit": "desk",
     "backup": "desk",
+    "octolis": "octolis",
+    "ometria": "ometria",
+    "amperity": "amperity",
     "bench": "bench",
 }
 """Each command, and the module here that has it among its `COMMANDS`. A new command is a line here."""
