@@ -34,7 +34,11 @@ class OmetriaBatchSettings(DestinationSettings):
     location_key: str = Field(
         pattern=r"^[A-Za-z0-9-]{1,63}$", description="The location's key, part of the host.", examples=["eu"]
     )
-    report_url: HttpUrl | None = Field(None, description="Where reports are read. Default: the same host.")
+    report_url: HttpUrl | None = Field(
+        None,
+        description="Where reports are read. Default: the same host.",
+        examples=["https://acme.api.ometria.services"],
+    )
     window: Seconds = Field(900.0, description="How long products are collected for one upload.")
     delete_on_completion: bool = Field(False, description="Ometria removes the upload once it is processed.")
     md5: bool = Field(False, description="Send the archive's MD5, as `Content-MD5` and in the form.")
