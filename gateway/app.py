@@ -14,6 +14,7 @@ from gateway.errors import JournalUnavailable, MappingError
 from gateway.journal.base import Journal
 from gateway.journal.sqlite import SqliteJournal
 from gateway.mapping.book import Book
+from gateway.mapping.drift import Watch
 from gateway.mapping.json_schema import mapping_schema
 from gateway.mapping.normalise import Normaliser
 from gateway.model import Event
@@ -53,7 +54,7 @@ def open_journal(url: str, *, create: bool = False) -> Journal:
 
 def types_of(loaded: Loaded) -> Callable[[Event], str | None]:
     """The type of an event's normal form, by this configuration; None where it cannot be told."""
-    planner = setup_of(loaded, 0).planner
+    planner = planners_of(loaded)()
 
     def type_of(event: Event) -> str | None:
         try:
@@ -87,17 +88,18 @@ def destinations_of(loaded: Loaded) -> dict[str, Destination]:
 
 
 def setup_of(loaded: Loaded, revision: int) -> Setup:
-    """What the configuration means for delivery."""
-    return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planners_of(loaded)(), revision)
+    """What the configuration means for delivery. Its payloads are watched for drift."""
+    planner = planners_of(loaded, watched=True)()
+    return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planner, revision)
 
 
-def planners_of(loaded: Loaded) -> Callable[[], Planner]:
+def planners_of(loaded: Loaded, *, watched: bool = False) -> Callable[[], Planner]:
     """Makes planners that share what is compiled, and remember no event of one another."""
     config = loaded.config
     presets = presets_of(loaded)
     book = Book(config.mappings)
     normalisers = {
-        name: Normaliser(name, source, presets[source.preset].normalise, book)
+        name: Normaliser(name, source, presets[source.preset].normalise, book, Watch(name) if watched else None)
         for name, source in config.sources.items()
     }
     router = Router(config.routes)

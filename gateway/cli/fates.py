@@ -66,7 +66,7 @@ class Pair:
 
     async def compared(self, journal: Journal, source: str | None, last: int) -> Report:
         """What becomes of the journal's last events under each."""
-        async for event in _events(journal, source, last):
+        async for event in events_of(journal, source, last):
             self._compare(event)
         return self._report
 
@@ -96,7 +96,7 @@ class Pair:
                 self._report.addresses.setdefault(name, (set(), set()))[place].add(address)
 
 
-async def _events(journal: Journal, source: str | None, last: int) -> AsyncIterator[Event]:
+async def events_of(journal: Journal, source: str | None, last: int) -> AsyncIterator[Event]:
     """The last events, newest first, a page at a time."""
     before: int | None = None
     while last > 0:

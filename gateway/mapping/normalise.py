@@ -16,6 +16,7 @@ from gateway.document import Unreadable
 from gateway.errors import MappingError
 from gateway.mapping import rules, types
 from gateway.mapping.book import Book
+from gateway.mapping.drift import Watch
 from gateway.mapping.table import bounded
 from gateway.mapping.types import EvaluationError, Unfit
 from gateway.model import Event, Headers, NormalEvent
@@ -58,10 +59,15 @@ _APART = re.compile(r"[^a-z0-9_-]+")
 
 
 class Normaliser:
-    """Makes the normal events of one source. `normalise` are the preset's topic globs, behind the source's own."""
+    """Makes the normal events of one source. `normalise` are the preset's topic globs, behind the source's own. `watch`
+    sees every body.
+    """
 
-    def __init__(self, name: str, source: Source, normalise: Mapping[str, str], book: Book) -> None:
+    def __init__(
+        self, name: str, source: Source, normalise: Mapping[str, str], book: Book, watch: Watch | None = None
+    ) -> None:
         self._name = name
+        self._watch = watch
         self._book = book
         self._rules = [(glob(pattern), mapping) for pattern, mapping in (*source.normalise.items(), *normalise.items())]
         settings = {"name": name, "country": source.country, "timezone": source.timezone, "currency": source.currency}
@@ -75,6 +81,8 @@ class Normaliser:
         """
         mapping_name = self._mapping_of(event.topic)
         body = self._body(event, mapping_name or "normalise")
+        if self._watch is not None:
+            self._watch.look(event.topic, body)
         received = _instant(event)
         if mapping_name is None:
             return (_normal(event, 1, dotted(event.topic), None, body, received),)

@@ -19,6 +19,7 @@ EVENTS: dict[str, str] = {
     "request.not_built": "A vendor could not write the request of a batch; it is halved to find out: `destination`.",
     "intent.found": "A call that a crash cut off was found and goes on: `destination`, `kind`, `step`.",
     "answer.not_judged": "A vendor's file could not read an answer; the records are tried again: `destination`.",
+    "schema.drift": "A source's payloads changed: `source`, `topic`, `field`, `change`, `before`, `after` (kinds).",
     "settle.done": "What became of events was committed: `account`, `delivered`, `parked`, `dead`, `filtered`.",
     "settle.conflict": "A settle was refused since the lane or lease had changed; it is read again: `account`.",
     "record.dead": "A record was given up: `event`, `destination`, `part`, `reason`, `detail`.",

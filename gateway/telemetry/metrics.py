@@ -136,6 +136,12 @@ settle_conflicts = Counter(
 mapping_failures = Counter(
     "gateway_mapping_failures", "Events that a mapping could not map.", ["mapping"], registry=REGISTRY
 )
+schema_drift = Counter(
+    "gateway_schema_drift",
+    "Fields of a source's payloads that appeared, vanished or changed their kind, in a sample of them.",
+    ["source", "change"],
+    registry=REGISTRY,
+)
 mapping_unfit = Counter(
     "gateway_mapping_unfit",
     "Values that did not fit their type and were left out or kept as they were.",
