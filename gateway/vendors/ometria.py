@@ -197,12 +197,13 @@ def _off_sale(event: NormalEvent) -> base.Draft:
 
 
 def _variants(product: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The variants of a normal product as Ometria products: children without a page of their own. A reduction that is
-    over goes with a null, which deletes.
+    """The variants of a normal product as Ometria products: children without a page of their own. One without a price
+    has the product's. A reduction that is over goes with a null, which deletes.
     """
     variants = product.get("variants")
     for variant in map(answers.object_of, variants if isinstance(variants, list) else ()):
-        now, before = _number(variant.get("price")), _number(variant.get("list_price"))
+        priced = product if variant.get("price") is None else variant
+        now, before = _number(priced.get("price")), _number(priced.get("list_price"))
         reduced = now is not None and before is not None and float(before) > float(now)
         stock = _number(variant.get("stock"))
         options = answers.object_of(variant.get("options")).items()
