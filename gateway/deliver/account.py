@@ -15,7 +15,7 @@ from gateway.clock import Chance
 from gateway.deliver.gate import Gate
 from gateway.deliver.intent import ONCE, batch_of, step_of
 from gateway.deliver.lane import LaneWork
-from gateway.deliver.pace import Pace
+from gateway.deliver.pace import Departure, Pace
 from gateway.deliver.plan import Destination
 from gateway.deliver.queue import Now, Queue
 from gateway.deliver.settle import Tried
@@ -69,6 +69,7 @@ class Account:
         self.in_flight = 0
         self.works: dict[int, LaneWork] = {}
         self._chance = chance
+        self._planned: dict[int, Departure] = {}
         self._queues: dict[str, Queue] = {}
         self._floor = 0.0
         self._cut_off: list[tuple[Batch, Intent]] = []
@@ -260,18 +261,33 @@ class Account:
 
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
         queue.leave(batch)
-        self.pace.spend(now.s, batch.records[0].draft.cost, batch.channel, queue.destination.key)
+        cost = batch.records[0].draft.cost
+        self._planned[id(batch)] = self.pace.plan(now.s, cost, batch.channel, queue.destination.key)
         self.in_flight += 1
         return batch
+
+    def left(self, batch: Batch, now: Now) -> None:
+        """The batch's bytes are on their way: from here on it counts in its windows."""
+        departure = self._planned.get(id(batch))
+        if departure is not None:
+            departure.left(now.s)
+
+    def over(self, batch: Batch, now: Now) -> Departure | None:
+        """Nothing more of the batch will leave: it is answered, has failed, or is given up. Idempotent."""
+        departure = self._planned.pop(id(batch), None)
+        if departure is not None:
+            departure.left(now.s)
+        return departure
 
     # --- what comes of it ---------------------------------------------------------------------------------------
 
     def finished(self, batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now: Now) -> tuple[News, ...]:
         """A batch is answered: every record gets its outcome, the gate and the pace learn from it."""
         self.in_flight -= 1
+        departure = self.over(batch, now)
         queue = self._queues[batch.destination]
         refused = any(isinstance(one, Throttled) and one.reason is Reason.RATE_LIMITED for one in verdict.outcomes)
-        self.pace.answered(now.s, latency_s, refused=refused)
+        self.pace.answered(now.s, latency_s, refused=refused, departure=departure)
         news = self._gate_learns(batch, verdict, now)
         tried = self._tried(answer, latency_s, now)
         queue.release(batch)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.clock import Clock
 from gateway.deliver import tell
 from gateway.deliver.intent import intent_of
-from gateway.deliver.outbound import Outbound
+from gateway.deliver.outbound import Left, Outbound
 from gateway.deliver.plan import Destination
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalUnavailable, Reason
@@ -48,8 +48,11 @@ class Exchange:
         self._clock = clock
         self._tokens = Tokens(outbound, clock)
 
-    async def of(self, destination: Destination, batch: Batch, step: Step | None) -> tuple[Answer, Verdict, bool]:
+    async def of(
+        self, destination: Destination, batch: Batch, step: Step | None, left: Left = None
+    ) -> tuple[Answer, Verdict, bool]:
         """What came back, what it means, and whether an intent was written. `step`: where a crash cut the call off.
+        `left` is called when the batch's bytes leave.
 
         Raises JournalConflict when the lease is another's.
         """
@@ -61,17 +64,19 @@ class Exchange:
             tell.not_built(batch, error)
             return NOT_SENT, same(_not_built(batch, error), batch), False
         if not request.intent:
-            return *await self._once_through(destination, batch, request), False
+            return *await self._once_through(destination, batch, request, left), False
         try:
             await self._intend(batch, request.intent, step)
         except JournalUnavailable:
             return NOT_SENT, same(Throttled(Reason.BUSY, JOURNAL_AGAIN_S), batch), False
         if isinstance(destination.vendor, SteppedVendor):
-            return *await self._steps(destination, destination.vendor, batch, request, step), True
-        return *await self._once_through(destination, batch, request), True
+            return *await self._steps(destination, destination.vendor, batch, request, step, left), True
+        return *await self._once_through(destination, batch, request, left), True
 
-    async def _once_through(self, destination: Destination, batch: Batch, request: Request) -> tuple[Answer, Verdict]:
-        answer = await self._answer(destination, _traced(request, batch))
+    async def _once_through(
+        self, destination: Destination, batch: Batch, request: Request, left: Left
+    ) -> tuple[Answer, Verdict]:
+        answer = await self._answer(destination, _traced(request, batch), left)
         if not isinstance(answer, Answer):
             return Failure(Reason.KEY_REFUSED, "there is no token to be had"), same(answer, batch)
         try:
@@ -81,13 +86,19 @@ class Exchange:
             return answer, same(Retry(Reason.UNEXPECTED_ANSWER, type(error).__name__), batch)
 
     async def _steps(
-        self, destination: Destination, vendor: SteppedVendor, batch: Batch, request: Request, step: Step | None
+        self,
+        destination: Destination,
+        vendor: SteppedVendor,
+        batch: Batch,
+        request: Request,
+        step: Step | None,
+        left: Left,
     ) -> tuple[Answer, Verdict]:
         """Request after request until there is a verdict. Where a crash cut it off, it goes on with that step."""
         timeout_s = destination.settings.timeout
         now = request if step is None else vendor.step_request(batch, step)
         while True:
-            answer = await self._outbound.send(_traced(now, batch), timeout_s)
+            answer = await self._outbound.send(_traced(now, batch), timeout_s, left)
             found = vendor.follow(batch, step, answer)
             if isinstance(found, Verdict):
                 return answer, found
@@ -109,13 +120,13 @@ class Exchange:
         intent = intent_of(self._lease.account, batch, kind, step, self._clock.now_ms())
         await self._journal.intend(self._lease, (intent,))
 
-    async def _answer(self, destination: Destination, request: Request) -> Answer | Outcome:
+    async def _answer(self, destination: Destination, request: Request, left: Left) -> Answer | Outcome:
         """What a vendor answers; an Outcome where a token is needed and none is to be had."""
         timeout_s = destination.settings.timeout
         vendor = destination.vendor
         if request.token and isinstance(vendor, TokenVendor):
-            return await self._tokens.send(destination.name, vendor, request, timeout_s)
-        return await self._outbound.send(request, timeout_s)
+            return await self._tokens.send(destination.name, vendor, request, timeout_s, left)
+        return await self._outbound.send(request, timeout_s, left)
 
 
 def _not_built(batch: Batch, error: Exception) -> Outcome:

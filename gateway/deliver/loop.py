@@ -6,6 +6,7 @@ nothing sleeps for it here.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -29,8 +30,8 @@ from gateway.vendors.base import (
 SETTLE_EVERY_S = 0.02
 """Settles are grouped: the journal's writer belongs to the receiver first."""
 IDLE_S = 5.0
-SLICE = 50
-"""Events planned between two looks at everything else."""
+SLICE = 10
+"""Events planned between two looks at everything else: a few milliseconds, or what is to leave leaves late."""
 RETRY_ROWS = 200
 JOURNAL_WAIT_S = 0.25
 JOURNAL_WAIT_MAX_S = 5.0
@@ -215,12 +216,23 @@ class AccountLoop:
             task.add_done_callback(self._sends.discard)
 
     async def _deliver(self, batch: Batch) -> None:
-        """Send one batch and book what came of it."""
+        """Send one batch and book what came of it. Whatever else happens, what the journal holds must be read again."""
+        try:
+            await self._deliver_once(batch)
+        except Exception as error:  # noqa: BLE001  it is raised by `run`: the account starts again
+            self._failure, self._lost = error, True
+        finally:
+            self.account.over(batch, self._now())
+            self._wake.set()
+
+    async def _deliver_once(self, batch: Batch) -> None:
         destination = self._destinations[batch.destination]
         started_s = self._clock.monotonic_s()
+        left = partial(self._left, batch) if self.account.pace.rate_per_s() is not None else None
+        step = self.account.step_of(batch)
         try:
             with tell.sending(self.account.name, batch):
-                answer, verdict, intended = await self._exchange.of(destination, batch, self.account.step_of(batch))
+                answer, verdict, intended = await self._exchange.of(destination, batch, step, left)
         except JournalConflict as error:
             tell.conflict(self.account.name, error)
             self.lose()
@@ -234,6 +246,10 @@ class AccountLoop:
         tell.sent(batch, answer, verdict, latency_s, now.ms)
         for one in news:
             tell.standing(self.account.name, one, self.account.gate.standing(now.s))
+
+    def _left(self, batch: Batch) -> None:
+        """The batch is on the wire: the pace may go by it."""
+        self.account.left(batch, self._now())
         self._wake.set()
 
     # --- settle -------------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 Redirects are not followed, cookies are not kept, of an answer no more is read than its request asks for.
 """
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,11 +21,19 @@ CONNECTIONS = 512
 CONNECTIONS_PER_HOST = 256
 
 
+Left = Callable[[], None] | None
+"""Called when a request's bytes leave."""
+
+
 class Outbound(Protocol):
     """Something that sends requests."""
 
-    async def send(self, request: Request, timeout_s: float) -> Answer:
-        """What came back, or why nothing did. Raises nothing but cancellation."""
+    async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
+        """What came back, or why nothing did. Raises nothing but cancellation.
+
+        `left` is called when the request's bytes leave, which a connection that has to be opened delays; never, where
+        they do not.
+        """
         ...
 
 
@@ -33,32 +42,30 @@ class HttpOutbound:
 
     def __init__(self) -> None:
         self._session: aiohttp.ClientSession | None = None
+        self._timed: aiohttp.ClientSession | None = None
         self._proxies = getproxies()  # once: aiohttp would read the environment, and .netrc, for every request
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST, keepalive_timeout=60
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"webhook-gateway/{__version__}"},
-            auto_decompress=True,
-        )
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST, keepalive_timeout=60)
+        self._session = _session(connector, [])
+        self._timed = _session(connector, [_tells_departure()])  # tracing costs; what has no limits goes without
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._timed, self._session):
+            if session is not None:
+                await session.close()
 
-    async def send(self, request: Request, timeout_s: float) -> Answer:
+    async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
         """One request. A failure to connect was surely not applied; a timeout or a broken connection perhaps was."""
-        if self._session is None:
+        session = self._session if left is None else self._timed
+        if session is None:
             raise RuntimeError("the door is closed")
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
         try:
-            async with self._session.request(
+            async with session.request(
                 request.method,
                 request.url,
                 data=request.body or None,
@@ -66,6 +73,7 @@ class HttpOutbound:
                 timeout=timeout,
                 allow_redirects=False,
                 proxy=self._proxy(request.url),
+                trace_request_ctx=left,
             ) as response:
                 body = await _bounded(response, request.answer_bytes)
                 headers = {name.lower(): value for name, value in response.headers.items()}
@@ -83,6 +91,32 @@ class HttpOutbound:
             return None
         parts = urlsplit(url)
         return None if proxy_bypass(parts.hostname or "") else self._proxies.get(parts.scheme)
+
+
+def _session(connector: aiohttp.TCPConnector, tracing: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"webhook-gateway/{__version__}"},
+        auto_decompress=True,
+        trace_configs=tracing,
+    )
+
+
+def _tells_departure() -> aiohttp.TraceConfig:
+    """Calls a request's `left` as its bytes go to the socket: the headers wait for the first of the body."""
+
+    async def leaves(_session: aiohttp.ClientSession, context: Any, sent: Any) -> None:
+        has_body = (
+            isinstance(sent, aiohttp.TraceRequestHeadersSentParams) and sent.headers.get("Content-Length", "0") != "0"
+        )
+        if not has_body:
+            context.trace_request_ctx()
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(leaves)
+    tracing.on_request_chunk_sent.append(leaves)
+    return tracing
 
 
 async def _bounded(response: aiohttp.ClientResponse, answer_bytes: int) -> bytes:

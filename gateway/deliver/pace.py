@@ -2,13 +2,15 @@
 
 Pure: the time comes in, in monotonic seconds. A sliding window never holds more than it allows over any stretch of its
 length; requests are spaced evenly in it. A fixed window with a burst begins with the first request after the last one.
+A request counts from when its bytes left, which may be later than planned (a connection is opened, a process sleeps):
+until then it takes its place in every window.
 A reserve of 2 % (up to 3 % of the window when latency jitters) absorbs the difference between when a request leaves and
 when it arrives: a client that paces at exactly the limit is refused by arrival jitter alone.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from math import floor
+from math import floor, inf
 
 from gateway.vendors.base import Limit
 
@@ -22,35 +24,75 @@ QUIET_S = 15.0
 STRETCH_MAX = 16.0
 
 
+class Sent:
+    """A request in one window: when it left, and its units."""
+
+    __slots__ = ("at_s", "units")
+
+    def __init__(self, at_s: float, units: float) -> None:
+        self.at_s = at_s
+        self.units = units
+
+
+class Departure:
+    """A request that is planned, in each window that it counts in: (window, units)."""
+
+    __slots__ = ("_planned_s", "_sent", "_windows", "left_s")
+
+    def __init__(self, windows: Sequence[tuple["SlidingWindow | FixedWindow", float]], planned_s: float) -> None:
+        self._windows = windows
+        self._planned_s = planned_s
+        self._sent: list[Sent] = []
+        self.left_s: float | None = None
+
+    def left(self, now_s: float) -> None:
+        """Its bytes are on their way, or will never be. Only the first call counts."""
+        if self.left_s is None:
+            self.left_s = now_s
+            for window, units in self._windows:
+                self._sent.append(Sent(now_s, units))
+                window.left(self._planned_s, self._sent[-1])
+
+    def arrived(self, late_s: float) -> None:
+        """It was that much longer on its way than others: it counts from then."""
+        for (window, _), sent in zip(self._windows, self._sent, strict=True):
+            sent.at_s += min(late_s, RESERVE_MAX * window.limit.per_s)
+
+
 class SlidingWindow:
     """At most `allow` units in any `per_s` seconds, evenly spaced."""
 
     def __init__(self, limit: Limit, *, spent_at_s: float | None) -> None:
         self.limit = limit
         self._stretch = 1.0
-        self._sent: deque[tuple[float, float]] = deque()
+        self._sent: deque[Sent] = deque()
         self._in_window = 0.0
         self._next_s = 0.0
         if spent_at_s is not None:
             self._next_s = spent_at_s + limit.per_s * (1 + RESERVE)
 
     def next_s(self, now_s: float, units: float, reserve: float) -> float:
-        """The earliest time at which a request of `units` may leave."""
-        length_s = self.limit.per_s * (1 + reserve / 4)
+        """The earliest time at which a request of `units` may leave; infinite while that depends on one that is planned
+        and has not left.
+        """
+        length_s = self.limit.per_s * (1 + reserve / 2)
         self._forget(now_s - length_s)
         if self._in_window + units > self.limit.allow:
             return max(self._next_s, self._free_at(units, length_s))
         return self._next_s
 
-    def spend(self, now_s: float, units: float, reserve: float) -> None:
-        """A request of `units` leaves now. One that is late by less than half the reserve does not delay those after
-        it: the plan goes on from its own time.
+    def plan(self, now_s: float, units: float, reserve: float) -> None:
+        """A request of `units` is to leave now. One that is late by less than half the reserve does not delay those
+        after it: the plan goes on from its own time.
         """
         spacing_s = units * self.limit.per_s / self.limit.allow * (1 + reserve) * self._stretch
         late_s = self.limit.per_s * reserve / 2
         self._next_s = max(self._next_s, now_s - late_s) + spacing_s
-        self._sent.append((now_s, units))
         self._in_window += units
+
+    def left(self, planned_s: float, sent: Sent) -> None:  # noqa: ARG002  as FixedWindow's
+        """It has left."""
+        self._sent.append(sent)
 
     def refused(self, wider: float) -> None:
         """The vendor says that it was too fast."""
@@ -61,16 +103,16 @@ class SlidingWindow:
         self._stretch = 1 + (self._stretch - 1) * NARROWER
 
     def _forget(self, before_s: float) -> None:
-        while self._sent and self._sent[0][0] <= before_s:
-            self._in_window -= self._sent.popleft()[1]
+        while self._sent and self._sent[0].at_s <= before_s:
+            self._in_window -= self._sent.popleft().units
 
     def _free_at(self, units: float, length_s: float) -> float:
         over = self._in_window + units - self.limit.allow
-        for sent_s, spent in self._sent:
-            over -= spent
+        for sent in self._sent:
+            over -= sent.units
             if over <= 0:
-                return sent_s + length_s
-        return 0.0
+                return sent.at_s + length_s
+        return inf
 
 
 class FixedWindow:
@@ -89,12 +131,18 @@ class FixedWindow:
             at_s = min(at_s, self._burst.free_at(now_s, units, reserve))
         return at_s
 
-    def spend(self, now_s: float, units: float, reserve: float) -> None:
-        """A request of `units` leaves now."""
+    def plan(self, now_s: float, units: float, reserve: float) -> None:
+        """A request of `units` is to leave now."""
         if self._burst is None or self._main.free_at(now_s, units, reserve) <= now_s:
             self._main.spend(now_s, units)
         else:
             self._burst.spend(now_s, units)
+
+    def left(self, planned_s: float, sent: Sent) -> None:
+        """It has left. The vendor's window begins with what comes first."""
+        for window in (self._main, self._burst):
+            if window is not None:
+                window.left(planned_s, sent.at_s)
 
     def refused(self, wider: float) -> None:  # noqa: ARG002  a window that begins elsewhere is no slower
         """The vendor says that it was too fast: its window is not where ours is."""
@@ -126,6 +174,11 @@ class _Window:
             self._start_s, self._spent = now_s, 0.0
         self._spent += units
 
+    def left(self, planned_s: float, now_s: float) -> None:
+        """The request that was to begin the window has left."""
+        if self._start_s == planned_s:
+            self._start_s = now_s
+
     def fill(self) -> None:
         self._spent = self._allow
 
@@ -150,19 +203,29 @@ class Pace:
         return self._reserve
 
     def next_s(self, now_s: float, cost: str, channel: str, key: str = "") -> float:
-        """The earliest time, at or after now, at which a request of this cost class may leave."""
+        """The earliest time, at or after now, at which a request of this cost class may leave; infinite while that
+        depends on one that is planned and has not left.
+        """
         earliest = now_s
         for window, units in self._of(cost, channel, key):
             earliest = max(earliest, window.next_s(now_s, units, self._reserve))
         return earliest
 
+    def plan(self, now_s: float, cost: str, channel: str, key: str = "") -> Departure:
+        """A request is to leave now; what is returned must be told when it has."""
+        windows = self._of(cost, channel, key)
+        for window, units in windows:
+            window.plan(now_s, units, self._reserve)
+        return Departure(windows, now_s)
+
     def spend(self, now_s: float, cost: str, channel: str, key: str = "") -> None:
         """A request leaves now."""
-        for window, units in self._of(cost, channel, key):
-            window.spend(now_s, units, self._reserve)
+        self.plan(now_s, cost, channel, key).left(now_s)
 
-    def answered(self, now_s: float, latency_s: float, *, refused: bool) -> None:
-        """What the vendor thought of our pace, and how long it took: jitter and refusals widen the reserve."""
+    def answered(self, now_s: float, latency_s: float, *, refused: bool, departure: Departure | None = None) -> None:
+        """What the vendor thought of our pace, and how long it took: jitter and refusals widen the reserve. What took
+        longer than others may have been longer on its way there.
+        """
         if refused:
             self._in_a_row = self._in_a_row + 1 if now_s - self._refused_at_s < HEELS_S else 0
             self._refused_at_s = now_s
@@ -172,6 +235,9 @@ class Pace:
             self._refused_at_s = now_s
             for window in self._windows.values():
                 window.quiet()
+        if departure is not None and departure.left_s is not None:
+            latency_s = now_s - departure.left_s
+            departure.arrived(max(0.0, latency_s - min(self._latencies, default=latency_s)))
         self._latencies.append(latency_s)
         self._reserve = self._reserve_for_jitter()
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from msgspec.structs import replace
 
 from gateway.clock import Clock
-from gateway.deliver.outbound import Outbound
+from gateway.deliver.outbound import Left, Outbound
 from gateway.vendors.base import TOKEN, Answer, Outcome, Request, Response, Token, TokenVendor
 
 EARLY = 0.8
@@ -22,12 +22,19 @@ class Tokens:
         self._held: dict[str, tuple[Token, float]] = {}
         self._fetching: dict[str, asyncio.Lock] = {}
 
-    async def send(self, destination: str, vendor: TokenVendor, request: Request, timeout_s: float) -> Answer | Outcome:
+    async def send(
+        self,
+        destination: str,
+        vendor: TokenVendor,
+        request: Request,
+        timeout_s: float,
+        left: Left = None,
+    ) -> Answer | Outcome:
         """Send a request under a token. An Outcome: there is no token to be had, and what that means for the batch."""
         token = await self._token(destination, vendor, timeout_s, refused=None)
         if not isinstance(token, Token):
             return token
-        answer = await self._outbound.send(_under(request, token), timeout_s)
+        answer = await self._outbound.send(_under(request, token), timeout_s, left)
         if not isinstance(answer, Response) or answer.status != HTTPStatus.UNAUTHORIZED:
             return answer
         fresh = await self._token(destination, vendor, timeout_s, refused=token)

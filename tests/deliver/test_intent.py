@@ -7,6 +7,7 @@ from gateway import document
 from gateway.deliver.account import Account
 from gateway.deliver.exchange import Exchange
 from gateway.deliver.intent import batch_of, intent_of, step_of
+from gateway.deliver.outbound import Left
 from gateway.deliver.plan import Destination
 from gateway.errors import Reason
 from gateway.journal.memory import MemoryJournal
@@ -39,7 +40,12 @@ class Heard:
     def __init__(self) -> None:
         self.urls: list[str] = []
 
-    async def send(self, request: Request, timeout_s: float) -> base.Answer:  # noqa: ARG002  it answers at once
+    async def send(
+        self,
+        request: Request,
+        timeout_s: float,  # noqa: ARG002  it answers at once
+        left: Left = None,  # noqa: ARG002  nobody waits for it
+    ) -> base.Answer:
         self.urls.append(request.url)
         return Response(200, {}, b"[200, 200]")
 

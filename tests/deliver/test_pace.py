@@ -2,6 +2,7 @@
 
 from collections import deque
 from itertools import pairwise
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -126,6 +127,67 @@ def test_jitter_widens_the_reserve_but_never_beyond_three_percent() -> None:
     for place in range(64):
         pace.answered(100.0, 0.02 if place % 2 else 0.3, refused=False)
     assert pace.reserve == 0.03
+
+
+def test_a_request_counts_from_when_it_left_not_from_when_it_was_planned() -> None:
+    pace = Pace([FOUR_A_SECOND])
+    first = pace.plan(100.0, "default", "orders")
+    first.left(100.2)
+    for at_s in (100.255, 100.51, 100.765):
+        pace.spend(at_s, "default", "orders")
+    assert pace.next_s(101.02, "default", "orders") == pytest.approx(101.21)
+
+
+def test_nothing_leaves_while_a_window_is_full_of_requests_that_have_not_left() -> None:
+    pace = Pace([FOUR_A_SECOND])
+    stuck = [pace.plan(100.0 + place * 0.255, "default", "orders") for place in range(4)]
+    assert pace.next_s(109.0, "default", "orders") == inf
+    for one in stuck:
+        one.left(110.0)
+    assert pace.next_s(110.0, "default", "orders") == pytest.approx(111.01)
+
+
+def test_one_request_that_does_not_get_away_holds_up_its_own_share_only() -> None:
+    pace = Pace([FOUR_A_SECOND])
+    pace.plan(100.0, "default", "orders")
+    times = leave(pace, 100.0, 31, [0.0])
+    assert times[-1] - times[0] == pytest.approx(10.05, abs=0.1)
+
+
+def test_a_fixed_window_begins_when_its_first_request_has_left() -> None:
+    pace = Pace([Limit(allow=2, per_s=1.0, kind="fixed")])
+    first = pace.plan(100.0, "default", "orders")
+    pace.spend(100.0, "default", "orders")
+    first.left(100.4)
+    assert pace.next_s(100.5, "default", "orders") == pytest.approx(101.42)
+
+
+def test_a_departure_is_told_once() -> None:
+    pace = Pace([Limit(allow=1, per_s=1.0)])
+    one = pace.plan(100.0, "default", "orders")
+    one.left(100.1)
+    one.left(150.0)
+    assert pace.next_s(102.0, "default", "orders") == 102.0
+
+
+def test_a_request_that_took_longer_than_others_counts_from_later() -> None:
+    pace = Pace([FOUR_A_SECOND])
+    for place, latency_s in enumerate((0.05, 0.07, 0.05, 0.05)):
+        departure = pace.plan(100.0 + place * 0.255, "default", "orders")
+        departure.left(100.0 + place * 0.255)
+        pace.answered(100.0 + place * 0.255 + latency_s, latency_s, refused=False, departure=departure)
+    pace.spend(101.02, "default", "orders")
+    assert pace.next_s(101.1, "default", "orders") == pytest.approx(100.255 + 0.02 + 1.01)
+
+
+def test_a_slow_answer_delays_the_next_window_by_three_percent_at_most() -> None:
+    pace = Pace([FOUR_A_SECOND])
+    pace.answered(99.0, 0.05, refused=False)
+    for place in range(4):
+        departure = pace.plan(100.0 + place * 0.01, "default", "orders")
+        departure.left(100.0 + place * 0.01)
+        pace.answered(100.9, 0.9, refused=False, departure=departure)
+    assert pace.next_s(100.9, "default", "orders") == pytest.approx(100.0 + 0.03 + 1.01)
 
 
 def test_without_limits_nothing_waits() -> None:

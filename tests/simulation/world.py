@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gateway import document
+from gateway.deliver.outbound import Left
 from gateway.errors import JournalUnavailable, Reason
 from gateway.vendors.base import Answer, Failure, Request, Response
 from tests.simulation.virtual import VirtualClock
@@ -183,8 +184,10 @@ class Door:
         self._world = world
         self._process = process
 
-    async def send(self, request: Request, timeout_s: float) -> Answer:
+    async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
         await self._process.step()
+        if left is not None:
+            left()
         answer = asyncio.ensure_future(self._world.receive(self._process.number, request, timeout_s))
         result = await asyncio.shield(answer)
         await self._process.step()

@@ -94,9 +94,11 @@ def free_port() -> int:
     raise OSError("no free port")
 
 
-def configuration(sandbox_url: str, **changes: dict[str, Any]) -> dict[str, Any]:
-    """One Shopify shop into Ometria and into a plain HTTP sink. `changes` are laid over the destinations."""
-    destinations = {
+def configuration(sandbox_url: str, **changes: dict[str, Any] | None) -> dict[str, Any]:
+    """One Shopify shop into Ometria and into a plain HTTP sink. `changes` are laid over the destinations; None takes
+    one away.
+    """
+    destinations: dict[str, dict[str, Any]] = {
         "ometria": {
             "vendor": "ometria",
             "api_key": OMETRIA_KEY,
@@ -106,7 +108,10 @@ def configuration(sandbox_url: str, **changes: dict[str, Any]) -> dict[str, Any]
         "sink": {"vendor": "http", "url": f"{sandbox_url}/sink", "idempotency_header": "Idempotency-Key"},
     }
     for name, change in changes.items():
-        destinations[name] = {**destinations[name], **change}
+        if change is None:
+            del destinations[name]
+        else:
+            destinations[name] = {**destinations[name], **change}
     return {
         "log": {"format": "json"},
         "sources": {
@@ -129,9 +134,9 @@ class Gateway:
     The log is one file for all its lives; `lines` gives those of the present one.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any], database: Path | None = None) -> None:
         self.config = folder / "gateway.yaml"
-        self.database = folder / "gateway.db"
+        self.database = database or folder / "gateway.db"
         self.log = folder / "gateway.log"
         self.process: asyncio.subprocess.Process | None = None
         self._groups: list[int] = []
@@ -151,12 +156,12 @@ class Gateway:
 
     # --- its life ----------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Start the processes, without waiting for them."""
+    async def start(self, *options: str) -> None:
+        """Start the processes, without waiting for them. `options` are those of `gateway serve`."""
         self._log_from = self.log.stat().st_size
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway", "serve", "--config", str(self.config)),
+                *(sys.executable, "-m", "gateway", "serve", "--config", str(self.config), *options),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -168,9 +173,9 @@ class Gateway:
         async with aiohttp.ClientSession() as session:
             await until(lambda: self._says_ready(session), f"{self.admin_url}/readyz is 200", within_s)
 
-    async def up(self) -> None:
+    async def up(self, *options: str) -> None:
         """Start, and wait until it is ready."""
-        await self.start()
+        await self.start(*options)
         await self.ready()
 
     async def _says_ready(self, session: aiohttp.ClientSession) -> bool:
