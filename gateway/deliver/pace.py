@@ -195,6 +195,7 @@ class Pace:
         self._reserve = RESERVE
         self._latencies: deque[float] = deque(maxlen=64)
         self._refused_at_s = -HEELS_S
+        self._quiet_at_s = 0.0
         self._in_a_row = 0
 
     @property
@@ -228,11 +229,11 @@ class Pace:
         """
         if refused:
             self._in_a_row = self._in_a_row + 1 if now_s - self._refused_at_s < HEELS_S else 0
-            self._refused_at_s = now_s
+            self._refused_at_s = self._quiet_at_s = now_s
             for window in self._windows.values():
                 window.refused(WIDER[min(self._in_a_row, len(WIDER) - 1)])
-        elif now_s - self._refused_at_s > QUIET_S:
-            self._refused_at_s = now_s
+        elif now_s - self._quiet_at_s > QUIET_S:
+            self._quiet_at_s = now_s
             for window in self._windows.values():
                 window.quiet()
         if departure is not None and departure.left_s is not None:
