@@ -6,40 +6,19 @@ Its parts: `http_places` (method, URL and headers), `http_bodies`, `http_auth`, 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from gateway import document
 from gateway.config.schema import DestinationSettings
 from gateway.model import NormalEvent
 from gateway.vendors import base, oauth
-from gateway.vendors.http_answers import Meaning, Results
+from gateway.vendors.http_answers import Codes, Meaning, Results, range_of
 from gateway.vendors.http_auth import Auth, credentials
 from gateway.vendors.http_bodies import Body, Envelope, body_of
 from gateway.vendors.http_places import HEADER_NAME, ExpressionText, Head, HeaderTexts, MethodText, UrlText
-
-
-def _listed(value: Any) -> Any:
-    return [str(one) for one in (value if isinstance(value, list) else [value])]
-
-
-def _codes(value: list[str]) -> list[str]:
-    if not value or not all(map(_range, value)):
-        raise ValueError("statuses or ranges of them: 200, 200-299")
-    return value
-
-
-def _range(text: str) -> range | None:
-    low, dash, high = text.partition("-")
-    codes = (low, high) if dash else (low, low)
-    if not all(len(code) == len("200") and code.isascii() and code.isdigit() and code[0] in "12345" for code in codes):
-        return None
-    return range(int(codes[0]), int(codes[1]) + 1)
-
-
-Codes = Annotated[list[str], AfterValidator(_codes), BeforeValidator(_listed, json_schema_input_type=list[str | int])]
 
 
 class HttpSettings(DestinationSettings):
@@ -141,7 +120,9 @@ class Http:
         self._head = Head(settings.method, settings.url, settings.headers)
         self._body: Body = body_of(settings.content, settings.wrap, settings.element, is_list=settings.is_list)
         rules = {name: getattr(settings, name) for name in ("success_when", "retry_when", "error")}
-        self._meaning = Meaning([codes for one in settings.success if (codes := _range(one))], rules, settings.results)
+        self._meaning = Meaning(
+            [codes for one in settings.success if (codes := range_of(one))], rules, settings.results
+        )
 
     def account(self) -> str:
         known_by = self._auth.secrets[:1] or (self._settings.url,)

@@ -3,15 +3,38 @@ where the API says what became of each.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from gateway.config.schema import Section
 from gateway.errors import Reason
 from gateway.mapping.expressions import EvaluationError, Expression, compile_expression
 from gateway.vendors import answers, base
 from gateway.vendors.http_places import ExpressionText
+
+
+def _listed(value: Any) -> Any:
+    return [str(one) for one in (value if isinstance(value, list) else [value])]
+
+
+def _codes(value: list[str]) -> list[str]:
+    if not value or not all(map(range_of, value)):
+        raise ValueError("statuses or ranges of them: 200, 200-299")
+    return value
+
+
+def range_of(text: str) -> range | None:
+    """The statuses of `200` or `200-299`; None for another text."""
+    low, dash, high = text.partition("-")
+    codes = (low, high) if dash else (low, low)
+    if not all(len(code) == len("200") and code.isascii() and code.isdigit() and code[0] in "12345" for code in codes):
+        return None
+    return range(int(codes[0]), int(codes[1]) + 1)
+
+
+Codes = Annotated[list[str], AfterValidator(_codes), BeforeValidator(_listed, json_schema_input_type=list[str | int])]
+"""Statuses, and ranges of them."""
 
 
 class Results(Section):
