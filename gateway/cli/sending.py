@@ -67,10 +67,11 @@ def send(ctx: click.Context, /, source: str, config: Path, **chosen: Any) -> Non
     url = target(loaded, known_source(loaded, source), chosen["url"])
     write = _writer(loaded, source, url, chosen)
     try:
-        answers = asyncio.run(_sent(write, chosen["count"], chosen["rate"]))
+        write(1)
     except CannotSign as error:
         click.echo(f"Error: {show.clean(error)}", err=True)
         ctx.exit(WRONG_USE)
+    answers = asyncio.run(_sent(write, chosen["count"], chosen["rate"]))
     _tell(answers, url, as_json=chosen["as_json"])
     ctx.exit(DONE if all(200 <= answer.status < 300 for answer in answers) else NO)  # noqa: PLR2004  2xx
 

@@ -193,8 +193,8 @@ class _Findings:
         return loaded
 
     def _note(self, problems: Iterable[Problem]) -> None:
-        """Keep what is not already told: a value that could not be filled in has no other fault."""
-        told = {problem.path for problem in self.problems}
+        """Keep what is not told yet: a value that could not be filled in has no other fault; a warning hides none."""
+        told = {problem.path for problem in self.problems if not problem.warning}
         self.problems += [one for one in problems if one.path not in told and not self._expansion.failed(one.path)]
 
     def _config(self) -> Config | None:

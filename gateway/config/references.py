@@ -46,6 +46,9 @@ def _names(raw: Mapping[str, Any]) -> Iterator[Named]:
         yield from _text(source, "preset", ("sources", name), "preset")
         for glob in _table(source, "normalise"):
             yield from _text(source["normalise"], glob, ("sources", name, "normalise"), "mapping")
+    for name, preset in _tables(raw, "presets"):
+        for glob in _table(preset, "normalise"):
+            yield from _text(preset["normalise"], glob, ("presets", name, "normalise"), "mapping")
     for name, destination in _tables(raw, "destinations"):
         yield from _text(destination, "vendor", ("destinations", name), "vendor")
         yield from _text(destination, "body", ("destinations", name), "mapping")

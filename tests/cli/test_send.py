@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from gateway import app
@@ -17,6 +18,7 @@ from gateway.receive.door import compile_door
 from gateway.receive.guards import Clients
 from gateway.receive.keys import Keys
 from gateway.receive.request import Request
+from gateway.sandbox.keypair import KeyPair
 from tests.cli.conftest import ENV, Run, answer
 
 NOW_MS = 1_760_000_000_000
@@ -160,6 +162,21 @@ def test_a_refusal_is_the_answer_no(run: Run, gateway_at: Gateway) -> None:
     assert result.exit_code == 1
     assert result.stdout == "2 sent, 0 accepted, 0 duplicates, 2 refused\n"
     assert result.stderr == "2 times 503: overloaded\n"
+
+
+def test_a_platform_with_a_private_key_is_signed_by_the_one_that_is_given(
+    run: Run, config: Path, gateway_at: Gateway, tmp_path: Path
+) -> None:
+    pair = KeyPair.kept(tmp_path / "key.pem")
+    source = f"  site: {{preset: wix, public_key: '${{file:{tmp_path}/key.pem.pub}}'}}\n"
+    config.write_text(config.read_text().replace("  erp:", f"{source}  erp:", 1))
+    words = ("send", "site", "--sample", "order", "--url", url(gateway_at))
+    without, made = run(*words), run(*words, "--key", str(tmp_path / "key.pem"))
+    assert (without.exit_code, made.exit_code) == (2, 0)
+    assert "gateway sandbox --key PATH" in without.stderr
+    _, _, body = gateway_at.seen[0]
+    assert "data" in jwt.decode(body, pair.public_pem(), ["RS256"], options={"verify_exp": False})
+    assert "holds no RSA private key" in run(*words, "--key", str(config)).stderr
 
 
 def test_nobody_at_home_is_a_sentence(run: Run) -> None:

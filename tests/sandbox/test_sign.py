@@ -153,3 +153,25 @@ def test_a_scheme_of_ones_own_is_followed() -> None:
     signed = b"1614265330.7." + URL.encode() + b"." + BODY
     assert made["X-Time"] == "1614265330"
     assert made["X-Sig"] == "v2=" + base64.b64encode(hmac.new(b"hush", signed, "sha512").digest()).decode()
+
+
+def test_an_item_of_adyen_that_comes_alone_is_signed_in_itself() -> None:
+    sent = json.loads(sign.prepare("adyen", b'{"pspReference":"P","eventCode":"CAPTURE","success":"true"}', "00ff"))
+    expected = base64.b64encode(digest(b"\x00\xff", b"P::::::CAPTURE:true")).decode()
+    assert sent["additionalData"] == {"hmacSignature": expected}
+
+
+def test_the_ping_of_woocommerce_is_a_form_that_nobody_signs() -> None:
+    made = headers("woocommerce", "hush", b"webhook_id=12\n")
+    assert made == {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def test_an_event_of_adobe_names_the_client_it_is_for() -> None:
+    assert json.loads(sign.prepare("adobe-commerce", b'{"id":"1"}', "client-7"))["recipientclientid"] == "client-7"
+
+
+def test_a_body_of_wix_that_is_a_token_already_stays_one() -> None:
+    token = sign.prepare("wix", b'{"slug":"created"}', "", now_ms=NOW_MS, pair=PAIR)
+    assert sign.prepare("wix", token, "", now_ms=NOW_MS, pair=PAIR) == token
+    claims = json.loads(base64.urlsafe_b64decode(token.split(b".")[1] + b"=="))
+    assert json.loads(json.loads(claims["data"])["data"]) == {"slug": "created"}
