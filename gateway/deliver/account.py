@@ -197,7 +197,7 @@ class Account:
         return [self._queues[name] for name in sorted(need, key=need.__getitem__)]
 
     def _of_queue(self, queue: Queue, now: Now) -> Batch | float | None:
-        half = queue.next_split()
+        half = queue.next_split(now)
         if half is not None:
             at_s = max(
                 self._allowed_s(half.records[0], now),
@@ -290,6 +290,7 @@ class Account:
         self.pace.answered(now.s, latency_s, refused=refused, departure=departure)
         news = self._gate_learns(batch, verdict, now)
         tried = self._tried(answer, latency_s, now)
+        half = queue.split_in_flight is batch
         queue.release(batch)
         back: list[Record] = []
         split: list[Record] = []
@@ -302,8 +303,7 @@ class Account:
                 self._stopped(record, outcome, back, now)
             else:
                 self._booked(record, outcome, tried)
-        for record in reversed(back):
-            queue.put(record, first=True)
+        queue.give_back(batch, back, half=half)
         if split:
             queue.halve(batch, split)
         for one in {one for one in verdict.outcomes if isinstance(one, Throttled) and one.scope == "channel"}:

@@ -135,9 +135,28 @@ class Queue:
                 self.splits.appendleft(Batch(batch.destination, batch.channel, tuple(half), batch.sent_at_ms))
         self.take(records)
 
-    def next_split(self) -> Batch | None:
-        """The next half that has to go, unless one is in flight."""
-        return self.splits[0] if self.splits and self.split_in_flight is None else None
+    def give_back(self, batch: Batch, records: Sequence[Record], *, half: bool) -> None:
+        """Records that were not sent after all: those of a half go first, as one; others to the front of their lanes."""
+        if half and records:
+            self.splits.appendleft(Batch(batch.destination, batch.channel, tuple(records), batch.sent_at_ms))
+            self.take(records)
+            return
+        for record in reversed(records):
+            self.put(record, first=True)
+
+    def next_split(self, now: Now) -> Batch | None:
+        """The next half that has to go, unless one is in flight. What must wait behind a parked record leaves it."""
+        while self.splits and self.split_in_flight is None:
+            half = self.splits.popleft()
+            kept = tuple(record for record in half.records if not (self._ordered and self._behind(record, now)))
+            if kept:
+                left = Batch(half.destination, half.channel, kept, half.sent_at_ms)
+                self.splits.appendleft(left)
+            if len(kept) < len(half.records):
+                self.release(half)
+            if kept:
+                return self.splits[0]
+        return None
 
     def send_split(self) -> Batch:
         """Take the half that `next_split` gave."""

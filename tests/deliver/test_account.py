@@ -204,6 +204,30 @@ def test_halves_of_a_batch_go_one_after_the_other() -> None:
     assert seqs(leave(made)) == [2]
 
 
+def test_a_half_that_is_given_back_still_goes_before_the_other_half() -> None:
+    one = work()
+    made = account(one)
+    feed(made, one, record(1, "k"), record(2, "k"))
+    finish(made, leave(made), Split(Reason.PAYLOAD_REFUSED))
+    finish(made, leave(made), Throttled(Reason.BUSY, 1.0))
+    first = leave(made, 102.0)
+    assert seqs(first) == [1]
+    finish(made, first, Delivered(), 102.0)
+    assert seqs(leave(made, 102.0)) == [2]
+
+
+def test_the_other_half_waits_behind_what_was_parked_of_the_first() -> None:
+    one = work()
+    made = account(one)
+    feed(made, one, record(1, "k"), record(2, "k"), record(3))
+    finish(made, leave(made), Split(Reason.PAYLOAD_REFUSED))
+    finish(made, leave(made), Retry(Reason.SERVER_ERROR))
+    assert seqs(leave(made)) == [3]
+    settlement = made.settlement(0)
+    assert settlement is not None
+    assert [row.seq for row in settlement.lanes[0].parked] == [1, 2]
+
+
 def test_what_throttles_the_account_parks_nothing() -> None:
     one = work()
     made = account(one)
