@@ -1,5 +1,6 @@
 """`gateway check` and `gateway schema`: the configuration, before it is in force."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from gateway import app
 from gateway.checks import lanes
 from gateway.cli import show
 from gateway.cli.desk import ask, has_journal
-from gateway.cli.options import DONE, NO, config_option
+from gateway.cli.options import DONE, NO, StandIn, config_option
 from gateway.config.load import Loaded, Problem, json_schema
 from gateway.config.reference import page
 from gateway.errors import ConfigurationError, Fault, JournalError
@@ -26,9 +27,10 @@ from gateway.errors import ConfigurationError, Fault, JournalError
     help="As text, as JSON, or as annotations that GitHub shows beside the lines.",
 )
 @click.option("--json", "form", flag_value="json", help="Print one JSON object.")
+@click.option("--stand-in", is_flag=True, help="Variables that are not set stand in for themselves: CI has no secrets.")
 @click.option("--strict", is_flag=True, help="A warning is a fault: exit 1.")
 @click.pass_context
-def check(ctx: click.Context, /, config: Path, form: str, *, strict: bool) -> None:
+def check(ctx: click.Context, /, config: Path, form: str, *, stand_in: bool, strict: bool) -> None:
     """Look for faults in the configuration; tell all of them. Nothing is sent.
 
     A fault is FILE:LINE:COLUMN: KEY PATH: CAUSE (HINT). Where the journal is there, lanes that the configuration would
@@ -37,7 +39,7 @@ def check(ctx: click.Context, /, config: Path, form: str, *, strict: bool) -> No
     loaded: Loaded | None = None
     faults: Sequence[Fault] = ()
     try:
-        loaded = app.load_config(config, checks=(_lanes,))
+        loaded = app.load_config(config, StandIn(os.environ) if stand_in else os.environ, checks=(_lanes,))
         warnings = loaded.warnings
     except ConfigurationError as error:
         faults, warnings = error.faults, error.warnings

@@ -1,7 +1,7 @@
 """`gateway test`: cases beside the configuration, run in milliseconds; a new one recorded from a stored event."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +10,13 @@ from msgspec import Struct
 
 from gateway import app
 from gateway.cli import cases, comparing, recording, show
-from gateway.cli.options import DONE, NO, WRONG_USE, config_option, json_option
+from gateway.cli.options import DONE, NO, WRONG_USE, StandIn, config_option, json_option
 from gateway.cli.way import Guide
 from gateway.clock import SystemClock
 from gateway.config.places import Place
 
 _SHOWN = 12  # differences of one case
 _LONG = 300  # characters of a value
-
-
-class StandIn(Mapping[str, str]):
-    """The environment, where a variable that is not set has its own name as its value: cases need no secrets."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self._env = env
-
-    def __getitem__(self, name: str) -> str:
-        return self._env.get(name, name)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._env)
-
-    def __len__(self) -> int:
-        return len(self._env)
 
 
 class Result(Struct, frozen=True):
