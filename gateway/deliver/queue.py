@@ -136,7 +136,7 @@ class Queue:
         self.take(records)
 
     def give_back(self, batch: Batch, records: Sequence[Record], *, half: bool) -> None:
-        """Records that were not sent after all: those of a half go first, as one; others to the front of their lanes."""
+        """Records that were not sent after all: a half's go first, as one; others to the front of their lanes."""
         if half and records:
             self.splits.appendleft(Batch(batch.destination, batch.channel, tuple(records), batch.sent_at_ms))
             self.take(records)
