@@ -341,8 +341,8 @@ def _wix(_letter: Letter) -> Pairs:
 
 
 def _keyed(letter: Letter) -> Pairs:
-    """Nothing is signed: the sender shows a key (Octolis' webhooks, and bridges in front of commercetools)."""
-    return [_JSON, ("X-Api-Key", letter.secret), ("X-Event-Type", letter.topic)]
+    """Nothing is signed; the source's key goes beside it (Octolis' webhooks, bridges in front of commercetools)."""
+    return [_JSON, ("X-Event-Type", letter.topic)]
 
 
 def _cloudevents(letter: Letter) -> Pairs:

@@ -14,6 +14,7 @@ from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
 from gateway.model import Event
 from tests.receive.knock import NOW_MS, CountingChance, opened
+from tests.sources.test_samples import wire
 
 CONFIG = """
 presets:
@@ -83,9 +84,9 @@ async def test_what_send_signs_the_receiver_takes_and_the_mapping_reads(file: Pa
     post = Platform(source, preset, "http://gw/webhooks/till", CountingChance()).post(BODY, "sale.created", NOW_MS, [])
     settings = {"till": {"preset": "tillhouse", "secrets": ENV["TILL_KEY"]}}
     async with opened(settings, presets=loaded.config.presets) as visitor:
-        replies = [await visitor.send(post.method, "/webhooks/till", post.body, dict(post.headers)) for _ in range(2)]
+        replies = [await visitor.send(post.method, "/webhooks/till", post.body, wire(post)) for _ in range(2)]
         forged = await visitor.send("PUT", "/webhooks/till", post.body + b" ", dict(post.headers))
-        by_post = await visitor.post("till", post.body, dict(post.headers))
+        by_post = await visitor.post("till", post.body, wire(post))
     assert [(reply.status, reply.body) for reply in replies] == [(200, b"OK")] * 2
     assert (forged.status, by_post.status) == (401, 405)
     (offer,) = visitor.log.offers
@@ -102,7 +103,7 @@ async def test_its_ping_is_answered_and_is_no_event(file: Path) -> None:
     post = Platform(source, preset, "http://gw/webhooks/till", CountingChance()).post(b"{}", "till.ping", NOW_MS, [])
     settings = {"till": {"preset": "tillhouse", "secrets": ENV["TILL_KEY"]}}
     async with opened(settings, presets=loaded.config.presets) as visitor:
-        reply = await visitor.send(post.method, "/webhooks/till", post.body, dict(post.headers))
+        reply = await visitor.send(post.method, "/webhooks/till", post.body, wire(post))
     assert (reply.status, reply.body, visitor.log.events) == (200, b"pong", [])
 
 
@@ -123,7 +124,7 @@ async def test_it_may_sign_as_a_known_scheme_does(tmp_path: Path, scheme: str, s
     post = Platform(source, preset, "http://gw", CountingChance()).post(b'{"type":"a.b"}', None, NOW_MS, [])
     settings = {"shop": {"preset": "till", "secrets": secret}}
     async with opened(settings, presets=loaded.config.presets) as visitor:
-        assert (await visitor.post("shop", post.body, dict(post.headers))).status == 200
+        assert (await visitor.post("shop", post.body, wire(post))).status == 200
 
 
 def test_a_scheme_that_cannot_be_played_is_said(tmp_path: Path) -> None:

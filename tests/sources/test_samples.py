@@ -119,7 +119,12 @@ def posted(preset: str, name: str, number: int = 1, at_ms: int = NOW_MS) -> Post
 
 async def sent(visitor: Visitor, post: Post) -> Reply:
     path, _, query = post.url.removeprefix("https://in.example.com").partition("?")
-    return await visitor.send(post.method, path, post.body, dict(post.headers), query=query.encode())
+    return await visitor.send(post.method, path, post.body, wire(post), query=query.encode())
+
+
+def wire(post: Post) -> list[tuple[bytes, bytes]]:
+    """The headers as they travel: one that stands twice comes twice."""
+    return [(name.encode(), value.encode()) for name, value in post.headers]
 
 
 def normals(preset: str, offer: Offer) -> tuple[NormalEvent, ...]:
@@ -146,6 +151,7 @@ async def test_a_sample_is_accepted_its_retry_recognised_and_the_next_one_is_ano
         replies = [await sent(visitor, post), await sent(visitor, post), await sent(visitor, posted(preset, topic, 2))]
     wanted = shipped()[preset].answers.body
     assert [reply.status for reply in replies] == [200, 200, 200]
+    assert len({name.lower() for name, _ in post.headers}) == len(post.headers)
     if wanted is not None:
         assert [reply.body.decode() for reply in replies] == [wanted] * 3
     assert len(visitor.log.events) == (3 if preset in NOTHING_IDENTIFIES else 2)
