@@ -226,6 +226,9 @@ class AccountLoop:
             self._wake.set()
 
     async def _deliver_once(self, batch: Batch) -> None:
+        if not self._may_send():  # a process that was frozen since it planned this: the lease may be another's by now
+            self.lose()
+            return
         destination = self._destinations[batch.destination]
         started_s = self._clock.monotonic_s()
         left = partial(self._left, batch) if self.account.pace.rate_per_s() is not None else None

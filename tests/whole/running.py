@@ -5,6 +5,7 @@ Every wait is for a condition, with a bound.
 """
 
 import asyncio
+import fcntl
 import inspect
 import json
 import os
@@ -200,6 +201,24 @@ class Gateway:
         os.kill(pid, number)
         return pid
 
+    async def freeze(self, role: str) -> int:
+        """SIGSTOP to one process at a moment when it does not hold the writers' lock, which nobody could take from it.
+        Gives its pid.
+        """
+        with self.database.with_name(f"{self.database.name}.lock").open("w") as lock:
+
+            def frozen() -> bool:
+                self.kill(role, signal.SIGSTOP)
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    self.kill(role, signal.SIGCONT)
+                    return False
+                return True
+
+            await until(frozen, f"the {role} is frozen")
+        return self.pid(role)
+
     def pid(self, role: str) -> int:
         """The process that has the role now, or had it last."""
         if role == "parent":
@@ -338,6 +357,17 @@ async def played(
 def account(sandbox: Sandbox) -> Account:
     """Ometria's account of the gateway's key."""
     return sandbox.ometria.accounts[OMETRIA_KEY]
+
+
+def rules_broken(sandbox: Sandbox) -> dict[str, Any]:
+    """Ometria's rules that were broken. Its clock is that of this process, which plays everybody else too, so that it
+    sees requests up to a tenth of a second late: five that came within nine tenths of a second are more than four.
+    """
+    witness = account(sandbox).witness
+    times_s = [visit.at_s for visit in witness.visits]
+    dense = [later - earlier for earlier, later in zip(times_s, times_s[4:], strict=False) if later - earlier < 0.9]
+    found: dict[str, Any] = {rule: count for rule, count in witness.broken.items() if rule != "rate_limit"}
+    return {**found, "five requests within": dense} if dense else found
 
 
 # --- who sends -------------------------------------------------------------------------------------------------------

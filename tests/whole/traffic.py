@@ -18,29 +18,32 @@ SENDERS = 12
 PAUSE_S = 0.08
 AGAIN_S = 0.1
 FINISH_S = 60.0
+IN_FLIGHT_MAX = 100
+"""Requests at once, and those that were answered in the 20 ms and one commit until they are settled."""
 IN_FLIGHT_MS = 1_500
 """From a request's arrival until its settle is on disk, at most: milliseconds, but the tests' machine is busy."""
 
 
 class Traffic:
-    """Different customers, one after the other from each of twelve senders, each sent until it is acknowledged.
+    """Different customers, one after the other from each of the senders, each sent until it is acknowledged.
 
     `acknowledged`: customer's number -> the event's id, as first told. `restless`: those that were told two ids.
     """
 
-    def __init__(self, url: str, first: int = 0) -> None:
+    def __init__(self, url: str, senders: int = SENDERS) -> None:
         self.acknowledged: dict[int, str] = {}
         self.restless: set[int] = set()
         self.statuses: defaultdict[int, int] = defaultdict(int)
         self._url = url
-        self._next = first
+        self._next = 0
+        self._count = senders
         self._stopping = False
         self._senders: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
-        self._senders = [asyncio.create_task(self._send(self._session)) for _ in range(SENDERS)]
+        self._senders = [asyncio.create_task(self._send(self._session)) for _ in range(self._count)]
         return self
 
     async def __aexit__(
