@@ -20,7 +20,7 @@ from gateway.mapping.normalise import Normaliser
 from gateway.model import Event
 from gateway.receive.presets import Preset, load_presets
 from gateway.vendors import VENDORS
-from gateway.vendors.base import BatchRules, Burst, Limit
+from gateway.vendors.base import BatchRules, Burst, Limit, Vendor
 
 SQLITE = "sqlite:///"
 
@@ -35,6 +35,11 @@ def registry(checks: Sequence[Check] = ()) -> Registry:
         preset=Preset,
         mapping=mapping_schema(),
     )
+
+
+def vendors() -> Mapping[str, type[Vendor]]:
+    """The vendors that a destination may name."""
+    return VENDORS
 
 
 def load_config(path: Path, env: Mapping[str, str] | None = None, checks: Sequence[Check] = ()) -> Loaded:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from gateway.config.load import Loaded
 from gateway.config.schema import Source
-from gateway.errors import MappingError
 from gateway.mapping import normalise
 from gateway.mapping.book import Book
 from gateway.model import NormalEvent
@@ -73,14 +72,18 @@ def _known(source: Source, preset: Preset, book: Book) -> Known:
 
 def _kinds(rules: Iterable[tuple[str, str | None]], book: Book) -> Iterator[Kind]:
     for glob, name in rules:
-        try:
-            mapping = book.get(name) if name is not None else None
-        except MappingError:
-            continue
-        if mapping is not None and mapping.entity:
-            yield Kind(f"{mapping.entity}.{mapping.verb or _verb(glob, mapping.entity)}", mapping.entity, name)
+        entity, verb = made_by(book, name) if name is not None else (None, None)
+        if entity is not None:
+            yield Kind(f"{entity}.{verb or _verb(glob, entity)}", entity, name)
         elif not _WILD.search(glob):
             yield Kind(normalise.dotted(glob), None, name)
+
+
+def made_by(book: Book, mapping: str) -> tuple[str | None, str | None]:
+    """The entity and the verb that a mapping names, without compiling it."""
+    rules = book.rules_of(mapping)
+    entity, verb = rules.get("entity"), rules.get("verb")
+    return entity if isinstance(entity, str) else None, verb if isinstance(verb, str) else None
 
 
 def _verb(glob: str, entity: str) -> str:

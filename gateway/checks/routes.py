@@ -6,11 +6,11 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from gateway.checks.kinds import Kind, Known, example, known, sound_presets
+from gateway.checks.kinds import Kind, Known, example, known, made_by, sound_presets
 from gateway.config.load import Loaded, Problem
 from gateway.config.schema import Route, RouteTarget
 from gateway.config.wording import near
-from gateway.errors import MappingError, Refusal
+from gateway.errors import Refusal
 from gateway.mapping import vocabulary
 from gateway.mapping.book import Book
 from gateway.mapping.normalise import glob, verb
@@ -121,17 +121,10 @@ def _topic_as_type(pattern: str, sources: Iterable[str], loaded: Loaded, book: B
         source = loaded.config.sources[name]
         rules = [*source.normalise.items(), *presets[source.preset].normalise.items()]
         found = [mapping for topics, mapping in rules if fnmatchcase(pattern, topics) or fnmatchcase(topics, pattern)]
-        if found and (entity := _entity(found[0], book)):
+        if found and (entity := made_by(book, found[0])[0]):
             is_glob = any(sign in pattern for sign in "*?[")
             return f"did you mean `{entity}.{'*' if is_glob else verb(pattern, entity)}`?"
     return "for example `order.*`, `order.created`"
-
-
-def _entity(mapping: str, book: Book) -> str | None:
-    try:
-        return book.get(mapping).entity
-    except MappingError:
-        return None
 
 
 # --- targets ---------------------------------------------------------------------------------------------------------

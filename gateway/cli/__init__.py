@@ -17,6 +17,7 @@ MODULES = {
     "demo": "running",
     "sandbox": "running",
     "child": "running",
+    "init": "starting",
     "check": "configuration",
     "schema": "configuration",
     "reference": "configuration",

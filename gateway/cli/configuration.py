@@ -27,7 +27,7 @@ from gateway.errors import ConfigurationError, Fault, JournalError
     help="As text, as JSON, or as annotations that GitHub shows beside the lines.",
 )
 @click.option("--json", "form", flag_value="json", help="Print one JSON object.")
-@click.option("--stand-in", is_flag=True, help="Variables that are not set stand in for themselves: CI has no secrets.")
+@click.option("--stand-in", is_flag=True, help="Something stands in for variables that are not set: CI has no secrets.")
 @click.option("--strict", is_flag=True, help="A warning is a fault: exit 1.")
 @click.pass_context
 def check(ctx: click.Context, /, config: Path, form: str, *, stand_in: bool, strict: bool) -> None:

@@ -39,7 +39,7 @@ def test(ctx: click.Context, /, path: Path | None, config: Path, **chosen: Any) 
     """Run the cases in PATH: a file, or a folder of them. Default: the folder `tests` beside the configuration.
 
     A case is a payload and what must become of it: the normal event, the records by destination, or why it is dead.
-    Variables that are not set in the environment stand in for themselves. Exits 1 when something is not as expected.
+    Something stands in for variables that are not set. Exits 1 when something is not as expected.
     """
     loaded = app.load_config(config, StandIn(os.environ))
     if chosen["event"] is not None:
