@@ -65,14 +65,14 @@ def reaches(route: Route, sources: Mapping[str, Known]) -> list[Reached]:
             types = tuple(type_ for type_ in kind.types() if any(glob(one).fullmatch(type_) for one in route.events))
             if types or any(kind.meets(one) for one in route.events):
                 found.append(Reached(name, kind, types or (kind.type.replace("*", "changed"),)))
-        if makes.is_open and any(not _is_entity(one, makes) for one in route.events):
+        if makes.is_open and any(_may_be_raw(one, makes) for one in route.events):
             found.append(Reached(name, _RAW, ("webhook.received",)))
     return found
 
 
-def _is_entity(pattern: str, makes: Known) -> bool:
-    """Whether a glob surely means an entity that the source makes."""
-    return pattern.partition(".")[0] in makes.entities()
+def _may_be_raw(pattern: str, makes: Known) -> bool:
+    """Whether a glob may mean events that are taken as they are, and not an entity that the source makes."""
+    return not _IMPOSSIBLE.search(pattern) and pattern.partition(".")[0] not in makes.entities()
 
 
 # --- globs -----------------------------------------------------------------------------------------------------------

@@ -107,4 +107,5 @@ def _outside(found: Reads, names: tuple[str, ...], below: str, at: tuple[str | i
     for path, where in found.paths().items():
         if path and path[0] not in names and path[0] != "*":
             cause = f"`{'.'.join(path)}` is never there: what is read begins with {', '.join(names[:_SHOWN])} ..."
-            yield Problem((*at, *where), cause, f"did you mean `{'.'.join((below, *path))}`?", warning=True)
+            hint = f"did you mean `{'.'.join((below, *path))}`, or the text '{path[0]}' in single quotes?"
+            yield Problem((*at, *where), cause, hint, warning=True)

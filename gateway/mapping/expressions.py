@@ -167,6 +167,15 @@ _TOKENS = {
 }
 
 
+_HINTS = {
+    "=": "to compare: `==`",
+    "number": "a number stands in backticks",
+    "and": "both: `&&`",
+    "or": "either: `||`",
+}
+"""What other languages write, and JMESPath otherwise."""
+
+
 def _syntax_error(text: str, error: exceptions.ParseError) -> ExpressionError:
     if isinstance(error, exceptions.IncompleteExpressionError):
         return ExpressionError(text, len(text) + 1, "ends too early")
@@ -175,9 +184,11 @@ def _syntax_error(text: str, error: exceptions.ParseError) -> ExpressionError:
     column = min(int(error.lex_position), len(text)) + 1
     if isinstance(error, exceptions.LexerError):
         hint = "text stands in single quotes, JSON in backticks" if error.lexer_value in {"`", "'", '"'} else ""
+        hint = hint or _HINTS.get(str(error.lexer_value), "")
         return ExpressionError(text, column, str(error.message).lower(), hint=hint)
     found = _TOKENS.get(error.token_type.lower(), f"`{error.token_value}`")
-    return ExpressionError(text, column, f"does not expect {found} here")
+    hint = _HINTS.get(str(error.token_value), _HINTS.get(error.token_type.lower(), ""))
+    return ExpressionError(text, column, f"does not expect {found} here", hint=hint)
 
 
 def _nodes(tree: Node) -> Iterator[Node]:

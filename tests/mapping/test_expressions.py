@@ -304,3 +304,19 @@ def test_a_null_that_the_document_holds_is_told_from_something_absent(text: str,
     assert expression(absent) is None
     assert expression.held_null(held) is True
     assert expression.held_null(absent) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("data.total > 0", "a number stands in backticks"),
+        ("data.status = 'paid'", "to compare: `==`"),
+        ("data.paid and data.total", "both: `&&`"),
+        ("data.paid or data.total", "either: `||`"),
+        ("data.status == 'paid", "text stands in single quotes, JSON in backticks"),
+    ],
+)
+def test_what_other_languages_write_gets_a_hint(text: str, hint: str) -> None:
+    with pytest.raises(ExpressionError) as error:
+        compile_expression(text)
+    assert error.value.hint == hint
