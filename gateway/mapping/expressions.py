@@ -183,7 +183,8 @@ def _syntax_error(text: str, error: exceptions.ParseError) -> ExpressionError:
         return ExpressionError(text, len(text) + 1, "ends too early")
     column = min(int(error.lex_position), len(text)) + 1
     if isinstance(error, exceptions.LexerError):
-        hint = "text stands in single quotes, JSON in backticks" if error.lexer_value in {"`", "'", '"'} else ""
+        is_quote = error.lexer_value in {"`", "'", '"'} or "unclosed" in str(error.message).lower()
+        hint = "text stands in single quotes, JSON in backticks" if is_quote else ""
         hint = hint or _HINTS.get(str(error.lexer_value), "")
         return ExpressionError(text, column, str(error.message).lower(), hint=hint)
     found = _TOKENS.get(error.token_type.lower(), f"`{error.token_value}`")
