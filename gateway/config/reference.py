@@ -19,7 +19,8 @@ _INTRODUCTION = """\
 
 One YAML file, or a folder of `*.yaml` files that are merged by section: `--config PATH` or `GATEWAY_CONFIG`.
 `gateway check` tells all faults at once, with file, line and what to do; `gateway schema` prints the JSON Schema by
-which editors complete and check. Unknown keys are faults.
+which editors complete and check. Unknown keys are faults. `gateway init` writes a first one; how to prove a change
+before it is live is told in [proving](proving.md).
 
 - `${NAME}` anywhere in a value is an environment variable, `${file:/run/secrets/name}` the content of a file.
 - A duration is a number with a unit: `250ms`, `5s`, `15m`, `2h`, `7d`. A size likewise: `500B`, `60KB`, `1MiB`.
