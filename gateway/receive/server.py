@@ -1,6 +1,7 @@
 """The HTTP server in front of the receiver: uvicorn, with bounds that its fast protocol leaves open.
 
-Of itself it takes headers without end and waits for them without end. Bodies are bounded in `body`.
+Of itself it takes headers, trailers, chunk sizes and pipelined requests without end, and waits without end for a head,
+and for a peer that reads no answers. Bodies are bounded in `body`.
 """
 
 import asyncio
@@ -8,13 +9,24 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_BYTES = 64 << 10
-"""Request line and headers, at most (and what one read of the socket brings on top)."""
+"""Request line and headers, at most (and what one read of the socket brings on top); with the sizes, extensions and
+trailers of a body in chunks.
+"""
+
+FRAMING = 16
+"""Beyond that, bytes around each byte of a body in chunks: the smallest chunk, of one byte, has five."""
+
+PIPELINED = 100
+"""Requests that a peer may send ahead of the answers, at most."""
 
 HEAD_TIMEOUT_S = 10.0
 """How long request line and headers may take, from the connection or from their first byte."""
+
+UNREAD_S = 30.0
+"""How long a peer may leave our answers unread, once no more of them fit on their way."""
 
 KEEP_ALIVE_S = 75.0
 """How long an idle connection is kept: longer than load balancers keep theirs, so that they close first."""
@@ -24,15 +36,20 @@ _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-lengt
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's httptools protocol, with bounds on the size and the time of a request's head."""
+    """uvicorn's httptools protocol, with bounds on the size and the time of what is no body."""
 
     head_timeout_s = HEAD_TIMEOUT_S
+    unread_s = UNREAD_S
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_head = True
-        self._head_bytes = 0
+        self._beside_bytes = 0
+        self._body_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+
+    # --- the connection ----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -40,28 +57,56 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch_head()
+        self._unwatch_unread()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
+        self._beside_bytes += len(data)
         super().data_received(data)
-        if not self._in_head:
+        if self._beside_bytes > HEAD_BYTES + FRAMING * self._body_bytes:
+            self._end(_TOO_LARGE)
+        elif not self._in_head:
             if self._head_timer is not None:
                 self._unwatch_head()
-        elif self._head_bytes > HEAD_BYTES:
-            self._end(_TOO_LARGE)
         elif self._head_timer is None:
             self._watch_head()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._unread_timer is None:
+            self._unread_timer = self.loop.call_later(self.unread_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._unwatch_unread()
+        super().resume_writing()
+
+    # --- the parser --------------------------------------------------------------------------------------------------
+
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            raise OverflowError("too many requests ahead of their answers")  # the parser stops: 400, and the end
         super().on_message_begin()
         self._in_head = True
+        self._body_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:  # a trailer is no header: it came after the checks (RFC 9110, 6.5.1)
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._beside_bytes -= len(body)
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._beside_bytes = 0
+        super().on_message_complete()
+
+    # --- the bounds --------------------------------------------------------------------------------------------------
 
     def _watch_head(self) -> None:
         self._head_timer = self.loop.call_later(self.head_timeout_s, self._end, _TOO_SLOW)
@@ -71,11 +116,25 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
+    def _unwatch_unread(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
     def _end(self, answer: bytes) -> None:
         self._unwatch_head()
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._answers_this():
             self.transport.write(answer)
-            self.transport.close()
+        self.transport.close()
+
+    def _answers_this(self) -> bool:
+        """Whether what is written now answers the request that comes in, and not one before it."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if self._in_head:
+            return cycle is None or cycle.response_complete
+        return cycle is not None and not cycle.response_started and not self.pipeline
 
 
 def uvicorn_config(app: Starlette, **options: Any) -> uvicorn.Config:

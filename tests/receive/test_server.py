@@ -11,7 +11,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from gateway.receive import server as module
-from gateway.receive.server import BoundedHttp, uvicorn_config
+from gateway.receive.server import PIPELINED, BoundedHttp, uvicorn_config
 from tests.receive.knock import Visitor, opened, until
 from tests.receive.signers import BODY, SECRET, shopify
 
@@ -46,6 +46,11 @@ class Line:
         except ConnectionError:  # the server has ended the connection with bytes of ours unread
             return status, b""
 
+    def address(self) -> tuple[str, int]:
+        """Whence it comes, as the server sees it."""
+        host, port = self.writer.get_extra_info("sockname")
+        return host, port
+
     async def ended(self) -> bool:
         """Whether the server has ended the connection."""
         try:
@@ -57,9 +62,10 @@ class Line:
 class Served:
     """A receiver behind a port."""
 
-    def __init__(self, port: int, visitor: Visitor) -> None:
+    def __init__(self, port: int, visitor: Visitor, state: ServerState) -> None:
         self.port = port
         self.visitor = visitor
+        self.state = state
 
     def line(self) -> Line:
         return Line(self.port)
@@ -74,7 +80,7 @@ async def served(**receiver: str) -> AsyncIterator[Served]:
         protocol = functools.partial(BoundedHttp, config=config, server_state=state, app_state={})
         listening = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
         async with listening:
-            yield Served(listening.sockets[0].getsockname()[1], visitor)
+            yield Served(listening.sockets[0].getsockname()[1], visitor, state)
             for connection in list(state.connections):
                 connection.transport.abort()
             await until(lambda: not state.connections)
@@ -168,6 +174,55 @@ async def test_headers_without_end_are_refused_and_the_connection_ends() -> None
         await line.send(b"POST /webhooks/shop HTTP/1.1\r\n", *[b"X-Long: " + b"a" * 8000 + b"\r\n" for _ in range(9)])
         assert (await line.answer())[0] == 431
         assert await line.ended()
+
+
+CHUNKED = f"POST /webhooks/shop HTTP/1.1\r\nHost: x\r\n{HEADERS}Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [b"0\r\n" + b"X-T: z\r\n" * 20_000, b"5;" + b"e" * 100_000, b"0" * 100_000, b"0\r\nX-T: " + b"z" * 100_000],
+)
+async def test_what_stands_around_a_body_in_chunks_is_bounded(endless: bytes) -> None:
+    async with served() as gateway, gateway.line() as line:
+        await line.send(CHUNKED, endless)
+        assert (await line.answer())[0] in {400, 431}
+
+
+async def test_a_body_in_the_smallest_chunks_is_taken() -> None:
+    async with served(body_limit="1MiB") as gateway, gateway.line() as line:
+        await line.send(CHUNKED, b"".join(b"1\r\n%c\r\n" % byte for byte in BODY * 500), b"0\r\n\r\n")
+        assert (await line.answer())[0] == 401
+
+
+async def test_a_trailer_is_no_header() -> None:
+    unsigned = "\r\n".join(line for line in CHUNKED.split("\r\n") if "hmac" not in line.lower())
+    signature = next(line for line in HEADERS.split("\r\n") if "hmac" in line.lower())
+    async with served() as gateway, gateway.line() as line:
+        await line.send(unsigned, b"%x\r\n%b\r\n0\r\n" % (len(BODY), BODY), f"{signature}\r\n\r\n")
+        assert (await line.answer())[0] == 401
+
+
+async def test_a_sender_that_runs_far_ahead_of_its_answers_is_cut_off() -> None:
+    async with served() as gateway, gateway.line() as line:
+        await line.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * (PIPELINED + 2))
+        assert (await line.answer())[0] == 400
+        assert await line.ended()
+
+
+async def test_a_peer_that_reads_no_answers_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHttp, "unread_s", 0.05)
+    async with served() as gateway, gateway.line() as reads, gateway.line() as does_not:
+        for line in (reads, does_not):
+            await line.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await line.answer())[0] == 200
+        protocols = [one for one in gateway.state.connections if isinstance(one, BoundedHttp)]
+        for protocol in protocols:
+            protocol.pause_writing()  # as the transport does when no more fits on its way
+        next(one for one in protocols if one.client == reads.address()).resume_writing()
+        assert await does_not.ended()
+        await reads.send(post())
+        assert (await reads.answer())[0] == 200
 
 
 async def test_headers_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,39 @@
+"""`gateway demo --once`: the first thing that a stranger runs."""
+
+import asyncio
+import os
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PORTS = (8080, 8081, 9900)
+"""Those of the shipped configuration and of the sandbox."""
+WITHIN_S = 90
+
+
+def _taken(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+async def test_the_demo_ends_by_itself_and_everything_has_arrived() -> None:
+    if any(map(_taken, PORTS)):
+        pytest.skip(f"something listens on one of {PORTS}")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "demo", "--once", "--events", "40", "--config", str(ROOT / "config")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    async with asyncio.timeout(WITHIN_S):
+        said, _ = await process.communicate()
+    text = said.decode()
+    assert process.returncode == 0, text
+    assert "Every event arrived; the ledger balances." in text
+    assert "retries recognised" in text
+    assert not any(map(_taken, PORTS))
