@@ -95,7 +95,7 @@ def destinations_of(loaded: Loaded) -> dict[str, Destination]:
 def setup_of(loaded: Loaded, revision: int) -> Setup:
     """What the configuration means for delivery. Its payloads are watched for drift."""
     planner = planners_of(loaded, watched=True)()
-    return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planner, revision)
+    return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planner, revision, loaded.digest)
 
 
 def planners_of(loaded: Loaded, *, watched: bool = False) -> Callable[[], Planner]:

@@ -365,10 +365,14 @@ class Intent(Struct, frozen=True):
 
 
 class Settlement(Struct, frozen=True):
-    """One settle: several lanes of one account in one transaction, with intents that end and events that derive."""
+    """One settle: several lanes of one account in one transaction, with intents that end and events that derive.
+
+    `config` is the digest of the configuration that was in force; it is kept with the attempts.
+    """
 
     lease: Lease
     at_ms: int
     lanes: tuple[LaneSettle, ...]
     intents_done: tuple[bytes, ...] = ()
     derived: tuple[Offer, ...] = ()
+    config: str = ""

@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from gateway import document
 from gateway.admin.status import Status
-from gateway.journal.base import AuditRow, DeadRow, EventView, LaneRow
-from gateway.model import Attempt, Event, Lane, ParkedRow, Rejection, State
+from gateway.journal.base import AttemptRow, AuditRow, DeadRow, EventView, LaneRow
+from gateway.model import Event, Lane, ParkedRow, Rejection, State
 
 TypeOf = Callable[[Event], str | None]
 """The type that an event's normal form has (`order.created`), or None where that cannot be told."""
@@ -80,7 +80,9 @@ class Audit(Struct, frozen=True):
 
 
 class AttemptView(Struct, frozen=True):
-    """One attempt at one part of an event, and what came of it."""
+    """One attempt at one part of an event, and what came of it. `config`: the digest of the configuration that was in
+    force, empty where an operator or retention did it.
+    """
 
     at: str
     part: str
@@ -90,6 +92,7 @@ class AttemptView(Struct, frozen=True):
     reason: str
     receipt: str
     answer: str
+    config: str
 
 
 class PartView(Struct, frozen=True):
@@ -349,15 +352,13 @@ def event(view: EventView, type_of: TypeOf | None = None) -> EventDetails:
     return EventDetails((detail,))
 
 
-def _event_lane(
-    one: Lane, state: State, rows: Sequence[ParkedRow], attempts: Sequence[tuple[int, Attempt]]
-) -> EventLane:
+def _event_lane(one: Lane, state: State, rows: Sequence[ParkedRow], attempts: Sequence[AttemptRow]) -> EventLane:
     return EventLane(
         destination=one.destination,
         kind=one.kind,
         state=str(state),
         parts=tuple(_part(row) for row in rows),
-        attempts=tuple(_attempt(at_ms, attempt) for at_ms, attempt in attempts),
+        attempts=tuple(_attempt(row) for row in attempts),
     )
 
 
@@ -375,9 +376,10 @@ def _part(row: ParkedRow) -> PartView:
     )
 
 
-def _attempt(at_ms: int, attempt: Attempt) -> AttemptView:
+def _attempt(row: AttemptRow) -> AttemptView:
+    attempt = row.attempt
     return AttemptView(
-        at=moment(at_ms),
+        at=moment(row.at_ms),
         part=attempt.part,
         outcome=attempt.outcome,
         status=attempt.status,
@@ -385,6 +387,7 @@ def _attempt(at_ms: int, attempt: Attempt) -> AttemptView:
         reason=attempt.reason,
         receipt=attempt.receipt,
         answer=text_of(attempt.answer)[0],
+        config=row.config,
     )
 
 

@@ -91,7 +91,7 @@ async def _by_seq(journal: Journal, seqs: dict[str, int]) -> dict[str, EventView
 
 
 _PART = "  {state} {part}: {reason} {detail} (attempts {attempts}, due {due_at})"
-_ATTEMPT = "  {at} {outcome} {part} {status} {latency_ms} ms {reason} {receipt}"
+_ATTEMPT = "  {at} {outcome} {part} {status} {latency_ms} ms"
 
 
 def _tell(event: views.EventDetail) -> None:
@@ -104,7 +104,9 @@ def _tell(event: views.EventDetail) -> None:
         for part in lane.parts:
             click.echo(show.clean(_PART.format(**asdict(part))))
         for one in lane.attempts:
-            click.echo(show.clean(_ATTEMPT.format(**asdict(one))).rstrip())
+            under = f"(configuration {one.config})" if one.config else ""
+            told = (_ATTEMPT.format(**asdict(one)), one.reason, one.receipt, under)
+            click.echo(show.clean(" ".join(text for text in told if text)))
 
 
 COMMANDS = (events,)

@@ -383,14 +383,14 @@ class Account:
         times = [work.parked.next_due_ms(now.ms) for work in able]
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
-    def settlement(self, at_ms: int) -> Settlement | None:
-        """One settle over all lanes that have something to say, or None."""
+    def settlement(self, at_ms: int, config: str = "") -> Settlement | None:
+        """One settle over all lanes that have something to say, or None. `config`: the configuration's digest."""
         parts = (work.settlement() for work in self.works.values())
         lanes = tuple(part for part in parts if part is not None)
         if not lanes and not self._intents_done:
             return None
         done, self._intents_done = tuple(self._intents_done), []
-        return Settlement(self.lease, at_ms, lanes, done)
+        return Settlement(self.lease, at_ms, lanes, done, config=config)
 
     def settled(self, lanes: Iterable[Lane]) -> None:
         """The settle is in the journal."""

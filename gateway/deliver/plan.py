@@ -161,11 +161,12 @@ def _merged(deaths: list[Death]) -> tuple[Death, ...]:
 
 
 class Setup(Struct, frozen=True):
-    """What a configuration means for delivery: its destinations, the sources that still exist, the planner, and the
-    revision up to which events may be read under it.
+    """What a configuration means for delivery: its destinations, the sources that still exist, the planner, the
+    revision up to which events may be read under it, and the digest that is kept with each attempt.
     """
 
     destinations: Mapping[str, Destination]
     sources: frozenset[str]
     planner: Planner
     revision: int
+    digest: str = ""

@@ -213,11 +213,19 @@ class AuditRow(Struct, frozen=True):
     why: str = ""
 
 
+class AttemptRow(Struct, frozen=True):
+    """An attempt with its settle's time and configuration (empty where an operator or retention did it)."""
+
+    at_ms: int
+    attempt: Attempt
+    config: str = ""
+
+
 class EventView(Struct, frozen=True):
     """One event and what it is on every lane: (lane, state, its rows, its attempts, oldest first)."""
 
     event: Event
-    lanes: tuple[tuple[Lane, State, tuple[ParkedRow, ...], tuple[tuple[int, Attempt], ...]], ...]
+    lanes: tuple[tuple[Lane, State, tuple[ParkedRow, ...], tuple[AttemptRow, ...]], ...]
 
 
 class DeadRow(Struct, frozen=True):

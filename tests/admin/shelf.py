@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from gateway.errors import JournalUnavailable
 from gateway.journal.base import (
+    AttemptRow,
     AuditRow,
     DeadFilter,
     DeadRow,
@@ -126,7 +127,7 @@ class Shelf:
     async def view(self, seq: int) -> EventView | None:
         if seq != EVENT.seq:
             return None
-        return EventView(EVENT, ((LANE, State.DEAD, (DEAD,), ((NOW_MS - 40_000, ATTEMPT),)),))
+        return EventView(EVENT, ((LANE, State.DEAD, (DEAD,), (AttemptRow(NOW_MS - 40_000, ATTEMPT, "0123456789ab"),)),))
 
     async def dead(self, which: DeadFilter) -> AsyncIterator[DeadRow]:
         if self.broken:

@@ -162,6 +162,7 @@ async def test_an_event_is_shown_with_its_body_its_parts_and_its_attempts(operat
         "reason": "record_refused",
         "receipt": "",
         "answer": "no",
+        "config": "0123456789ab",
     }
 
 

@@ -64,7 +64,7 @@ async def filled(journal: Journal) -> None:
     settle = LaneSettle(
         lane.id, lane.version, 4, (), Counts(delivered=2), parked=(lost(3, 3), lost(4, 4)), attempts=sent
     )
-    await journal.settle(Settlement(lease, NOON_MS + 5000, (settle,)))
+    await journal.settle(Settlement(lease, NOON_MS + 5000, (settle,), config="0123456789ab"))
 
 
 @pytest.fixture
@@ -247,10 +247,12 @@ def test_an_event_is_shown_whole_by_id_or_seq(run: Run) -> None:
     (shown,) = answer(run("events", "show", listed["id"], "--json"))["events"]
     assert (shown["seq"], json.loads(shown["body"])["id"]) == (1, 1)
     lane = next(lane for lane in shown["lanes"] if lane["destination"] == "crm")
-    assert [(one["outcome"], one["status"]) for one in lane["attempts"]] == [("delivered", 202)]
+    (attempt,) = lane["attempts"]
+    assert (attempt["outcome"], attempt["status"], attempt["config"]) == ("delivered", 202, "0123456789ab")
     text = run("events", "show", "1").stdout
     assert "content-type: application/json" in text
     assert "uk-shop > crm: delivered" in text
+    assert "40 ms (configuration 0123456789ab)" in text
 
 
 @pytest.mark.parametrize(("name", "code"), [("evt_nonsense", 2), ("99", 1), ("evt_00000000000g0000000g", 1)])

@@ -65,11 +65,36 @@ async def test_an_event_shows_its_attempts_oldest_first(hand: Lanehand) -> None:
     assert view is not None
     ((_, state, rows, attempts),) = view.lanes
     assert (state, rows) == (State.DELIVERED, ())
-    assert [(at_ms - NOW_MS, attempt.outcome) for at_ms, attempt in attempts] == [
+    assert [(one.at_ms - NOW_MS, one.attempt.outcome) for one in attempts] == [
         (0, "parked"),
         (5, "parked"),
         (9, "delivered"),
     ]
+
+
+async def test_an_attempt_shows_the_configuration_that_was_in_force(hand: Lanehand) -> None:
+    await accept(hand.journal, 2)
+    await hand.settle(1, parked=[row(1, state=State.DEAD)], attempts=[tried(1, State.DEAD)], config="0123456789ab")
+    await hand.settle(2, counts=Counts(delivered=1), attempts=[tried(2)], config="ba9876543210")
+    await hand.journal.retry(DeadFilter(), by("retry"))
+    await hand.seen()
+    await hand.settle(resolved=[(1, "order", State.DELIVERED)], attempts=[tried(1)], config="ba9876543210")
+    assert await _configs(hand.journal, 1) == ["0123456789ab", "ba9876543210"]
+    assert await _configs(hand.journal, 2) == ["ba9876543210"]
+
+
+async def test_what_no_configuration_did_shows_none(hand: Lanehand) -> None:
+    await accept(hand.journal, 2)
+    await hand.settle(1, parked=[row(1, state=State.DEAD)], attempts=[tried(1, State.DEAD)])
+    await hand.journal.discard(DeadFilter(), by("discard"))
+    assert await _configs(hand.journal, 1) == ["", ""]
+
+
+async def _configs(journal: Journal, seq: int) -> list[str]:
+    view = await journal.view(seq)
+    assert view is not None
+    ((_, _, _, attempts),) = view.lanes
+    return [one.config for one in attempts]
 
 
 async def test_a_skipped_and_a_discarded_event_are_shown_as_discarded(hand: Lanehand) -> None:

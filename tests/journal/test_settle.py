@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.errors import JournalConflict
-from gateway.journal.base import DeadFilter, Journal
+from gateway.journal.base import AttemptRow, DeadFilter, Journal
 from gateway.model import Attempt, Counts, Intent, LaneSettle, Settlement, State
 from tests.journal.making import NOW_MS, Lanehand, accept, by, offer, row, tried
 
@@ -180,7 +180,7 @@ async def test_attempts_at_an_event_that_still_waits_are_seen_and_not_counted(ha
     assert view is not None
     ((_, state, rows, attempts),) = view.lanes
     assert (state, rows) == (State.WAITING, ())
-    assert attempts == ((NOW_MS, Attempt(2, "a", "parked", 503, 80, "busy")),)
+    assert attempts == (AttemptRow(NOW_MS, Attempt(2, "a", "parked", 503, 80, "busy")),)
 
 
 async def test_intents_end_with_the_settle(hand: Lanehand) -> None:

@@ -62,6 +62,22 @@ async def test_a_journal_migrates_once(journal: SqliteJournal, tmp_path: Path) -
     assert found == [(step.number, step.name) for step in migrations()]
 
 
+async def test_the_attempts_of_an_older_version_are_still_shown(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    async with opened(SqliteJournal(path)) as journal:
+        hand = await Lanehand.on(journal)
+        await accept(journal, 1)
+        await hand.deliver(1, 1)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("ALTER TABLE attempts DROP COLUMN config")
+        db.execute("DELETE FROM migrations WHERE number > 1")
+        db.commit()
+    async with opened(SqliteJournal(path)) as journal:
+        view = await journal.view(1)
+        assert view is not None
+        assert [one.config for _, _, _, attempts in view.lanes for one in attempts] == [""]
+
+
 def test_migrations_are_numbered_without_a_gap() -> None:
     assert [step.number for step in migrations()] == list(range(1, len(migrations()) + 1))
 

@@ -95,7 +95,7 @@ def _overtaken(history: History, views: list[EventView]) -> Iterator[str]:
         (lane.id, view.event.seq)
         for view in views
         for lane, _, _, attempts in view.lanes
-        if any(attempt.outcome == State.DEAD for _, attempt in attempts)
+        if any(one.attempt.outcome == State.DEAD for one in attempts)
     }
     for site in history.world.sites.values():
         first: dict[tuple[int, str, str], dict[int, float]] = defaultdict(dict)

@@ -31,6 +31,7 @@ async def readiness(gateway: Gateway) -> dict[str, Any]:
 async def test_a_new_destination_is_served_without_a_restart_and_no_request_fails(tmp_path: Path) -> None:
     async with running(tmp_path) as (gateway, sandbox):
         before = gateway.children()
+        digests = [await _digest(gateway)]
         async with Traffic(gateway.hook) as traffic:
             await traffic.more(50)
             rewrite(gateway, second={"vendor": "http", "url": str(_sink(gateway)) + "/second"})
@@ -44,6 +45,9 @@ async def test_a_new_destination_is_served_without_a_restart_and_no_request_fail
         assert lanes["sink"]["delivered"] == len(traffic.acknowledged)
         assert 0 < lanes["second"]["delivered"] < lanes["sink"]["delivered"]
         assert sandbox.sink.view()["counts"]["received"] >= lanes["sink"]["delivered"]
+        digests.append(await _digest(gateway))
+        assert len(set(digests)) == len(digests)
+        assert [await _tried_under(gateway, seq) for seq in (1, lanes["sink"]["cursor"])] == digests
 
 
 async def test_a_wrong_file_leaves_the_old_configuration_in_force_and_says_so(tmp_path: Path) -> None:
@@ -78,6 +82,20 @@ def _sink(gateway: Gateway) -> str:
 
 async def _has(gateway: Gateway, destination: str) -> bool:
     return destination in await gateway.lanes()
+
+
+async def _digest(gateway: Gateway) -> str:
+    digest: str = (await readiness(gateway))["configuration"]["digest"]
+    return digest
+
+
+async def _tried_under(gateway: Gateway, seq: int) -> str:
+    """The one configuration under which everything of an event was tried."""
+    code, found = await gateway.command("events", "show", str(seq))
+    assert code == 0
+    (config,) = {one["config"] for lane in found["events"][0]["lanes"] for one in lane["attempts"]}
+    assert isinstance(config, str)
+    return config
 
 
 async def _refused(gateway: Gateway) -> bool:

@@ -10,6 +10,7 @@ from gateway.errors import JournalError
 from gateway.journal import ledger
 from gateway.journal.admission import derived_id
 from gateway.journal.base import (
+    AttemptRow,
     AuditRow,
     Capability,
     DeadFilter,
@@ -178,7 +179,7 @@ class MemoryJournal:
         for one in self._store.lanes.values():
             lane = one.lane
             if lane.source == event.source and lane.start_seq < seq <= (lane.end_seq or seq):
-                tried = tuple((t.at_ms, a) for t in one.tried for a in t.attempts if a.seq == seq)
+                tried = tuple(AttemptRow(t.at_ms, a, t.config) for t in one.tried for a in t.attempts if a.seq == seq)
                 state = _state(one, seq)
                 if state is not None:
                     found.append((lane, state, tuple(one.rows.get(seq, {}).values()), tried))

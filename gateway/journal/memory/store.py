@@ -36,13 +36,18 @@ REJECTED_PER_SOURCE = 1_000
 
 
 class Tried:
-    """The attempts of one lane in one transaction. `counted`: whether the audit counts them; `own`: the journal's."""
+    """The attempts of one lane in one transaction, and the configuration they were made under. `counted`: whether the
+    audit counts them; `own`: the journal's.
+    """
 
-    __slots__ = ("at_ms", "attempts", "counted", "own")
+    __slots__ = ("at_ms", "attempts", "config", "counted", "own")
 
-    def __init__(self, at_ms: int, attempts: tuple[Attempt, ...], *, counted: bool = True, own: bool = False) -> None:
+    def __init__(
+        self, at_ms: int, attempts: tuple[Attempt, ...], config: str = "", *, counted: bool = True, own: bool = False
+    ) -> None:
         self.at_ms = at_ms
         self.attempts = attempts
+        self.config = config
         self.counted = counted
         self.own = own
 
@@ -277,7 +282,7 @@ class Store:
         if derived is not None:
             self.append(derived)
         for store, settled in judged:
-            self._write(store, settled, settlement.at_ms)
+            self._write(store, settled, settlement)
         for key in settlement.intents_done:
             self.intents.pop(key, None)
         return tuple(store.lane for store, _ in judged)
@@ -301,7 +306,7 @@ class Store:
         standing = store.standing(ledger.events_with_rows(lane, step))
         return ledger.settle(lane, store.book.floor_seq, step, standing)
 
-    def _write(self, store: LaneStore, settled: ledger.Settled, at_ms: int) -> None:
+    def _write(self, store: LaneStore, settled: ledger.Settled, settlement: Settlement) -> None:
         for seq, part in settled.gone:
             store.remove(seq, part)
         for row, past in settled.rows:
@@ -309,10 +314,9 @@ class Store:
         for seq, part, past, delivered in settled.siblings:
             store.past[seq] = past
             store.rows[seq][part] = replace(store.rows[seq][part], delivered_parts=delivered)
-        if settled.counted:
-            store.tried.append(Tried(at_ms, settled.counted))
-        if settled.seen:
-            store.tried.append(Tried(at_ms, settled.seen, counted=False))
+        for made, counted in ((settled.counted, True), (settled.seen, False)):
+            if made:
+                store.tried.append(Tried(settlement.at_ms, made, settlement.config, counted=counted))
         removed = ledger.plus(store.book.removed, settled.removed)
         store.book = store.book._replace(lane=settled.lane, removed=removed)
 

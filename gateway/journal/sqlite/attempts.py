@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
 from gateway.journal import ledger
+from gateway.journal.base import AttemptRow
 from gateway.journal.records import pack_attempts, unpack_attempts
 from gateway.journal.sqlite.connection import Db
 from gateway.model import Attempt, Counts
@@ -20,27 +21,29 @@ class Counted(IntEnum):
     OWN = 2
 
 
-def write(db: Db, lane: int, attempts: Sequence[Attempt], at_ms: int, counted: Counted) -> None:
-    """One row for the attempts of one lane in one transaction."""
+def write(db: Db, lane: int, attempts: Sequence[Attempt], at_ms: int, counted: Counted, config: str = "") -> None:
+    """One row for the attempts of one lane in one transaction, made under the configuration with this digest."""
     if not attempts:
         return
     seqs = [attempt.seq for attempt in attempts]
     db.execute(
-        "INSERT INTO attempts (lane, first_seq, last_seq, at_ms, counted, outcomes) VALUES (?, ?, ?, ?, ?, ?)",
-        (lane, min(seqs), max(seqs), at_ms, counted, pack_attempts(attempts)),
+        "INSERT INTO attempts (lane, first_seq, last_seq, at_ms, counted, outcomes, config)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (lane, min(seqs), max(seqs), at_ms, counted, pack_attempts(attempts), config),
     )
 
 
-def of_event(db: Db, lane: int, seq: int) -> Iterator[tuple[int, Counted, Attempt]]:
-    """Every attempt at an event on a lane, oldest first, with its time."""
+def of_event(db: Db, lane: int, seq: int) -> Iterator[tuple[Counted, AttemptRow]]:
+    """Every attempt at an event on a lane, oldest first."""
     rows = db.execute(
-        "SELECT at_ms, counted, outcomes FROM attempts WHERE lane = ? AND last_seq >= ? AND first_seq <= ? ORDER BY id",
+        "SELECT at_ms, counted, outcomes, config FROM attempts"
+        " WHERE lane = ? AND last_seq >= ? AND first_seq <= ? ORDER BY id",
         (lane, seq, seq),
     )
-    for at_ms, counted, outcomes in rows:
+    for at_ms, counted, outcomes, config in rows:
         for attempt in unpack_attempts(outcomes):
             if attempt.seq == seq:
-                yield at_ms, Counted(counted), attempt
+                yield Counted(counted), AttemptRow(at_ms, attempt, config)
 
 
 def recount(db: Db, lane: int, after_seq: int, to_seq: int, with_rows: Sequence[int]) -> Counts:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.errors import JournalError
 from gateway.journal import ledger
-from gateway.journal.base import DeadFilter, DeadRow, EventFilter, EventView, Operation
+from gateway.journal.base import AttemptRow, DeadFilter, DeadRow, EventFilter, EventView, Operation
 from gateway.journal.filters import is_event
 from gateway.journal.ledger import LaneBook, settled_before
 from gateway.journal.records import event_of, unpack_rejection, unpack_stored
@@ -15,7 +15,7 @@ from gateway.journal.sqlite import attempts, lanes, log, rows
 from gateway.journal.sqlite.audit import last_seq, waiting_on
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import source_id
-from gateway.model import Attempt, Event, Lane, ParkedRow, Rejection, State, event_id
+from gateway.model import Event, Lane, ParkedRow, Rejection, State, event_id
 
 ROWS_PER_SLICE = 200
 ROWS_PER_PAGE = 100
@@ -56,27 +56,27 @@ def view(db: Db, seq: int) -> EventView | None:
     return EventView(event, tuple(found))
 
 
-_OnLane = tuple[State, tuple[ParkedRow, ...], tuple[tuple[int, Attempt], ...]]
+_OnLane = tuple[State, tuple[ParkedRow, ...], tuple[AttemptRow, ...]]
 
 
 def _on_lane(db: Db, lane: Lane, seq: int) -> _OnLane | None:
     held = rows.of_event(db, lane.id, seq)
     tried = list(attempts.of_event(db, lane.id, seq))
     state = _state(db, lane, seq, held, tried)
-    return (state, held, tuple((at_ms, attempt) for at_ms, _, attempt in tried)) if state is not None else None
+    return (state, held, tuple(one for _, one in tried)) if state is not None else None
 
 
 def _state(
-    db: Db, lane: Lane, seq: int, held: tuple[ParkedRow, ...], tried: list[tuple[int, attempts.Counted, Attempt]]
+    db: Db, lane: Lane, seq: int, held: tuple[ParkedRow, ...], tried: list[tuple[attempts.Counted, AttemptRow]]
 ) -> State | None:
     if held:
         return ledger.state_of_rows(held)
     if not settled_before(lane, seq):
         return State.WAITING
     bits: dict[int, int] = {}
-    for _, counted, attempt in tried:
+    for counted, one in tried:
         if counted:
-            ledger.fold(bits, (attempt,), seq - 1, seq, own=counted == attempts.Counted.OWN)
+            ledger.fold(bits, (one.attempt,), seq - 1, seq, own=counted == attempts.Counted.OWN)
     if bits.get(seq):
         return ledger.STATE_OF_BITS[bits[seq]]
     skipped = db.execute(

@@ -28,7 +28,7 @@ class Settle:
         """Write it, inside the caller's transaction."""
         settlement = self._settlement
         lanes.fence(db, settlement.lease)
-        after = tuple(_settle_lane(db, step, settlement.at_ms) for step in settlement.lanes)
+        after = tuple(_settle_lane(db, step, settlement) for step in settlement.lanes)
         if settlement.intents_done:
             db.executemany("DELETE FROM intents WHERE key = ?", [(key,) for key in settlement.intents_done])
         if self._derived is not None:
@@ -36,7 +36,7 @@ class Settle:
         return after
 
 
-def _settle_lane(db: Db, step: LaneSettle, at_ms: int) -> Lane:
+def _settle_lane(db: Db, step: LaneSettle, settlement: Settlement) -> Lane:
     book = lanes.book(db, step.lane)
     lane = book.lane
     if lane.ended or lane.version != step.version:
@@ -47,8 +47,8 @@ def _settle_lane(db: Db, step: LaneSettle, at_ms: int) -> Lane:
     rows.remove(db, lane.id, settled.gone)
     rows.upsert(db, lane.id, settled.rows)
     rows.learn(db, lane.id, settled.siblings)
-    attempts.write(db, lane.id, settled.counted, at_ms, Counted.YES)
-    attempts.write(db, lane.id, settled.seen, at_ms, Counted.NO)
+    for made, counted in ((settled.counted, Counted.YES), (settled.seen, Counted.NO)):
+        attempts.write(db, lane.id, made, settlement.at_ms, counted, settlement.config)
     removed = ledger.plus(book.removed, settled.removed)
     lanes.write(db, LaneBook(settled.lane, book.floor_seq, removed, book.removed_events))
     return settled.lane
