@@ -236,19 +236,54 @@ Ranges = tuple[tuple[int, int], ...]
 """Ascending, disjoint, inclusive ranges of seqs."""
 
 
+class Pick(Struct, frozen=True):
+    """The events of one lane that a replay means: those with these seqs."""
+
+    source: str
+    destination: str
+    seqs: Ranges
+
+
+class Replay(Struct, frozen=True):
+    """Events that are done again, on lanes of their own whose `kind` is the replay's id (`rpl_` and 16 hex digits).
+
+    Of its lanes' events those are meant that were received at or after `from_ms` and before `to_ms`, are in `picked`
+    where that names their lane, whose normal type matches one of `types` (globs; none: all) and for whose normal form
+    `when` (JMESPath) holds. The others are filtered. `every_state`: an old state goes even where the journal holds a
+    newer one. `why`: replay (an operator's), or backfill (a new lane's past).
+    """
+
+    id: str
+    at_ms: int
+    who: str
+    why: str = "replay"
+    from_ms: int | None = None
+    to_ms: int | None = None
+    types: tuple[str, ...] = ()
+    when: str | None = None
+    every_state: bool = False
+    picked: tuple[Pick, ...] = ()
+
+
+LIVE = "live"
+"""The kind of a lane that goes on with what comes in."""
+
+
 class LaneSpec(Struct, frozen=True):
     """A lane as the configuration names it. `kind` is `live`, or a replay's id for a lane of its own.
 
     `start_seq`: events with a seq above it are the lane's (None: from now). `end_seq`: the last one (None: no end).
     `was`: names of destinations whose lane from this source is taken over instead of beginning a new one.
+    `backfill`: where the lane is new, this replay begins beside it, over what lies before its start.
     """
 
     source: str
     destination: str
-    kind: str = "live"
+    kind: str = LIVE
     start_seq: int | None = None
     end_seq: int | None = None
     was: tuple[str, ...] = ()
+    backfill: Replay | None = None
 
 
 class Lane(Struct, frozen=True):
@@ -327,6 +362,7 @@ class LaneSettle(Struct, frozen=True):
     `counts` are the events newly settled *without* a row (delivered, filtered, superseded). Events that get their
     first row here (`parked`, state parked or dead), and events whose rows change or go (`parked`, `resolved`), are
     counted by the journal from the rows, before and after, so the ledger balances whatever operators do meanwhile.
+    `versions`: what the destination has now, by the record's key (16 bytes): when the entity was last changed, in ms.
     """
 
     lane: int
@@ -337,6 +373,7 @@ class LaneSettle(Struct, frozen=True):
     parked: tuple[ParkedRow, ...] = ()
     resolved: tuple[Resolved, ...] = ()
     attempts: tuple[Attempt, ...] = ()
+    versions: tuple[tuple[bytes, int], ...] = ()
 
 
 class Lease(Struct, frozen=True):

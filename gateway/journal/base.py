@@ -1,4 +1,5 @@
-"""The journal's contracts: an append-only log of events, a cursor for each lane, and a desk for operators.
+"""The journal's contracts: an append-only log of events, a cursor for each lane, the registry of what lanes there are,
+and a desk for operators.
 
 Every engine passes `tests/journal/` whole; what an engine cannot do is a named capability, not a skipped test.
 All methods are safe to call again after `JournalUnavailable`: nothing was written, or it is recognised.
@@ -23,6 +24,7 @@ from gateway.model import (
     ParkedRow,
     Receipt,
     Rejection,
+    Replay,
     Settlement,
     State,
 )
@@ -125,14 +127,26 @@ class Log(Protocol):
         ...
 
 
-class Delivery(Protocol):
-    """The lanes: what a dispatcher reads and settles."""
+class Operation(Struct, frozen=True):
+    """What an operator did: `what` (pause, resume, retry, discard, skip, end), to what, who and when."""
+
+    at_ms: int
+    who: str
+    what: str
+    subject: str
+    count: int = 0
+    note: str = ""
+
+
+class Registry(Protocol):
+    """What lanes there are: those of the configuration, and those of replays."""
 
     async def register(self, lanes: Sequence[LaneSpec]) -> tuple[Lane, ...]:
         """Make sure these lanes exist, and give them as they stand, in order. Idempotent.
 
         A new lane starts at its spec's `start_seq`, or at the head as of this call; where `was` names a destination
-        whose live lane from the same source exists, that lane is renamed instead, with all it holds.
+        whose live lane from the same source exists, that lane is renamed instead, with all it holds. With a lane that
+        is new, its `backfill` begins, over the events that are there up to its start.
         """
         ...
 
@@ -141,6 +155,24 @@ class Delivery(Protocol):
         the last one's where that had this digest, else one more.
         """
         ...
+
+    async def seq_at(self, at_ms: int) -> int:
+        """A seq up to which every event was received before `at_ms`, as near to that time as the clocks of the
+        receivers allow; 0 where there is none.
+        """
+        ...
+
+    async def replay(self, replay: Replay, lanes: Sequence[LaneSpec], by: Operation) -> tuple[Lane, ...]:
+        """Begin a replay on these lanes, whose `kind` is its id. Atomic, and idempotent by the id."""
+        ...
+
+    async def replays(self) -> tuple[Replay, ...]:
+        """Every replay that was ever begun, newest first."""
+        ...
+
+
+class Delivery(Protocol):
+    """The lanes: what a dispatcher reads and settles."""
 
     async def lanes(self) -> tuple[Lane, ...]:
         """Every lane, orphans and ended ones too."""
@@ -168,6 +200,12 @@ class Delivery(Protocol):
     ) -> tuple[ParkedRow, ...]:
         """Rows in state parked, by seq: without their `record`, `answer` and `detail` (refs None), or the given
         (seq, part) whole.
+        """
+        ...
+
+    async def versions(self, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
+        """What settles have told of the versions that a destination has, for those of these keys that are known. A
+        version that is older than one before it changes nothing. They are kept as long as events are.
         """
         ...
 
@@ -257,17 +295,6 @@ class EventFilter(Struct, frozen=True):
     limit: int = 50
 
 
-class Operation(Struct, frozen=True):
-    """What an operator did: `what` (pause, resume, retry, discard, skip, end), to what, who and when."""
-
-    at_ms: int
-    who: str
-    what: str
-    subject: str
-    count: int = 0
-    note: str = ""
-
-
 class Desk(Protocol):
     """What commands and pages read and change. Works while the gateway is down as well as up."""
 
@@ -312,8 +339,8 @@ class Desk(Protocol):
         ...
 
 
-class Journal(Log, Delivery, Desk, Protocol):
-    """All three, of one engine, with a start and a stop."""
+class Journal(Log, Registry, Delivery, Desk, Protocol):
+    """All four, of one engine, with a start and a stop."""
 
     capabilities: frozenset[Capability]
 

@@ -13,7 +13,7 @@ import zstandard
 from msgspec import Struct
 
 from gateway.journal.ranges import flat, paired
-from gateway.model import Attempt, Counts, Event, Headers, Intent, Offer, Ranges, Receipt, Rejection, event_id
+from gateway.model import Attempt, Counts, Event, Headers, Intent, Offer, Ranges, Receipt, Rejection, Replay, event_id
 
 LEVEL = 1
 UNPACKED_BYTES_MAX = 1 << 30
@@ -60,6 +60,7 @@ _duplicates: msgspec.msgpack.Decoder[list[Duplicate]] = msgspec.msgpack.Decoder(
 _numbers: msgspec.msgpack.Decoder[list[int]] = msgspec.msgpack.Decoder(list[int])
 _texts: msgspec.msgpack.Decoder[tuple[str, ...]] = msgspec.msgpack.Decoder(tuple[str, ...])
 _intent: msgspec.msgpack.Decoder[Intent] = msgspec.msgpack.Decoder(Intent)
+_replay: msgspec.msgpack.Decoder[Replay] = msgspec.msgpack.Decoder(Replay)
 _rejection: msgspec.msgpack.Decoder[Rejection] = msgspec.msgpack.Decoder(Rejection)
 
 
@@ -163,6 +164,10 @@ def pack_whole(value: Any) -> bytes:
 
 def unpack_intent(packed: bytes) -> Intent:
     return _intent.decode(packed)
+
+
+def unpack_replay(packed: bytes) -> Replay:
+    return _replay.decode(packed)
 
 
 def unpack_rejection(packed: bytes) -> Rejection:

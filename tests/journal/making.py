@@ -125,6 +125,7 @@ class Lanehand:
         parked: Iterable[ParkedRow] = (),
         resolved: Iterable[tuple[int, str, State]] = (),
         attempts: Iterable[Attempt] = (),
+        versions: Iterable[tuple[bytes, int]] = (),
         **fields: Any,
     ) -> Lane:
         """Settle, at the version last seen."""
@@ -137,6 +138,7 @@ class Lanehand:
             parked=tuple(parked),
             resolved=tuple(Resolved(*one) for one in resolved),
             attempts=tuple(attempts),
+            versions=tuple(versions),
         )
         at_ms = fields.pop("at_ms", NOW_MS)
         (self.lane,) = await self.journal.settle(Settlement(self.lease, at_ms, (step,), **fields))

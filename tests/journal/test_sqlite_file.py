@@ -70,6 +70,8 @@ async def test_the_attempts_of_an_older_version_are_still_shown(tmp_path: Path) 
         await hand.deliver(1, 1)
     with closing(sqlite3.connect(path)) as db:
         db.execute("ALTER TABLE attempts DROP COLUMN config")
+        for table in ("replays", "versions"):
+            db.execute(f"DROP TABLE {table}")
         db.execute("DELETE FROM migrations WHERE number > 1")
         db.commit()
     async with opened(SqliteJournal(path)) as journal:

@@ -37,6 +37,7 @@ from gateway.model import (
     ParkedRow,
     Receipt,
     Rejection,
+    Replay,
     Settlement,
     State,
 )
@@ -71,6 +72,9 @@ class MemoryJournal:
 
     async def event(self, seq: int) -> Event | None:
         return self._store.events.get(seq)
+
+    async def seq_at(self, at_ms: int) -> int:
+        return self._store.seq_at(at_ms)
 
     async def head(self) -> Head:
         return self._store.head()
@@ -108,6 +112,14 @@ class MemoryJournal:
     async def revise(self, digest: str, revision: int | None = None) -> int:
         return self._store.revise(digest, revision)
 
+    async def replay(self, replay: Replay, lanes: Sequence[LaneSpec], by: Operation) -> tuple[Lane, ...]:
+        if self._store.begin(replay):
+            self._note(by, 0)
+        return await self.register(lanes)
+
+    async def replays(self) -> tuple[Replay, ...]:
+        return tuple(sorted(self._store.replays.values(), key=lambda one: (one.at_ms, one.id), reverse=True))
+
     async def lanes(self) -> tuple[Lane, ...]:
         return tuple(one.lane for one in self._store.lanes.values())
 
@@ -137,6 +149,10 @@ class MemoryJournal:
         self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
     ) -> tuple[ParkedRow, ...]:
         return self._store.parked(lane, refs, limit)
+
+    async def versions(self, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
+        held = self._store.versions
+        return {key: held[destination, key].version for key in keys if (destination, key) in held}
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
         derived = Group(derived_id(settlement), settlement.derived) if settlement.derived else None

@@ -24,7 +24,7 @@ def keep(store: Store, rules: Keep) -> Kept:
         count = act(store, rules)
         if count:
             return replace(NOTHING, **{name: count}, more=True)
-    return NOTHING
+    return replace(NOTHING, more=_versions(store, rules))
 
 
 def recount(store: LaneStore, after_seq: int, to_seq: int) -> Counts:
@@ -58,6 +58,13 @@ def _events(store: Store, rules: Keep) -> int:
     for seq in over[:PER_SLICE]:
         store.remove_event(seq)
     return len(over[:PER_SLICE])
+
+
+def _versions(store: Store, rules: Keep) -> bool:
+    over = [key for key, one in store.versions.items() if one.at_ms < rules.now_ms - rules.keep_ms]
+    for key in over[:PER_SLICE]:
+        del store.versions[key]
+    return bool(over)
 
 
 def _needed(store: Store) -> set[int]:

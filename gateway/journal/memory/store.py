@@ -14,6 +14,7 @@ from gateway.journal.base import Head, Operation, Page
 from gateway.journal.ledger import LaneBook, Standing, settled_before
 from gateway.journal.records import pack_offers
 from gateway.model import (
+    LIVE,
     Attempt,
     Counts,
     Event,
@@ -27,6 +28,7 @@ from gateway.model import (
     ParkedRow,
     Receipt,
     Rejection,
+    Replay,
     Settlement,
     State,
     event_id,
@@ -60,6 +62,13 @@ class RowName(NamedTuple):
 
     number: int
     event: str
+
+
+class Version(NamedTuple):
+    """What a destination has of a record: the version, and when it was settled."""
+
+    version: int
+    at_ms: int
 
 
 class LaneStore:
@@ -132,6 +141,8 @@ class Store:
         self.lanes: dict[int, LaneStore] = {}
         self.leases: dict[str, Lease] = {}
         self.intents: dict[bytes, Intent] = {}
+        self.replays: dict[str, Replay] = {}
+        self.versions: dict[tuple[str, bytes], Version] = {}
         self.notes: list[Operation] = []
         self._rows = 0
 
@@ -154,6 +165,15 @@ class Store:
 
     def head(self) -> Head:
         return Head(self.head_seq, self.operations)
+
+    def seq_at(self, at_ms: int) -> int:
+        """A seq up to which every event was received before a time."""
+        before = 0
+        for seq in self.seqs:
+            if self.events[seq].received_at_ms >= at_ms:
+                break
+            before = seq
+        return before
 
     def read(self, after_seq: int, sources: Collection[str] | None, limit: int, limit_bytes: int) -> Page:
         seqs = self.seqs if sources is None else self._seqs_of(sources)
@@ -238,12 +258,29 @@ class Store:
         if found is not None:
             return found.lane
         self.operations += 1
-        for name in spec.was if spec.kind == "live" else ():
+        for name in spec.was if spec.kind == LIVE else ():
             former = self._live(spec.source, name, spec.kind)
             if former is not None:
                 changed = former.lane.changed + 1
+                self._rename_versions(name, spec.destination)
                 return former.stands(replace(former.lane, destination=spec.destination, changed=changed))
+        return self._begun(spec)
+
+    def begin(self, replay: Replay) -> bool:
+        """Write a replay down; False when it was there already."""
+        if replay.id in self.replays:
+            return False
+        self.replays[replay.id] = replay
+        return True
+
+    def _begun(self, spec: LaneSpec) -> Lane:
+        """A new lane: it begins where its spec says, or now, with its past on a lane of its own."""
         start_seq = spec.start_seq if spec.start_seq is not None else self.head_seq
+        if spec.backfill is not None:
+            if start_seq < self.head_seq:
+                self.begin(spec.backfill)
+                self._begun(LaneSpec(spec.source, spec.destination, spec.backfill.id, start_seq, self.head_seq))
+            start_seq = self.head_seq
         lane = Lane(
             id=len(self.lanes) + 1,
             source=spec.source,
@@ -281,8 +318,9 @@ class Store:
         judged = [(self.of(step.lane), self._judge(step)) for step in settlement.lanes]
         if derived is not None:
             self.append(derived)
-        for store, settled in judged:
+        for (store, settled), step in zip(judged, settlement.lanes, strict=True):
             self._write(store, settled, settlement)
+            self._has(store.lane.destination, step.versions, settlement.at_ms)
         for key in settlement.intents_done:
             self.intents.pop(key, None)
         return tuple(store.lane for store, _ in judged)
@@ -319,6 +357,16 @@ class Store:
                 store.tried.append(Tried(settlement.at_ms, made, settlement.config, counted=counted))
         removed = ledger.plus(store.book.removed, settled.removed)
         store.book = store.book._replace(lane=settled.lane, removed=removed)
+
+    def _has(self, destination: str, versions: Sequence[tuple[bytes, int]], at_ms: int) -> None:
+        for key, version in versions:
+            known = self.versions.get((destination, key))
+            if known is None or version >= known.version:
+                self.versions[destination, key] = Version(version, at_ms)
+
+    def _rename_versions(self, before: str, after: str) -> None:
+        for name, key in [one for one in self.versions if one[0] == before]:
+            self.versions[after, key] = self.versions.pop((name, key))
 
     def _live(self, source: str, destination: str, kind: str) -> LaneStore | None:
         wanted = (source, destination, kind)

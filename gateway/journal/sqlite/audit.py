@@ -8,7 +8,7 @@ from gateway.journal.records import unpack_stored
 from gateway.journal.sqlite import attempts, lanes, rows
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import Part, count_in, head_seq, held_between, parts, source_id, total_at
-from gateway.model import Counts, Lane, State
+from gateway.model import LIVE, Counts, Lane, State
 
 
 def audit(db: Db) -> tuple[AuditRow, ...]:
@@ -32,6 +32,8 @@ def waiting_on(db: Db, lane: Lane) -> int:
     to_seq = last_seq(db, lane)
     if number is None or lane.ended or to_seq <= lane.cursor:
         return 0
+    if lane.kind != LIVE:  # it may have begun where events are gone: only what is there is its
+        return held_between(db, number, lane.cursor, to_seq) - count_in(db, number, lane.ahead)
     return total_at(db, number, to_seq) - total_at(db, number, lane.cursor) - count_in(db, number, lane.ahead)
 
 

@@ -19,7 +19,7 @@ from gateway.journal.base import (
     Operation,
     Page,
 )
-from gateway.journal.sqlite import audit, desk, log, rows
+from gateway.journal.sqlite import audit, desk, log, replays, rows, versions
 from gateway.journal.sqlite import keep as keeping
 from gateway.journal.sqlite import lanes as lane_rows
 from gateway.journal.sqlite.backup import backup
@@ -28,7 +28,7 @@ from gateway.journal.sqlite.log import Append
 from gateway.journal.sqlite.settle import Settle
 from gateway.journal.sqlite.watcher import Watcher
 from gateway.journal.sqlite.worker import Reader, Writer
-from gateway.model import Event, Group, Intent, Lane, LaneSpec, Lease, ParkedRow, Receipt, Rejection, Settlement
+from gateway.model import Event, Group, Intent, Lane, LaneSpec, Lease, ParkedRow, Receipt, Rejection, Replay, Settlement
 
 SEARCH_S = 60.0
 AUDIT_S = 600.0
@@ -85,6 +85,9 @@ class SqliteJournal:
     async def event(self, seq: int) -> Event | None:
         return await self._reader.run(partial(log.event, seq=seq))
 
+    async def seq_at(self, at_ms: int) -> int:
+        return await self._reader.run(partial(log.seq_at, at_ms=at_ms))
+
     async def head(self) -> Head:
         return await self._reader.run(log.head)
 
@@ -117,6 +120,12 @@ class SqliteJournal:
     async def revise(self, digest: str, revision: int | None = None) -> int:
         return await self._writer.run(partial(lane_rows.revise, digest=digest, revision=revision))
 
+    async def replay(self, replay: Replay, lanes: Sequence[LaneSpec], by: Operation) -> tuple[Lane, ...]:
+        return await self._writer.run(partial(replays.begin, replay=replay, specs=lanes, by=by))
+
+    async def replays(self) -> tuple[Replay, ...]:
+        return await self._reader.run(replays.replays)
+
     async def lanes(self) -> tuple[Lane, ...]:
         return await self._reader.run(_lanes)
 
@@ -133,6 +142,9 @@ class SqliteJournal:
         self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
     ) -> tuple[ParkedRow, ...]:
         return await self._reader.run(partial(rows.parked, lane=lane, refs=refs, limit=limit))
+
+    async def versions(self, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
+        return await self._reader.run(partial(versions.read, destination=destination, keys=keys))
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
         job = Settle(settlement)

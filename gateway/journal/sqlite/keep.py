@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.journal import ledger
 from gateway.journal.base import Keep, Kept
 from gateway.journal.ledger import LaneBook
-from gateway.journal.sqlite import attempts, lanes, rows
+from gateway.journal.sqlite import attempts, lanes, rows, versions
 from gateway.journal.sqlite.audit import last_seq, waiting_places
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import Part, parts, source_id
@@ -26,6 +26,7 @@ EVENTS_PER_SLICE = 200
 SEQS_PER_SLICE = 2_000
 ATTEMPTS_PER_SLICE = 64
 ROWS_PER_SLICE = 200
+VERSIONS_PER_SLICE = 500
 LOOKED_THROUGH_MAX = 2_000
 """Rows that one look goes through to find something to remove; it goes on from there the next time."""
 DAY_MS = 86_400_000
@@ -48,6 +49,7 @@ def find(db: Db, rules: Keep, place: Place) -> Slice | None:
         or _too_old(db, rules)
         or _old_attempts(db, rules)
         or _old_dead(db, rules)
+        or _old_versions(db, rules)
     )
 
 
@@ -325,3 +327,13 @@ def _remove_dead(db: Db, number: int, refs: list[tuple[int, str]], at_ms: int) -
     if going:
         lanes.write(db, rows.let_go(db, lanes.book(db, number), going, State.DEAD, at_ms))
     return _did(dead=len(going))
+
+
+def _old_versions(db: Db, rules: Keep) -> Slice | None:
+    before_ms = rules.now_ms - rules.keep_ms
+    return partial(_remove_versions, before_ms=before_ms) if versions.are_old(db, before_ms) else None
+
+
+def _remove_versions(db: Db, before_ms: int) -> Kept:
+    versions.remove_old(db, before_ms, VERSIONS_PER_SLICE)
+    return _did()

@@ -6,9 +6,10 @@ from typing import Any
 from gateway.errors import JournalConflict, JournalError
 from gateway.journal.ledger import LaneBook
 from gateway.journal.records import pack_counts, pack_ranges, pack_whole, unpack_counts, unpack_intent, unpack_ranges
+from gateway.journal.sqlite import versions
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import head_seq
-from gateway.model import Counts, Intent, Lane, LaneSpec, Lease
+from gateway.model import LIVE, Counts, Intent, Lane, LaneSpec, Lease, Replay
 
 _COLUMNS = (
     "id, source, destination, kind, start_seq, end_seq, cursor, ahead, delivered, filtered, superseded, parked, dead,"
@@ -83,15 +84,27 @@ def _registered(db: Db, spec: LaneSpec) -> Lane:
     found = _live(db, spec.source, spec.destination, spec.kind)
     if found is not None:
         return found
-    for name in spec.was if spec.kind == "live" else ():
+    for name in spec.was if spec.kind == LIVE else ():
         former = _live(db, spec.source, name, spec.kind)
         if former is not None:
             db.execute(
                 "UPDATE lanes SET destination = ?, changed = changed + 1 WHERE id = ?", (spec.destination, former.id)
             )
+            versions.rename(db, name, spec.destination)
             operated(db)
             return book(db, former.id).lane
-    start_seq = spec.start_seq if spec.start_seq is not None else head_seq(db)
+    return _begun(db, spec)
+
+
+def _begun(db: Db, spec: LaneSpec) -> Lane:
+    """A new lane: it begins where its spec says, or now, with its past on a lane of its own."""
+    head = head_seq(db)
+    start_seq = spec.start_seq if spec.start_seq is not None else head
+    if spec.backfill is not None:
+        if start_seq < head:
+            write_replay(db, spec.backfill)
+            _begun(db, LaneSpec(spec.source, spec.destination, spec.backfill.id, start_seq, head))
+        start_seq = head
     number = db.execute(
         "INSERT INTO lanes (source, destination, kind, start_seq, end_seq, cursor, floor_seq)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?4)",
@@ -99,6 +112,13 @@ def _registered(db: Db, spec: LaneSpec) -> Lane:
     ).lastrowid
     operated(db)
     return book(db, number or 0).lane
+
+
+def write_replay(db: Db, replay: Replay) -> None:
+    """Write a replay down."""
+    db.execute(
+        "INSERT INTO replays (id, at_ms, packed) VALUES (?, ?, ?)", (replay.id, replay.at_ms, pack_whole(replay))
+    )
 
 
 def _live(db: Db, source: str, destination: str, kind: str) -> Lane | None:

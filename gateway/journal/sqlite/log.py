@@ -175,6 +175,30 @@ def event(db: Db, seq: int) -> Event | None:
     return event_of(unpack_stored(row[3])[seq - row[0]], seq, row[2])
 
 
+def seq_at(db: Db, at_ms: int) -> int:
+    """A seq up to which every event was received before a time: by halves over the batches, then within one."""
+    low, high = 0, head_seq(db)
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = db.execute(
+            "SELECT first_seq, first_seq + count - 1, received_max_ms FROM batches WHERE first_seq <= ?"
+            " ORDER BY first_seq DESC LIMIT 1",
+            (middle,),
+        ).fetchone()
+        if row is None or row[2] < at_ms:
+            low = max(middle, row[1] if row else 0)
+        else:
+            high = row[0] - 1
+    row = db.execute(
+        "SELECT first_seq, payload FROM batches WHERE first_seq > ? ORDER BY first_seq LIMIT 1", (low,)
+    ).fetchone()
+    for place, stored in enumerate(unpack_stored(row[1]) if row else ()):
+        if stored.received_at_ms >= at_ms:
+            break
+        low = row[0] + place
+    return low
+
+
 def group_of(db: Db, seq: int) -> bytes | None:
     """The id of the group that an event was accepted in, while its batch is there."""
     row = db.execute(

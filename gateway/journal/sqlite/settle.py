@@ -4,7 +4,7 @@ from gateway.errors import JournalConflict
 from gateway.journal import ledger
 from gateway.journal.admission import derived_id
 from gateway.journal.ledger import LaneBook
-from gateway.journal.sqlite import attempts, lanes, rows
+from gateway.journal.sqlite import attempts, lanes, rows, versions
 from gateway.journal.sqlite.attempts import Counted
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.log import Append
@@ -49,6 +49,7 @@ def _settle_lane(db: Db, step: LaneSettle, settlement: Settlement) -> Lane:
     rows.learn(db, lane.id, settled.siblings)
     for made, counted in ((settled.counted, Counted.YES), (settled.seen, Counted.NO)):
         attempts.write(db, lane.id, made, settlement.at_ms, counted, settlement.config)
+    versions.write(db, lane.destination, step.versions, settlement.at_ms)
     removed = ledger.plus(book.removed, settled.removed)
     lanes.write(db, LaneBook(settled.lane, book.floor_seq, removed, book.removed_events))
     return settled.lane

@@ -1,0 +1,156 @@
+"""Replays: events done again on lanes of their own; and what a destination is known to have."""
+
+from gateway.journal.base import Journal
+from gateway.model import Counts, Lane, LaneSpec, Pick, Replay
+from tests.journal.making import DAY_MS, HOUR_MS, NOW_MS, Lanehand, accept, by, keep_all, rules
+
+REPLAY = Replay(
+    "rpl_0123456789abcdef",
+    NOW_MS,
+    "ada",
+    from_ms=NOW_MS - DAY_MS,
+    to_ms=NOW_MS,
+    types=("order.*",),
+    when="data.total > `0`",
+    every_state=True,
+    picked=(Pick("shop", "crm", ((2, 3), (5, 5))),),
+)
+
+
+def _lane(start_seq: int = 1, end_seq: int = 4, destination: str = "crm") -> LaneSpec:
+    return LaneSpec("shop", destination, REPLAY.id, start_seq=start_seq, end_seq=end_seq)
+
+
+async def test_a_replay_has_lanes_of_its_own_over_a_past_range(journal: Journal) -> None:
+    await accept(journal, 6)
+    lanes = await journal.replay(REPLAY, [_lane(), _lane(destination="lake")], by("replay"))
+    assert [(lane.destination, lane.kind, lane.start_seq, lane.end_seq) for lane in lanes] == [
+        ("crm", REPLAY.id, 1, 4),
+        ("lake", REPLAY.id, 1, 4),
+    ]
+    assert await journal.replays() == (REPLAY,)
+    assert [figures.waiting for figures in await journal.lane_rows()] == [3, 3]
+
+
+async def test_a_replay_that_is_begun_again_changes_nothing(journal: Journal) -> None:
+    await accept(journal, 6)
+    first = await journal.replay(REPLAY, [_lane()], by("replay"))
+    assert await journal.replay(REPLAY, [_lane()], by("replay")) == first
+    assert await journal.replays() == (REPLAY,)
+    assert len(await journal.lanes()) == 1
+
+
+async def test_a_replay_is_heard_of(journal: Journal) -> None:
+    seen = await journal.head()
+    await journal.replay(REPLAY, [_lane(0, 0)], by("replay"))
+    assert (await journal.wait(seen, 5)).operations > seen.operations
+
+
+async def test_replays_come_newest_first(journal: Journal) -> None:
+    for number in range(3):
+        await journal.replay(Replay(f"rpl_{number}", NOW_MS + number, "ada"), [], by("replay"))
+    assert [one.id for one in await journal.replays()] == ["rpl_2", "rpl_1", "rpl_0"]
+
+
+async def test_a_replay_that_runs_holds_its_events_and_one_that_is_over_does_not(journal: Journal) -> None:
+    await accept(journal, 4)
+    await accept(journal, 2, received_at_ms=NOW_MS + DAY_MS)
+    hand = await Lanehand.on(journal, kind=REPLAY.id, start_seq=0, end_seq=4)
+    over = rules(NOW_MS + DAY_MS + HOUR_MS, keep_ms=2 * HOUR_MS)
+    assert (await keep_all(journal, over)).events == 0
+    await hand.deliver(1, 4)
+    assert (await keep_all(journal, over)).events == 4
+    assert (await hand.audited()).balanced
+
+
+async def test_a_replay_over_a_hole_counts_what_is_there(journal: Journal) -> None:
+    for _ in range(3):
+        await accept(journal, 2)
+    await accept(journal, 2, received_at_ms=NOW_MS + DAY_MS)
+    assert (await keep_all(journal, rules(NOW_MS + DAY_MS + HOUR_MS, keep_ms=2 * HOUR_MS))).events == 6
+    hand = await Lanehand.on(journal, kind=REPLAY.id, start_seq=0, end_seq=8)
+    (figures,) = await journal.lane_rows()
+    assert figures.waiting == 2
+    await hand.deliver(7, 8)
+    (figures,) = await journal.lane_rows()
+    assert figures.waiting == 0
+    assert (await hand.audited()).balanced
+
+
+async def test_a_replay_is_given_up_by_ending_its_lanes(journal: Journal) -> None:
+    await accept(journal, 6)
+    (lane,) = await journal.replay(REPLAY, [_lane()], by("replay"))
+    ended = await journal.change_lane(lane.id, by("end"))
+    assert (ended.ended, ended.counts) == (True, Counts(discarded=3))
+
+
+async def test_a_new_lane_with_a_past_begins_now_and_is_backfilled(journal: Journal) -> None:
+    await accept(journal, 5)
+    backfill = Replay("rpl_b", NOW_MS, "gateway", why="backfill")
+    (live,) = await journal.register([LaneSpec("shop", "crm", start_seq=2, backfill=backfill)])
+    assert (live.start_seq, live.kind) == (5, "live")
+    assert _beside(await journal.lanes()) == [("rpl_b", 2, 5)]
+    assert await journal.replays() == (backfill,)
+
+
+async def test_a_lane_that_exists_is_not_backfilled_again(journal: Journal) -> None:
+    await accept(journal, 5)
+    for number in range(2):
+        backfill = Replay(f"rpl_{number}", NOW_MS, "gateway", why="backfill")
+        await journal.register([LaneSpec("shop", "crm", start_seq=0, backfill=backfill)])
+    assert _beside(await journal.lanes()) == [("rpl_0", 0, 5)]
+
+
+async def test_a_lane_that_is_taken_over_has_its_past_already(journal: Journal) -> None:
+    await journal.register([LaneSpec("shop", "crm")])
+    await accept(journal, 5)
+    backfill = Replay("rpl_b", NOW_MS, "gateway", why="backfill")
+    await journal.register([LaneSpec("shop", "new", start_seq=0, was=("crm",), backfill=backfill)])
+    assert _beside(await journal.lanes()) == []
+
+
+async def test_an_empty_past_is_not_backfilled(journal: Journal) -> None:
+    backfill = Replay("rpl_b", NOW_MS, "gateway", why="backfill")
+    await journal.register([LaneSpec("shop", "crm", start_seq=0, backfill=backfill)])
+    assert len(await journal.lanes()) == 1
+
+
+async def test_a_time_finds_its_place_in_the_log(journal: Journal) -> None:
+    assert await journal.seq_at(NOW_MS) == 0
+    for hour in range(4):
+        await accept(journal, 2, received_at_ms=NOW_MS + hour * HOUR_MS)
+    assert await journal.seq_at(NOW_MS) == 0
+    assert await journal.seq_at(NOW_MS + 1) == 2
+    assert await journal.seq_at(NOW_MS + 2 * HOUR_MS) == 4
+    assert await journal.seq_at(NOW_MS + DAY_MS) == 8
+
+
+async def test_the_newest_version_that_a_destination_has_is_known(hand: Lanehand) -> None:
+    await accept(hand.journal, 3)
+    one, other, unknown = b"1" * 16, b"2" * 16, b"3" * 16
+    await hand.settle(1, counts=Counts(delivered=1), versions=((one, 50), (other, 70)))
+    await hand.settle(2, counts=Counts(delivered=1), versions=((one, 40), (other, 80)))
+    assert await hand.journal.versions("crm", [one, other, unknown]) == {one: 50, other: 80}
+    assert await hand.journal.versions("lake", [one]) == {}
+    assert await hand.journal.versions("crm", []) == {}
+
+
+async def test_versions_go_with_their_destination_when_it_is_renamed(hand: Lanehand) -> None:
+    key = b"1" * 16
+    await accept(hand.journal, 1)
+    await hand.settle(1, counts=Counts(delivered=1), versions=((key, 50),))
+    await hand.journal.register([LaneSpec("shop", "new", was=("crm",))])
+    assert await hand.journal.versions("new", [key]) == {key: 50}
+
+
+async def test_versions_are_kept_as_long_as_events(hand: Lanehand) -> None:
+    key, newer = b"1" * 16, b"2" * 16
+    await accept(hand.journal, 2)
+    await hand.settle(1, counts=Counts(delivered=1), versions=((key, 50),), at_ms=NOW_MS)
+    await hand.settle(2, counts=Counts(delivered=1), versions=((newer, 50),), at_ms=NOW_MS + DAY_MS)
+    await keep_all(hand.journal, rules(NOW_MS + DAY_MS + HOUR_MS, keep_ms=2 * HOUR_MS))
+    assert await hand.journal.versions("crm", [key, newer]) == {newer: 50}
+
+
+def _beside(lanes: tuple[Lane, ...]) -> list[tuple[str, int, int | None]]:
+    return [(lane.kind, lane.start_seq, lane.end_seq) for lane in lanes if lane.kind != "live"]
