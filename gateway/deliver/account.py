@@ -33,6 +33,7 @@ from gateway.vendors.base import (
     Retry,
     Split,
     Step,
+    Superseded,
     Suspended,
     Throttled,
     Verdict,
@@ -320,6 +321,8 @@ class Account:
         work = self.works[record.lane]
         if isinstance(outcome, Delivered):
             work.delivered(record, outcome, tried)
+        elif isinstance(outcome, Superseded):
+            work.gone(record, outcome, tried)
         elif isinstance(outcome, Retry | Refused | Split):
             work.failed(record, outcome, tried)
 
@@ -383,14 +386,16 @@ class Account:
         times = [work.parked.next_due_ms(now.ms) for work in able]
         return min((at_ms for at_ms in times if at_ms is not None), default=None)
 
-    def settlement(self, at_ms: int, config: str = "") -> Settlement | None:
-        """One settle over all lanes that have something to say, or None. `config`: the configuration's digest."""
-        parts = (work.settlement() for work in self.works.values())
-        lanes = tuple(part for part in parts if part is not None)
-        if not lanes and not self._intents_done:
+    def settlement(self, at_ms: int, config: str = "", revision: int = 0) -> Settlement | None:
+        """One settle over all lanes that have something to say, or None. `config`: the configuration's digest; what
+        derives is of its `revision`.
+        """
+        parts = [(work, part) for work in self.works.values() if (part := work.settlement()) is not None]
+        if not parts and not self._intents_done:
             return None
         done, self._intents_done = tuple(self._intents_done), []
-        return Settlement(self.lease, at_ms, lanes, done, config=config)
+        derived = tuple(offer for work, _ in parts for offer in work.derived(revision, at_ms))
+        return Settlement(self.lease, at_ms, tuple(part for _, part in parts), done, derived, config)
 
     def settled(self, lanes: Iterable[Lane]) -> None:
         """The settle is in the journal."""

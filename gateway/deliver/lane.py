@@ -11,30 +11,32 @@ from msgspec.structs import replace
 
 from gateway.deliver.parked import ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
-from gateway.deliver.settle import Tried, attempt_of, row_after, row_of_death, row_waiting
+from gateway.deliver.settle import Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
 from gateway.errors import Reason
 from gateway.model import (
     Attempt,
     Counts,
     Lane,
     LaneSettle,
+    Offer,
     ParkedRow,
     Ranges,
     Resolved,
     State,
     state_of_parts,
 )
-from gateway.vendors.base import Delivered, Record, Refused, Retry, Split
+from gateway.vendors.base import Delivered, Derived, Record, Refused, Retry, Split, Superseded
 
 
 class _Open:
     """An event of which some parts have no outcome yet."""
 
-    __slots__ = ("attempts", "rows", "states", "waiting")
+    __slots__ = ("attempts", "derived", "rows", "states", "waiting")
 
     def __init__(self, parts: Iterable[str]) -> None:
         self.waiting = set(parts)
         self.states: dict[str, State] = {}
+        self.derived: list[tuple[Record, Derived]] = []
         self.rows: list[ParkedRow] = []
         self.attempts: list[Attempt] = []
 
@@ -42,13 +44,14 @@ class _Open:
 class _Draft:
     """What the next settle will say of the lane."""
 
-    __slots__ = ("attempts", "counts", "parked", "resolved")
+    __slots__ = ("attempts", "counts", "derived", "parked", "resolved")
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys((State.DELIVERED, State.FILTERED, State.SUPERSEDED), 0)
         self.parked: dict[Ref, ParkedRow] = {}
         self.resolved: list[Resolved] = []
         self.attempts: list[Attempt] = []
+        self.derived: list[tuple[Record, Derived]] = []
 
     def empty(self) -> bool:
         return not (self.parked or self.resolved or self.attempts or any(self.counts.values()))
@@ -149,13 +152,22 @@ class LaneWork:
     def delivered(self, record: Record, outcome: Delivered, tried: Tried) -> None:
         """The vendor has the record."""
         attempt = attempt_of(record, State.DELIVERED, tried, receipt=outcome.receipt)
+        if outcome.derived is not None:
+            where = self._next if (record.seq, record.part) in self.parked else self._open[record.seq]
+            where.derived.append((record, outcome.derived))
+        self._done_with(record, State.DELIVERED, attempt)
+
+    def gone(self, record: Record, outcome: Superseded, tried: Tried) -> None:
+        """What the record is about is gone."""
+        self._done_with(record, State.SUPERSEDED, attempt_of(record, State.SUPERSEDED, tried, outcome.reason))
+
+    def _done_with(self, record: Record, state: State, attempt: Attempt) -> None:
         ref = (record.seq, record.part)
         if ref in self.parked:
-            self._resolve(ref, State.DELIVERED, attempt)
+            self._resolve(ref, state, attempt)
             return
-        opened = self._open[record.seq]
-        opened.attempts.append(attempt)
-        self._part_done(record, State.DELIVERED)
+        self._open[record.seq].attempts.append(attempt)
+        self._part_done(record, state)
 
     def failed(self, record: Record, outcome: Retry | Refused | Split, tried: Tried) -> ParkedRow:
         """The record was not delivered: its row is parked, or dead."""
@@ -205,6 +217,11 @@ class LaneWork:
             resolved=tuple(draft.resolved),
             attempts=tuple(draft.attempts),
         )
+
+    def derived(self, revision: int, at_ms: int) -> list[Offer]:
+        """The events that derive from what `settlement` said."""
+        draft = self._settling
+        return [offer_of(record, one, revision, at_ms) for record, one in draft.derived] if draft else []
 
     def dirty(self) -> bool:
         """Whether outcomes wait for a settle."""
@@ -301,3 +318,4 @@ class LaneWork:
         if not opened.rows:
             self._next.counts[state_of_parts(opened.states.values())] += 1
         self._next.attempts.extend(opened.attempts)
+        self._next.derived.extend(opened.derived)

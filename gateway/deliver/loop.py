@@ -54,6 +54,7 @@ class AccountLoop:
         self._destinations = setup.destinations
         self._planner = setup.planner
         self._config = setup.digest
+        self._revision = setup.revision
         self._journal = journal
         self._reader = reader
         self._exchange = Exchange(account.lease, journal, outbound, clock)
@@ -263,7 +264,7 @@ class AccountLoop:
         early = now_s < self._settled_s + SETTLE_EVERY_S and not self._stopping
         if self._settle is not None or early:
             return
-        settlement = self.account.settlement(self._clock.now_ms(), self._config)
+        settlement = self.account.settlement(self._clock.now_ms(), self._config, self._revision)
         if settlement is not None:
             self._settle = asyncio.create_task(self._settle_until_done(settlement))
 

@@ -48,8 +48,10 @@ class Queue:
         self._count(record.lane, 1)
 
     def channels(self) -> Iterable[str]:
-        """The channels that have records."""
-        return [channel for channel, lanes in self._channels.items() if lanes]
+        """The channels that have records. Those that are empty are forgotten: there may be one for every entity."""
+        self._channels = {channel: lanes for channel, lanes in self._channels.items() if lanes}
+        self._since_s = {channel: at_s for channel, at_s in self._since_s.items() if channel in self._channels}
+        return list(self._channels)
 
     def heads(self, channel: str, now: Now) -> list[int]:
         """The lanes with a record of this channel that may be sent now. What waits for its key steps aside."""

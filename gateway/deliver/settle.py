@@ -10,12 +10,14 @@ from gateway import document
 from gateway.config.schema import RetrySetting
 from gateway.deliver.plan import Death
 from gateway.errors import Reason
-from gateway.model import Attempt, ParkedRow, State
-from gateway.vendors.base import Answer, Draft, Record, Refused, Response, Retry, Split
+from gateway.model import Attempt, Offer, ParkedRow, State
+from gateway.vendors.base import Answer, Derived, Draft, Record, Refused, Response, Retry, Split
 
 ANSWER_BYTES = 4096
 """What is kept of a vendor's answer to something that was not delivered."""
 DETAIL_CHARS = 500
+DERIVED_WINDOW_MS = 24 * 3600 * 1000
+"""How long it is known that an event was derived: far longer than from a send to its settle."""
 
 
 class Tried(Struct, frozen=True):
@@ -116,6 +118,26 @@ def attempt_of(record: Record, state: str, tried: Tried, reason: str = "", recei
     status = tried.answer.status if isinstance(tried.answer, Response) else 0
     answer = b"" if state == State.DELIVERED else answer_of(tried.answer)
     return Attempt(record.seq, record.part, state, status, tried.latency_ms, reason, receipt[:200], answer)
+
+
+def offer_of(record: Record, derived: Derived, revision: int, at_ms: int) -> Offer:
+    """The event that derives from a record's. Its identity is the record's own, so that it derives once whatever
+    happens between the send and the settle.
+    """
+    return Offer(
+        source=record.source,
+        topic=derived.topic,
+        received_at_ms=at_ms,
+        revision=revision,
+        method="GET",
+        query="",
+        headers=derived.headers,
+        body=derived.body,
+        identity=bytes.fromhex(record.idempotency_key),
+        identity_window_ms=DERIVED_WINDOW_MS,
+        derived_from=record.event_id.partition(".")[0],
+        traceparent=record.traceparent,
+    )
 
 
 def answer_of(answer: Answer) -> bytes:

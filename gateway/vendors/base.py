@@ -14,7 +14,7 @@ from msgspec import Struct
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
 from gateway.errors import Reason
-from gateway.model import NormalEvent
+from gateway.model import Headers, NormalEvent
 
 
 class Burst(Struct, frozen=True):
@@ -175,11 +175,27 @@ class Failure(Struct, frozen=True):
 Answer = Response | Failure
 
 
+class Derived(Struct, frozen=True):
+    """An event that an answer is: appended to the record's source by the settle that says delivered."""
+
+    topic: str
+    headers: Headers
+    body: bytes
+
+
 class Delivered(Struct, frozen=True):
-    """The vendor has it. `receipt`: what it gave for it (a request id)."""
+    """The vendor has it. `receipt`: what it gave for it (a request id). `derived`: what the answer to a look-up is."""
 
     receipt: str = ""
     note: str = ""
+    derived: Derived | None = None
+
+
+class Superseded(Struct, frozen=True):
+    """There is nothing to be done any more: what the record is about is gone."""
+
+    reason: Reason
+    detail: str = ""
 
 
 class Retry(Struct, frozen=True):
@@ -225,7 +241,7 @@ class Suspended(Struct, frozen=True):
     detail: str = ""
 
 
-Outcome = Delivered | Retry | Refused | Split | Throttled | Suspended
+Outcome = Delivered | Superseded | Retry | Refused | Split | Throttled | Suspended
 
 
 class Verdict(Struct, frozen=True):
