@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import click
 
 from gateway import app, document
 from gateway.cli import show
 from gateway.clock import SystemClock
+from gateway.config.values import masked
 from gateway.config.wording import near
 from gateway.deliver.outbound import HttpOutbound, Outbound
 from gateway.deliver.plan import Destination
 from gateway.deliver.token import Tokens
-from gateway.vendors.base import Answer, Failure, Outcome, Request, Response, TokenVendor
+from gateway.vendors.base import Answer, Failure, Outcome, Request, Response
 
 SAID_CHARS = 500
 WIDTH = 80
@@ -49,22 +49,16 @@ class Line:
 
     def __init__(self, of: Destination, outbound: Outbound) -> None:
         self._destination = of
-        self._outbound = outbound
         self._tokens = Tokens(outbound, SystemClock())
 
     async def ask(self, request: Request) -> Response:
         """A 2xx answer. Raises ClickException with the vendor's words, the key masked, for any other."""
-        answer = await self._answer(request)
+        of = self._destination
+        answer = await self._tokens.send(of.vendor, request, of.settings.timeout)
         if isinstance(answer, Response) and answer.status // 100 == HTTPStatus.OK // 100:
             return answer
-        secrets = self._destination.vendor.secrets()
-        raise click.ClickException(show.clean(_masked(f"{self._destination.name}: {_said(answer)}", secrets)))
-
-    async def _answer(self, request: Request) -> Answer | Outcome:
-        vendor, timeout_s = self._destination.vendor, self._destination.settings.timeout
-        if request.token and isinstance(vendor, TokenVendor):
-            return await self._tokens.send(self._destination.name, vendor, request, timeout_s)
-        return await self._outbound.send(request, timeout_s)
+        said = masked(f"{of.name}: {_said(answer)}", of.vendor.secrets())
+        raise click.ClickException(show.clean(said[:SAID_CHARS]))
 
 
 def _said(answer: Answer | Outcome) -> str:
@@ -73,13 +67,6 @@ def _said(answer: Answer | Outcome) -> str:
     if isinstance(answer, Failure):
         return f"{answer.reason}: {answer.detail}"
     return f"no token: {getattr(answer, 'detail', '')}"
-
-
-def _masked(text: str, secrets: Sequence[str]) -> str:
-    forms = {form for secret in secrets if secret for form in (secret, quote(secret, safe=""))}
-    for form in sorted(forms, key=len, reverse=True):
-        text = text.replace(form, "***")
-    return text[:SAID_CHARS]
 
 
 def parsed(answer: Response, request: Request) -> Any:

@@ -10,6 +10,7 @@ from gateway import app
 from gateway.cli.platform import Post
 from gateway.clock import Clock, SystemClock
 from gateway.config.load import Loaded
+from gateway.config.values import masked
 from gateway.deliver.plan import Death, Destination, Routed
 from gateway.deliver.route import Decision, Router
 from gateway.errors import Cause, MappingError, Rejected
@@ -173,17 +174,10 @@ def _batches(destination: Destination, records: Sequence[Record], now_ms: int) -
 def _sent(destination: Destination, batch: Batch) -> Sent:
     request = destination.vendor.request(batch)
     secrets = destination.vendor.secrets()
-    masked = VendorRequest(
+    shown = VendorRequest(
         request.method,
-        masked_text(request.url, secrets),
-        tuple((name, masked_text(value, secrets)) for name, value in request.headers),
-        masked_text(request.body.decode("utf-8", "replace"), secrets).encode(),
+        masked(request.url, secrets),
+        tuple((name, masked(value, secrets)) for name, value in request.headers),
+        masked(request.body.decode("utf-8", "replace"), secrets).encode(),
     )
-    return Sent(destination.name, masked, len(batch.records))
-
-
-def masked_text(text: str, secrets: Sequence[str]) -> str:
-    """The text with `***` for every secret in it, the longest first."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+    return Sent(destination.name, shown, len(batch.records))

@@ -5,10 +5,13 @@ JSON Schema by which editors check it.
 """
 
 import re
+from base64 import b64encode
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
@@ -28,6 +31,7 @@ _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(|B|KB|MB|GB|KiB|MiB|GiB)", re.ASCII)
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\s/]+):(\d{1,5})", re.ASCII)
 _PASSWORD = re.compile(r"(//[^/@:]*):[^/]*@")
+_CREDENTIAL = re.compile(r"token|secret|passw|pwd|key|sig|auth|cookie|credential|^code$", re.IGNORECASE)
 _MAX_PORT = 65535
 _MAX_BYTES = 1 << 50
 
@@ -86,6 +90,12 @@ class Url(str):
         address, mark, query = self.partition("?")
         return _PASSWORD.sub(r"\1:***@", address) + mark + re.sub(r"=[^&]*", "=***", query)
 
+    def credentials(self) -> tuple[str, ...]:
+        """What of it nobody may see: the password, and parameters whose name is a credential's."""
+        parts = urlsplit(self)
+        named = (value for name, value in parse_qsl(parts.query) if names_credential(name))
+        return tuple(text for text in (unquote(parts.password or ""), *named) if text)
+
     def __repr__(self) -> str:
         return f"Url({self.masked()!r})"
 
@@ -94,6 +104,34 @@ class Url(str):
         return core_schema.no_info_after_validator_function(
             cls, core_schema.str_schema(), serialization=core_schema.plain_serializer_function_ser_schema(cls.masked)
         )
+
+
+def names_credential(name: str) -> bool:
+    """Whether a header or parameter of this name holds what nobody may see: `X-Api-Key`, `token`, `sig`."""
+    return _CREDENTIAL.search(name) is not None
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """The text with `***` for every secret, as it is, percent-encoded or in base64."""
+    for form in _forms(tuple(secrets)):
+        text = text.replace(form, "***")
+    return text
+
+
+def masked_bytes(content: bytes, secrets: Iterable[str]) -> bytes:
+    """As `masked`, of bytes that may be no text."""
+    for form in _forms(tuple(secrets)):
+        content = content.replace(form.encode(), b"***")
+    return content
+
+
+@lru_cache(maxsize=256)
+def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """How secrets may be written, the longest first."""
+    known = {secret for secret in secrets if secret}
+    encoded = {b64encode(secret.encode()).decode() for secret in known}
+    forms = known | encoded | {quote(text, safe="") for text in known} | {quote_plus(text) for text in known}
+    return tuple(sorted(forms, key=len, reverse=True))
 
 
 def listed(value: Any) -> Any:
@@ -173,6 +211,8 @@ def _http_url(value: Url) -> Url:
         whole = False
     if not whole or re.search(r"\s", value):
         raise ValueError("a URL is wanted: https://api.example.com/path")
+    if "@" in parts.netloc:
+        raise ValueError("no user and no password in a URL: they belong where the credentials are")
     return value
 
 

@@ -18,6 +18,7 @@ from gateway.deliver.outbound import Outbound
 from gateway.deliver.pace import Pace
 from gateway.deliver.plan import Destination, Setup
 from gateway.deliver.reader import Reader
+from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable
 from gateway.journal.base import Head, Journal
 from gateway.model import Lane, Lease
@@ -46,7 +47,7 @@ class Dispatcher:
     ) -> None:
         self._journal = journal
         self._setup = setup
-        self._outbound = outbound
+        self._tokens = Tokens(outbound, clock)
         self._clock = clock
         self._chance = chance
         self._keeper = LeaseKeeper(journal, owner, clock)
@@ -145,7 +146,7 @@ class Dispatcher:
             self._setup,
             self._journal,
             self._tail(),
-            self._outbound,
+            self._tokens,
             self._clock,
             may_send=lambda: self._keeper.held(account) is not None,
         )

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.clock import Clock
 from gateway.deliver import tell
 from gateway.deliver.intent import intent_of
-from gateway.deliver.outbound import Left, Outbound
+from gateway.deliver.outbound import Left
 from gateway.deliver.plan import Destination
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalUnavailable, Reason
@@ -29,24 +29,23 @@ from gateway.vendors.base import (
     Step,
     SteppedVendor,
     Throttled,
-    TokenVendor,
     Verdict,
     same,
 )
 
 JOURNAL_AGAIN_S = 1.0
 NOT_SENT = Failure(Reason.BUSY, "it was not sent")
+NO_TOKEN = Failure(Reason.KEY_REFUSED, "there is no token to be had")
 
 
 class Exchange:
     """How batches of one account travel, while its lease is held."""
 
-    def __init__(self, lease: Lease, journal: Delivery, outbound: Outbound, clock: Clock) -> None:
+    def __init__(self, lease: Lease, journal: Delivery, tokens: Tokens, clock: Clock) -> None:
         self._lease = lease
         self._journal = journal
-        self._outbound = outbound
+        self._tokens = tokens
         self._clock = clock
-        self._tokens = Tokens(outbound, clock)
 
     async def of(
         self, destination: Destination, batch: Batch, step: Step | None, left: Left = None
@@ -76,9 +75,10 @@ class Exchange:
     async def _once_through(
         self, destination: Destination, batch: Batch, request: Request, left: Left
     ) -> tuple[Answer, Verdict]:
-        answer = await self._answer(destination, _traced(request, batch), left)
+        timeout_s = destination.settings.timeout
+        answer = await self._tokens.send(destination.vendor, _traced(request, batch), timeout_s, left)
         if not isinstance(answer, Answer):
-            return Failure(Reason.KEY_REFUSED, "there is no token to be had"), same(answer, batch)
+            return NO_TOKEN, same(answer, batch)
         try:
             return answer, destination.vendor.judge(batch, answer)
         except Exception as error:  # noqa: BLE001  an answer that its vendor's file cannot read must not stop the account
@@ -98,7 +98,9 @@ class Exchange:
         timeout_s = destination.settings.timeout
         now = request if step is None else vendor.step_request(batch, step)
         while True:
-            answer = await self._outbound.send(_traced(now, batch), timeout_s, left)
+            answer = await self._tokens.send(vendor, _traced(now, batch), timeout_s, left)
+            if not isinstance(answer, Answer):
+                return NO_TOKEN, same(answer, batch)
             found = vendor.follow(batch, step, answer)
             if isinstance(found, Verdict):
                 return answer, found
@@ -119,14 +121,6 @@ class Exchange:
     async def _intend(self, batch: Batch, kind: str, step: Step | None) -> None:
         intent = intent_of(self._lease.account, batch, kind, step, self._clock.now_ms())
         await self._journal.intend(self._lease, (intent,))
-
-    async def _answer(self, destination: Destination, request: Request, left: Left) -> Answer | Outcome:
-        """What a vendor answers; an Outcome where a token is needed and none is to be had."""
-        timeout_s = destination.settings.timeout
-        vendor = destination.vendor
-        if request.token and isinstance(vendor, TokenVendor):
-            return await self._tokens.send(destination.name, vendor, request, timeout_s, left)
-        return await self._outbound.send(request, timeout_s, left)
 
 
 def _not_built(batch: Batch, error: Exception) -> Outcome:

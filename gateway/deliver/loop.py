@@ -15,11 +15,11 @@ from gateway.deliver import tell
 from gateway.deliver.account import Account
 from gateway.deliver.exchange import Exchange
 from gateway.deliver.lane import LaneWork
-from gateway.deliver.outbound import Outbound
 from gateway.deliver.plan import Setup
 from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.settle import masked, row_of_death, row_waiting, unpack
+from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
 from gateway.journal.base import Journal
 from gateway.model import Attempt, Event, ParkedRow, Settlement, State
@@ -46,7 +46,7 @@ class AccountLoop:
         setup: Setup,
         journal: Journal,
         reader: Reader,
-        outbound: Outbound,
+        tokens: Tokens,
         clock: Clock,
         may_send: Callable[[], bool],
     ) -> None:
@@ -57,7 +57,7 @@ class AccountLoop:
         self._revision = setup.revision
         self._journal = journal
         self._reader = reader
-        self._exchange = Exchange(account.lease, journal, outbound, clock)
+        self._exchange = Exchange(account.lease, journal, tokens, clock)
         self._clock = clock
         self._may_send = may_send
         self._wake = asyncio.Event()

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway import document
 from gateway.config.schema import RetrySetting
+from gateway.config.values import masked_bytes
 from gateway.deliver.plan import Death
 from gateway.errors import Reason
 from gateway.model import Attempt, Offer, ParkedRow, State
@@ -151,10 +152,8 @@ def masked(answer: Answer, secrets: Sequence[str]) -> Answer:
     """The answer as it may be kept: without the credentials that a vendor may repeat."""
     if not isinstance(answer, Response):
         return answer
-    body = answer.body[:ANSWER_BYTES]
-    for secret in secrets:
-        body = body.replace(secret.encode(), b"***") if secret else body
-    return Response(answer.status, answer.headers, body)
+    body = masked_bytes(answer.body[: 2 * ANSWER_BYTES], secrets)
+    return Response(answer.status, answer.headers, body[:ANSWER_BYTES])
 
 
 def pack(record: Record) -> bytes:

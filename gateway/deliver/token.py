@@ -1,4 +1,6 @@
-"""Fetched tokens: one fetch at a time for a destination, early enough, and once more when the vendor refuses one."""
+"""Fetched tokens: one for a client, whoever sends under it; one fetch at a time, early enough, and once more when the
+vendor refuses one.
+"""
 
 import asyncio
 from http import HTTPStatus
@@ -7,50 +9,78 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.deliver.outbound import Left, Outbound
-from gateway.vendors.base import TOKEN, Answer, Outcome, Request, Response, Token, TokenVendor
+from gateway.vendors.base import TOKEN, Answer, Outcome, Request, Response, Token, TokenVendor, Vendor
 
 EARLY = 0.8
 """The share of its life after which a token is fetched anew."""
+AGAIN_S = 10.0
+"""After a fetch that failed while the old token lives."""
+CLIENTS_MAX = 100
+
+
+class _Client:
+    """A client's token (none at first), when it is to be fetched anew and when it ends, in monotonic seconds."""
+
+    def __init__(self) -> None:
+        self.fetching = asyncio.Lock()
+        self.token: Token | None = None
+        self.renew_s = self.ends_s = 0.0
+
+    def held(self, refused: Token | None, until_s: float, now_s: float) -> Token | None:
+        """The token, unless it was refused or its time is over."""
+        return self.token if self.token != refused and now_s < until_s else None
+
+    def keep(self, token: Token, now_s: float) -> None:
+        self.token, self.renew_s, self.ends_s = token, now_s + EARLY * token.lives_s, now_s + token.lives_s
 
 
 class Tokens:
-    """The tokens of a process, by destination."""
+    """The way out for a process's vendors, with their tokens: one for each client, known by the request for it."""
 
     def __init__(self, outbound: Outbound, clock: Clock) -> None:
         self._outbound = outbound
         self._clock = clock
-        self._held: dict[str, tuple[Token, float]] = {}
-        self._fetching: dict[str, asyncio.Lock] = {}
+        self._clients: dict[Request, _Client] = {}
 
-    async def send(
-        self,
-        destination: str,
-        vendor: TokenVendor,
-        request: Request,
-        timeout_s: float,
-        left: Left = None,
-    ) -> Answer | Outcome:
-        """Send a request under a token. An Outcome: there is no token to be had, and what that means for the batch."""
-        token = await self._token(destination, vendor, timeout_s, refused=None)
+    async def send(self, vendor: Vendor, request: Request, timeout_s: float, left: Left = None) -> Answer | Outcome:
+        """Send a request, under a token where it asks for one. An Outcome: there is no token to be had, and what that
+        means for the batch.
+        """
+        if not (request.token and isinstance(vendor, TokenVendor)):
+            return await self._outbound.send(request, timeout_s, left)
+        token = await self._token(vendor, timeout_s, refused=None)
         if not isinstance(token, Token):
             return token
         answer = await self._outbound.send(_under(request, token), timeout_s, left)
         if not isinstance(answer, Response) or answer.status != HTTPStatus.UNAUTHORIZED:
             return answer
-        fresh = await self._token(destination, vendor, timeout_s, refused=token)
+        fresh = await self._token(vendor, timeout_s, refused=token)
         return await self._outbound.send(_under(request, fresh), timeout_s) if isinstance(fresh, Token) else fresh
 
-    async def _token(
-        self, destination: str, vendor: TokenVendor, timeout_s: float, *, refused: Token | None
-    ) -> Token | Outcome:
-        async with self._fetching.setdefault(destination, asyncio.Lock()):
-            held = self._held.get(destination)
-            if held is not None and held[0] != refused and self._clock.monotonic_s() < held[1]:
-                return held[0]
-            found = vendor.token_of(await self._outbound.send(vendor.token_request(), timeout_s))
+    async def _token(self, vendor: TokenVendor, timeout_s: float, *, refused: Token | None) -> Token | Outcome:
+        """The client's token. While one that still lives is fetched anew, the others go on under it."""
+        asking = vendor.token_request()
+        client = self._client(asking)
+        until_s = client.ends_s if client.fetching.locked() else client.renew_s
+        if (held := client.held(refused, until_s, self._clock.monotonic_s())) is not None:
+            return held
+        async with client.fetching:
+            if (held := client.held(refused, client.renew_s, self._clock.monotonic_s())) is not None:
+                return held
+            found = vendor.token_of(await self._outbound.send(asking, timeout_s))
+            now_s = self._clock.monotonic_s()
             if isinstance(found, Token):
-                self._held[destination] = (found, self._clock.monotonic_s() + EARLY * found.lives_s)
+                client.keep(found, now_s)
+            elif (held := client.held(refused, client.ends_s, now_s)) is not None:
+                client.renew_s = now_s + AGAIN_S
+                return held
             return found
+
+    def _client(self, asking: Request) -> _Client:
+        if asking not in self._clients and len(self._clients) >= CLIENTS_MAX:
+            now_s = self._clock.monotonic_s()
+            self._clients = {one: it for one, it in self._clients.items() if it.fetching.locked() or now_s < it.ends_s}
+        return self._clients.setdefault(asking, _Client())
 
 
 def _under(request: Request, token: Token) -> Request:

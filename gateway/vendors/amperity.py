@@ -59,6 +59,7 @@ class Amperity:
         self._base_url = (settings.base_url or f"https://{settings.tenant}.amperity.com").rstrip("/")
         self._tenant = (("Amperity-Tenant", settings.tenant), ("X-Amperity-Tenant", settings.tenant))
         self._bearer = base.TOKEN if settings.token is None else settings.token.reveal()
+        self._token_request = self._asks_for_token()
 
     def account(self) -> str:
         place = f"{base.host_of(self._base_url)}/{self._settings.tenant}"
@@ -122,6 +123,9 @@ class Amperity:
 
     def token_request(self) -> base.Request:
         """OAuth 2 client credentials. There is no refresh token: it is asked for again."""
+        return self._token_request
+
+    def _asks_for_token(self) -> base.Request:
         settings = self._settings
         url = settings.token_url or f"{self._base_url}/api/v0/oauth2/token"
         secret = settings.client_secret.reveal() if settings.client_secret else ""

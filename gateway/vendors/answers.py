@@ -6,14 +6,13 @@ read from `COMMON`.
 """
 
 import re
-from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 from gateway import document
+from gateway.config.values import masked
 from gateway.errors import Reason
 from gateway.vendors.base import (
     Answer,
@@ -179,19 +178,6 @@ def bounded(text: str, secrets: Iterable[str] = (), most: int = DETAIL_CHARS) ->
     """A text for a person: secrets masked, on one line, at most `most` characters."""
     line = _BLANK.sub(" ", masked(text, secrets)[: most * _BLANKS]).strip()
     return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """The text with `***` for every secret, as it is, percent-encoded or in base64."""
-    for form in sorted(_forms(secrets), key=len, reverse=True):
-        text = text.replace(form, "***")
-    return text
-
-
-def _forms(secrets: Iterable[str]) -> set[str]:
-    known = {secret for secret in secrets if secret}
-    encoded = {b64encode(secret.encode()).decode() for secret in known}
-    return known | encoded | {quote(text, safe="") for text in known} | {quote_plus(text) for text in known}
 
 
 # --- JSON that may be anything ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from gateway.config.schema import DestinationSettings
 from gateway.model import NormalEvent
 from gateway.vendors import base, oauth
 from gateway.vendors.http_answers import Codes, Meaning, Results, range_of
-from gateway.vendors.http_auth import Auth, credentials
+from gateway.vendors.http_auth import Auth, credentials, unmarked
 from gateway.vendors.http_bodies import Body, Envelope, body_of
 from gateway.vendors.http_places import HEADER_NAME, ExpressionText, Head, HeaderTexts, MethodText, UrlText
 
@@ -117,6 +117,7 @@ class Http:
         self.destination = destination
         self._settings = settings
         self._auth = credentials(settings.auth)
+        self._secrets = (*self._auth.secrets, *unmarked(settings.url, settings.headers))
         self._head = Head(settings.method, settings.url, settings.headers)
         self._body: Body = body_of(settings.content, settings.wrap, settings.element, is_list=settings.is_list)
         rules = {name: getattr(settings, name) for name in ("success_when", "retry_when", "error")}
@@ -129,7 +130,7 @@ class Http:
         return base.account_name(self.name, base.host_of(self._settings.url), *known_by)
 
     def secrets(self) -> Sequence[str]:
-        return self._auth.secrets
+        return self._secrets
 
     # --- limits ------------------------------------------------------------------------------------------------------
 
@@ -224,10 +225,10 @@ class Http:
     # --- response ----------------------------------------------------------------------------------------------------
 
     def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
-        return self._meaning.verdict(batch, answer, self._auth.secrets)
+        return self._meaning.verdict(batch, answer, self._secrets)
 
     def token_of(self, answer: base.Answer) -> base.Token | base.Outcome:
-        return oauth.token_of(answer, self._auth.secrets)
+        return oauth.token_of(answer, self._secrets)
 
 
 def _ce_headers(attributes: Mapping[str, Any]) -> dict[str, str]:

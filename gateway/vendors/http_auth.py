@@ -4,7 +4,7 @@ import binascii
 import hashlib
 import hmac
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit, urlunsplit
 
@@ -12,7 +12,7 @@ from msgspec import Struct
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway.config.schema import Basic, Section
-from gateway.config.values import HttpUrl, Secret, Secrets
+from gateway.config.values import HttpUrl, Secret, Secrets, Url, names_credential
 from gateway.vendors import base, oauth
 from gateway.vendors.http_places import HEADER_NAME
 
@@ -163,6 +163,15 @@ def credentials(auth: Auth | None) -> Credentials:
         secrets=tuple(secrets),
         oauth2=auth.oauth2,
     )
+
+
+def unmarked(url: Url, headers: Mapping[str, str]) -> list[str]:
+    """Credentials that stand in the URL or among the headers although `auth` is their place. A place (`{subject}`) is
+    the event's.
+    """
+    named = (value for name, value in headers.items() if names_credential(name))
+    found = [one for text in (*url.credentials(), *named) for one in (text, text.rpartition(" ")[2])]
+    return [text for text in found if text and "{" not in text]
 
 
 def key_of(secret: Secret) -> bytes:

@@ -115,14 +115,14 @@ def _said(error: ExpressionError) -> str:
 
 def _url(text: str) -> Url:
     template = _template(text)
+    if re.match(r"[^/?#]*//[^/?#]*@", template.sample()):
+        raise ValueError("user and password belong under `auth: {basic: ...}`, not in `url`")
     try:
         _HTTP_URL.validate_python(template.sample())
     except ValidationError:
         raise ValueError("a URL is wanted: https://api.example.com/path/{subject}") from None
     if template.places and not _AUTHORITY.match(text):
         raise ValueError("places stand behind the host: in the path or the query")
-    if "@" in urlsplit(template.sample()).netloc:
-        raise ValueError("user and password belong under `auth: {basic: ...}`, not in `url`")
     return Url(text)
 
 

@@ -128,3 +128,16 @@ def test_time_is_not_waited_for(run: Run, order: Path) -> None:
     before_s = SystemClock().monotonic_s()
     tried(run, order)
     assert SystemClock().monotonic_s() - before_s < 5
+
+
+def test_it_masks_a_key_that_stands_in_a_url(run: Run, order: Path, config: Path) -> None:
+    config.write_text(
+        config.read_text().replace(
+            "destinations:\n",
+            "destinations:\n  keyed: {vendor: http, url: 'https://x.example/in?v=2&key=h1dden-key'}\n",
+        )
+        + "\n  - to: [keyed]\n"
+    )
+    result = tried(run, order, "--to", "keyed")
+    assert "https://x.example/in?v=2&key=***" in result.stdout
+    assert "h1dden-key" not in result.output

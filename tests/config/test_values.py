@@ -60,3 +60,15 @@ def test_a_url_prints_without_what_is_secret_in_it(url: str, shown: str) -> None
     assert Url(url).masked() == shown
     assert repr(Url(url)) == f"Url({shown!r})"
     assert Url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("url", "hidden"),
+    [
+        ("https://api.example.com/v2?key=a%2Fb&x=1&sig=", ("a/b",)),
+        ("https://gw:p%40ss@api.example.com/v2", ("p@ss",)),
+        ("https://api.example.com/v2?page=2", ()),
+    ],
+)
+def test_a_url_knows_what_is_secret_in_it(url: str, hidden: tuple[str, ...]) -> None:
+    assert Url(url).credentials() == hidden

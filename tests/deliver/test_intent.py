@@ -9,6 +9,7 @@ from gateway.deliver.exchange import Exchange
 from gateway.deliver.intent import batch_of, intent_of, step_of
 from gateway.deliver.outbound import Left
 from gateway.deliver.plan import Destination
+from gateway.deliver.token import Tokens
 from gateway.errors import Reason
 from gateway.journal.memory import MemoryJournal
 from gateway.model import Intent, State
@@ -140,7 +141,8 @@ async def _exchanged(step: Step | None) -> tuple[list[str], Any, tuple[Intent, .
     journal, heard = MemoryJournal(), Heard()
     lease = await journal.claim("paper", "here", None)
     assert lease is not None
-    exchange = Exchange(lease, journal, heard, VirtualClock(asyncio.get_running_loop()))
+    clock = VirtualClock(asyncio.get_running_loop())
+    exchange = Exchange(lease, journal, Tokens(heard, clock), clock)
     _, verdict, _ = await exchange.of(archive(), BATCH, step)
     return heard.urls, verdict, await journal.intents("paper")
 

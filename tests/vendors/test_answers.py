@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from gateway.config.values import masked
 from gateway.errors import Reason
 from gateway.vendors import answers
 from gateway.vendors.base import Refused, Response, Retry, Split, Throttled, account_name, host_of
@@ -56,11 +57,11 @@ def test_words_are_one_bounded_line() -> None:
 
 def test_secrets_are_masked_in_every_form_that_an_answer_may_echo() -> None:
     text = "k/1 & k%2F1%20%26 k%2F1+%26 ay8xICY= k/1 & more"
-    assert answers.masked(text, ["k/1 &", ""]) == "*** *** *** *** *** more"
+    assert masked(text, ["k/1 &", ""]) == "*** *** *** *** *** more"
 
 
 def test_a_longer_secret_is_masked_before_one_that_it_contains() -> None:
-    assert answers.masked("abcdef abc", ["abc", "abcdef"]) == "*** ***"
+    assert masked("abcdef abc", ["abc", "abcdef"]) == "*** ***"
 
 
 def test_a_secret_at_the_edge_of_what_is_shown_does_not_show() -> None:

@@ -17,7 +17,7 @@ from gateway.model import NormalEvent
 from gateway.receive.keys import Keys
 from gateway.receive.verify.standard_webhooks import StandardWebhooks
 from gateway.sandbox.server import serving
-from gateway.vendors.base import TOKEN, Delivered, Request, Response, Suspended, Token, TokenVendor, Vendor
+from gateway.vendors.base import TOKEN, Delivered, Refused, Request, Response, Suspended, Token, TokenVendor, Vendor
 from gateway.vendors.http import BODY_BYTES
 from tests.vendors.samples import SENT_AT_MS, a_batch, a_vendor, an_event, the_batch, the_vendor
 
@@ -247,3 +247,22 @@ async def test_values_arrive_as_they_are_whatever_is_in_them() -> None:
     assert taken.path == f"/of/{value}"
     assert parse_qs(taken.query) == {"q": [value]}
     assert unquote(taken.headers["x-of"]) == unquote(value)
+
+
+def test_what_is_secret_in_a_url_or_a_header_is_as_secret_as_under_auth() -> None:
+    vendor = a_vendor(
+        "http",
+        **settings(
+            url="https://crm.example.test/in?version=2024-04-01&key=k%2Fey-1&email={data.email}",
+            headers={"X-Api-Token": "Bearer t0ken-1", "X-Team": "crm", "Cookie": "{subject}"},
+        ),
+    )
+    assert set(vendor.secrets()) == {"k/ey-1", "Bearer t0ken-1", "t0ken-1"}
+
+
+def test_a_vendor_that_repeats_a_key_of_the_url_does_not_make_it_known() -> None:
+    vendor = a_vendor("http", **settings(url="https://crm.example.test/in?key=k%2Fey-1"))
+    batch = a_batch(vendor, an_event(), None)
+    (outcome,) = vendor.judge(batch, Response(400, {}, b'{"detail": "no k/ey-1, nor k%2Fey-1"}')).outcomes
+    assert isinstance(outcome, Refused)
+    assert outcome.detail == "400 no ***, nor ***"
