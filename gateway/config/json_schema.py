@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.config.registry import Registry
 from gateway.config.schema import Config
-from gateway.config.values import DURATION, NAME, SIZE, bytes_text, duration
+from gateway.config.values import DURATION, NAME, PERCENT, SIZE, bytes_text, duration, percent
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _FILLED_IN = r"\$\{[^}]+\}"
@@ -103,6 +103,8 @@ def _default(schema: Schema) -> Any:
         return duration(default)
     if isinstance(default, int) and SIZE in patterns:
         return bytes_text(default)
+    if isinstance(default, float) and PERCENT in patterns:
+        return percent(default)
     return default
 
 
@@ -123,7 +125,7 @@ def _choice(schema: Schema) -> None:
 def _written(schema: Schema) -> None:
     """So may a text of a certain form."""
     pattern = schema.get("pattern")
-    if pattern in (DURATION, SIZE) or (isinstance(pattern, str) and pattern.startswith(("^[A-Z]", r":\d"))):
+    if pattern in (DURATION, SIZE, PERCENT) or (isinstance(pattern, str) and pattern.startswith(("^[A-Z]", r":\d"))):
         schema["pattern"] = f"{pattern}|{_FILLED_IN}"
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from gateway.config.registry import Registry
 from gateway.config.schema import Config, DestinationSettings
-from gateway.config.values import DURATION, SIZE, bytes_text, duration
+from gateway.config.values import DURATION, PERCENT, SIZE, bytes_text, duration, percent
 
 Schema = dict[str, Any]
 
@@ -51,7 +51,7 @@ def page(registry: Registry) -> str:
         lines += _presets(registry.preset.model_json_schema())
     lines += ["## Destinations", "", "`destinations.NAME`: what every destination takes, whatever its vendor.", ""]
     lines += _table(DestinationSettings.model_json_schema(), DestinationSettings.model_json_schema())
-    for title in ("BatchSetting", "RetrySetting", "LimitSetting", "Burst"):
+    for title in ("BatchSetting", "RetrySetting", "BreakerSetting", "LimitSetting", "Burst"):
         lines += _part(DestinationSettings.model_json_schema(), title, _TITLES[title])
     for name in sorted(vendors):
         lines += _vendor(name, vendors[name])
@@ -73,6 +73,7 @@ _SECTIONS = {
 _TITLES = {
     "BatchSetting": "destinations.NAME.batch",
     "RetrySetting": "destinations.NAME.retry",
+    "BreakerSetting": "destinations.NAME.breaker",
     "LimitSetting": "destinations.NAME.limits[]",
     "Burst": "destinations.NAME.limits[].burst",
 }
@@ -181,6 +182,8 @@ def _kind(value: Schema) -> str | None:
         return "duration"
     if any(one.get("pattern") == SIZE for one in choices):
         return "size"
+    if any(one.get("pattern") == PERCENT for one in choices):
+        return "percentage"
     if value.get("type") == "string" and any(str(one).startswith("${file:") for one in value.get("examples", ())):
         return "secret"
     return None
@@ -210,6 +213,8 @@ def _default(value: Schema) -> str:
     kind = _kind(value)
     if kind == "duration":
         return f"`{duration(given)}`"
+    if kind == "percentage":
+        return f"`{percent(given)}`"
     return f"`{bytes_text(given) if kind == 'size' else _written(given)}`"
 
 

@@ -24,6 +24,7 @@ from gateway.config.values import (
     Seconds,
     Secret,
     Secrets,
+    Share,
     Texts,
     Timezone,
     Url,
@@ -299,6 +300,31 @@ class RetrySetting(Section):
         return self
 
 
+class BreakerSetting(Section):
+    """When an account that fails is left alone, and how it is come back to. Of an account with several destinations
+    the first that says anything counts.
+    """
+
+    failures: int = Field(5, ge=1, le=10_000, description="Requests in a row that failed as a whole.")
+    rate: Share = Field(0.5, description="More than this share of the window's requests failed, of 20 at least.")
+    window: Seconds = Field(60.0, gt=0, description="How long a request counts in `rate`.")
+    open: Seconds = Field(
+        30.0, gt=0, description="How long nothing is sent; then one record tries, and each failure doubles the wait."
+    )
+    max: Seconds = Field(300.0, description="The longest wait between two tries.")
+    ramp: Seconds = Field(10.0, description="How long pace and concurrency take to grow back after a try succeeded.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.open > self.max:
+            raise ValueError("`open` is longer than `max`: the first wait is not above the longest")
+        return self
+
+
+def _switched(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class DestinationSettings(Section):
     """What every destination takes, whatever its vendor."""
 
@@ -320,6 +346,9 @@ class DestinationSettings(Section):
     )
     timeout: Seconds = Field(30.0, description="How long a request may take.")
     retry: RetrySetting = Field(RetrySetting(), description="When a record that failed is tried again.")
+    breaker: Annotated[
+        BreakerSetting | None, BeforeValidator(_switched, json_schema_input_type=BreakerSetting | bool)
+    ] = Field(BreakerSetting(), description="When an account that fails is left alone; `false`: never.")
     weight: float = Field(1.0, gt=0, description="This destination's share of the account's budget.")
     order: Literal["entity", "none"] = Field("entity", description="Whether records of one key keep their order.")
     parked_max: int = Field(10_000, ge=1, description="Parked rows at which a lane stops reading.")

@@ -22,6 +22,7 @@ NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
 _HTTPS = r"https://|http://(127\.0\.0\.1|localhost|\[::1\])[:/]"
 DURATION = r"^\d+(\.\d+)?(ms|s|m|h|d)$"
 SIZE = r"^\d+(\.\d+)?\s*(B|KB|MB|GB|KiB|MiB|GiB)$"
+PERCENT = r"^\d+(\.\d+)?%$"
 MAX_INTEGER = 2**53
 """The largest whole number that every JSON reader keeps exact."""
 
@@ -29,6 +30,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _UNIT_BYTES = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _DURATION = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)(ms|s|m|h|d)", re.ASCII)
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(|B|KB|MB|GB|KiB|MiB|GiB)", re.ASCII)
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)%", re.ASCII)
 _LISTEN = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\s/]+):(\d{1,5})", re.ASCII)
 _PASSWORD = re.compile(r"(//[^/@:]*):[^/]*@")
 _CREDENTIAL = re.compile(r"token|secret|passw|pwd|key|sig|auth|cookie|credential|^code$", re.IGNORECASE)
@@ -156,6 +158,18 @@ def duration(value_s: float) -> str:
         (unit for unit in ("d", "h", "m", "s") if value_s >= _UNIT_S[unit] and value_s % _UNIT_S[unit] == 0), "ms"
     )
     return f"{value_s / _UNIT_S[unit]:g}{unit}"
+
+
+def share(value: Any) -> float:
+    """`50%` as 0.5."""
+    if isinstance(value, str) and (match := _PERCENT.fullmatch(value.strip())) and 0 < float(match[1]) <= 100:  # noqa: PLR2004  per cent
+        return float(match[1]) / 100
+    raise ValueError("a percentage above 0% and up to 100% is wanted: 50%")
+
+
+def percent(value: float) -> str:
+    """A share as the file writes it: 0.5 is `50%`."""
+    return f"{value * 100:g}%"
 
 
 def size(value: Any) -> int:
@@ -300,6 +314,13 @@ Seconds = Annotated[
     WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["250ms", "5s", "15m", "7d"]}),
 ]
 """A duration in the file, seconds in the code."""
+
+Share = Annotated[
+    float,
+    BeforeValidator(share),
+    WithJsonSchema({"type": "string", "pattern": PERCENT, "examples": ["50%"]}),
+]
+"""A percentage in the file, a share of 1 in the code."""
 
 Bytes = Annotated[
     int,

@@ -161,10 +161,11 @@ class Account:
 
     # --- what is sent -------------------------------------------------------------------------------------------
 
-    def concurrency(self) -> int:
-        """Requests in flight, at most."""
-        if self.gate.probing():
-            return 1
+    def concurrency(self, now_s: float) -> int:
+        """Requests in flight, at most. After a breaker they grow back."""
+        return 1 if self.gate.probing() else max(1, int(self._most() * self.gate.share(now_s)))
+
+    def _most(self) -> int:
         told = [queue.destination.settings.concurrency for queue in self._queues.values()]
         rate = self.pace.rate_per_s()
         default = CONCURRENCY if rate is None else min(CONCURRENCY_MAX, max(CONCURRENCY, ceil(rate * LATENCY_S)))
@@ -172,7 +173,7 @@ class Account:
 
     def next_batch(self, now: Now) -> Batch | float | None:
         """The batch that leaves now; or the monotonic time to ask again; or None: nothing to do until news."""
-        if self.in_flight >= self.concurrency():
+        if self.in_flight >= self.concurrency(now.s):
             return None
         opens_s = self.gate.opens_s(now.s)
         if opens_s > now.s:
@@ -263,7 +264,9 @@ class Account:
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
         queue.leave(batch)
         cost = batch.records[0].draft.cost
-        self._planned[id(batch)] = self.pace.plan(now.s, cost, batch.channel, queue.destination.key)
+        self._planned[id(batch)] = self.pace.plan(
+            now.s, cost, batch.channel, queue.destination.key, share=self.gate.share(now.s)
+        )
         self.in_flight += 1
         return batch
 

@@ -8,9 +8,10 @@ import asyncio
 from collections.abc import Sequence
 
 from gateway.clock import Chance, Clock
+from gateway.config.schema import BreakerSetting
 from gateway.deliver import tell
 from gateway.deliver.account import Account
-from gateway.deliver.gate import Gate
+from gateway.deliver.gate import DEFAULT, Gate
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.lease import RENEW_EVERY_S, LeaseKeeper
 from gateway.deliver.loop import AccountLoop
@@ -72,11 +73,13 @@ class Dispatcher:
         """
         before, self._setup = self._setup, setup
         self._accounts = _accounts(setup)
-        for name, (token, pace, _) in list(self._known.items()):
+        for name, (token, pace, gate) in list(self._known.items()):
+            gate.try_now()
+            if _breaker(before, name) != _breaker(setup, name):
+                gate.obey(_breaker(setup, name))
             if _limits(before, name) != _limits(setup, name):
-                self._known[name] = (token, Pace(_limits(setup, name), spent_at_s=self._clock.monotonic_s()), Gate())
-            else:
-                self._known[name] = (token, pace, Gate())
+                pace = Pace(_limits(setup, name), spent_at_s=self._clock.monotonic_s())  # noqa: PLW2901  a new one
+            self._known[name] = (token, pace, gate)
         if self._reader is not None:
             self._reader.swap(setup.revision)
         for loop in self._loops.values():
@@ -162,7 +165,7 @@ class Dispatcher:
         """The account as the journal knows it, with the pace and the gate that it had under this lease."""
         token, pace, gate = self._known.get(name, (0, None, None))
         if pace is None or gate is None or token != lease.token:
-            pace, gate = self._pace(name, lease), Gate()
+            pace, gate = self._pace(name, lease), Gate(_breaker(self._setup, name))
             self._known[name] = (lease.token, pace, gate)
         account = Account(name, lease, pace, gate, self._chance)
         for lane in await self._journal.lanes():
@@ -253,6 +256,12 @@ def _accounts(setup: Setup) -> list[str]:
 
 def _limits(setup: Setup, account: str) -> tuple[Limit, ...]:
     return next((one.limits for one in setup.destinations.values() if one.account == account), ())
+
+
+def _breaker(setup: Setup, account: str) -> BreakerSetting | None:
+    """The rule of the account's first destination that says anything of it."""
+    told = [one.settings for one in setup.destinations.values() if one.account == account]
+    return next((one.breaker for one in told if "breaker" in one.model_fields_set), DEFAULT)
 
 
 async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:

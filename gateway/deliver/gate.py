@@ -1,20 +1,19 @@
 """Whether an account may be called at all: throttled, suspended, broken or paused; and which of its channels rest.
 
 Pure: times are monotonic seconds. What stops the account parks nothing: the lanes stand still. A suspended account (its
-key is refused) is probed every 60 s; a breaker opens on an account that only fails, for 30 s doubling to 5 minutes.
-Both probe with one record.
+key is refused) is probed every 60 s; a breaker opens on an account that fails. Both probe with one record.
 """
 
 from enum import StrEnum
 
+from gateway.config.schema import BreakerSetting
+from gateway.deliver.breaker import Breaker
 from gateway.errors import Reason
 from gateway.vendors.base import Suspended, Throttled
 
 PROBE_EVERY_S = 60.0
-BREAK_AFTER = 5
-BREAK_FIRST_S = 30.0
-BREAK_MAX_S = 300.0
 THROTTLE_MAX_S = 6 * 3600.0
+DEFAULT = BreakerSetting()
 
 
 Channel = tuple[str, str]
@@ -32,16 +31,15 @@ class Standing(StrEnum):
 
 
 class Gate:
-    """One account's gate and those of its channels."""
+    """One account's gate and those of its channels. `breaker`: when it is left alone; None: never."""
 
-    def __init__(self) -> None:
+    def __init__(self, breaker: BreakerSetting | None = DEFAULT) -> None:
+        self._breaker = Breaker(breaker) if breaker else None
         self.why: Reason | None = None
         self.detail = ""
         self._throttled_until_s = 0.0
         self._closed_until_s = 0.0
         self._probing: Standing | None = None
-        self._failures = 0
-        self._break_s = BREAK_FIRST_S
         self._channels: dict[Channel, float] = {}
         self._pauses: dict[tuple[Channel | None, Reason], float] = {}
         self._stopped_since_s: float | None = None
@@ -64,6 +62,20 @@ class Gate:
     def suspended(self) -> bool:
         """Whether the key is refused."""
         return self._probing is Standing.SUSPENDED
+
+    def share(self, now_s: float) -> float:
+        """The share of pace and concurrency that may be used: it grows back after a breaker has closed."""
+        return self._breaker.share(now_s) if self._breaker else 1.0
+
+    def obey(self, breaker: BreakerSetting | None) -> None:
+        """The breaker's rule is another: it counts anew."""
+        self._breaker = Breaker(breaker) if breaker else None
+
+    def try_now(self) -> None:
+        """What was wrong may be right by now (a new key): a probe may go at once. A pause that the vendor asked for
+        stays.
+        """
+        self._closed_until_s = 0.0
 
     def channel_opens_s(self, channel: Channel, now_s: float) -> float:
         """When a channel may be used: now, or later."""
@@ -100,30 +112,41 @@ class Gate:
 
     def failed(self, reason: Reason, detail: str, now_s: float) -> bool:
         """A request failed as a whole. True when the breaker opens with it, for the first time."""
-        self._failures += 1
-        if self._probing is not None:
-            self._break_s = min(self._break_s * 2, BREAK_MAX_S)
-        elif self._failures < BREAK_AFTER:
+        if self._breaker is None:
+            if self._probing is not None:
+                self._closed_until_s = now_s + PROBE_EVERY_S
+            return False
+        too_much = self._breaker.failed(now_s)
+        if (self._probing is None and not too_much) or self._still_closed(now_s):
             return False
         news = self._probing is None
         self._probing = Standing.BROKEN
-        self._closed_until_s = now_s + self._break_s
+        self._closed_until_s = now_s + (self._breaker.open() if news else self._breaker.longer())
         self.why, self.detail = reason, detail
         self._stop(now_s)
         return news
 
     def succeeded(self, now_s: float) -> bool:
-        """A request was taken. True when the account was suspended or broken until now."""
+        """A request was taken. True when the account was suspended or broken until now. One that was on its way when
+        the gate closed opens nothing.
+        """
         self._pauses.clear()
-        news = self._probing is not None
-        self._probing = None
-        self._failures = 0
+        if self._still_closed(now_s):
+            return False
+        before, self._probing = self._probing, None
+        if self._breaker is not None and before is Standing.BROKEN:
+            self._breaker.close(now_s)
+        elif self._breaker is not None:
+            self._breaker.took(now_s)
         self._closed_until_s = 0.0
-        self._break_s = BREAK_FIRST_S
         if now_s >= self._throttled_until_s:
             self.why, self.detail = None, ""
             self._go(now_s)
-        return news
+        return before is not None
+
+    def _still_closed(self, now_s: float) -> bool:
+        """Whether no probe can have gone since the gate closed: what is answered now left before."""
+        return self._probing is not None and now_s < self._closed_until_s
 
     def stopped_s(self, now_s: float) -> float:
         """Seconds in which the account stood still so far: they do not count against a record."""

@@ -94,6 +94,10 @@ class SlidingWindow:
         """It has left."""
         self._sent.append(sent)
 
+    def spacing_s(self) -> float:
+        """How far apart units are at full pace."""
+        return self.limit.per_s / self.limit.allow
+
     def refused(self, wider: float) -> None:
         """The vendor says that it was too fast."""
         self._stretch = min(self._stretch * wider, STRETCH_MAX)
@@ -143,6 +147,10 @@ class FixedWindow:
         for window in (self._main, self._burst):
             if window is not None:
                 window.left(planned_s, sent.at_s)
+
+    def spacing_s(self) -> float:
+        """How far apart units are over a window."""
+        return self.limit.per_s / self.limit.allow
 
     def refused(self, wider: float) -> None:  # noqa: ARG002  a window that begins elsewhere is no slower
         """The vendor says that it was too fast: its window is not where ours is."""
@@ -197,6 +205,7 @@ class Pace:
         self._refused_at_s = -HEELS_S
         self._quiet_at_s = 0.0
         self._in_a_row = 0
+        self._ramp_s = 0.0
 
     @property
     def reserve(self) -> float:
@@ -207,14 +216,18 @@ class Pace:
         """The earliest time, at or after now, at which a request of this cost class may leave; infinite while that
         depends on one that is planned and has not left.
         """
-        earliest = now_s
+        earliest = max(now_s, self._ramp_s)
         for window, units in self._of(cost, channel, key):
             earliest = max(earliest, window.next_s(now_s, units, self._reserve))
         return earliest
 
-    def plan(self, now_s: float, cost: str, channel: str, key: str = "") -> Departure:
-        """A request is to leave now; what is returned must be told when it has."""
+    def plan(self, now_s: float, cost: str, channel: str, key: str = "", *, share: float = 1.0) -> Departure:
+        """A request is to leave now; what is returned must be told when it has. `share`: of the pace that may be used
+        (after a breaker it grows back), so that the next one keeps a wider distance.
+        """
         windows = self._of(cost, channel, key)
+        if share < 1 and windows:
+            self._ramp_s = now_s + max(units * window.spacing_s() for window, units in windows) / share
         for window, units in windows:
             window.plan(now_s, units, self._reserve)
         return Departure(windows, now_s)

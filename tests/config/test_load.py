@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.config.load import Loaded, Problem, load
-from gateway.config.schema import Config
+from gateway.config.schema import BreakerSetting, Config
 from gateway.errors import ConfigurationError
 from tests.config.registry import ENV, REGISTRY, Http, Ometria
 
@@ -345,3 +345,17 @@ def test_whatever_the_bytes_only_faults_are_raised_and_each_has_a_place(tmp_path
         assert error.faults
         assert all(fault.line >= 1 and fault.column >= 1 for fault in error.faults)
         assert not [secret for secret in SECRETS if secret in str(error)]
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ("", BreakerSetting()),
+        ("breaker: false", None),
+        ("breaker: true", BreakerSetting()),
+        ("breaker: {failures: 2, rate: 80%}", BreakerSetting(failures=2, rate="80%")),
+    ],
+)
+def test_a_breaker_has_defaults_and_can_be_switched_off(tmp_path: Path, told: str, found: object) -> None:
+    text = f"destinations: {{crm: {{vendor: ometria, api_key: k, collection: c, {told}}}}}\n"
+    assert loaded(tmp_path, text).destinations["crm"].breaker == found

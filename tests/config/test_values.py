@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from gateway.config.values import Secret, Url, bytes_text, duration, seconds, size
+from gateway.config.values import Secret, Url, bytes_text, duration, percent, seconds, share, size
 
 
 @pytest.mark.parametrize(("text", "value"), [("250ms", 0.25), ("5s", 5), ("1.5m", 90), ("2h", 7200), ("7d", 604800)])
@@ -32,6 +32,18 @@ def test_a_size_is_bytes_and_back(text: str | int, value: int) -> None:
 def test_what_is_no_size_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match="a size is"):
         size(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("50%", 0.5), ("2.5%", 0.025), ("100%", 1.0)])
+def test_a_percentage_is_a_share_and_back(text: str, value: float) -> None:
+    assert share(text) == value
+    assert percent(value) == text
+
+
+@pytest.mark.parametrize("text", ["50", "0%", "101%", "-1%", 0.5, 1, True, None, "٥%", "%"])
+def test_what_is_no_percentage_is_refused(text: object) -> None:
+    with pytest.raises(ValueError, match="a percentage"):
+        share(text)
 
 
 def test_a_secret_prints_as_stars_however_it_is_printed() -> None:

@@ -1,5 +1,7 @@
 """One account: which batch leaves next, and what an answer does to it."""
 
+from itertools import pairwise
+
 from gateway.deliver.account import Account
 from gateway.errors import Reason
 from gateway.model import State
@@ -276,6 +278,46 @@ def test_an_account_that_only_fails_is_left_alone() -> None:
     assert made.next_batch(now(100.0)) == 130.0
     assert made.settlement(0) is not None
     assert seqs(leave(made, 130.0)) == [6]
+
+
+def broken_and_closed(limits: tuple[Limit, ...] = ()) -> Account:
+    """An account whose breaker closed at 131, with records waiting."""
+    one = work(to=destination(rules=BatchRules(records=1, body_bytes=9999, record_bytes=999)))
+    made = account(one, limits=limits)
+    feed(made, one, *(record(seq) for seq in range(1, 500)))
+    at_s = 100.0
+    for place in range(5):
+        at_s = 100.0 + place / 10
+        finish(made, leave(made, at_s), Retry(Reason.SERVER_ERROR, "500"), at_s)
+    finish(made, leave(made, 131.0), Delivered(), 131.0)
+    return made
+
+
+def test_after_a_breaker_the_requests_in_flight_grow_back() -> None:
+    made = broken_and_closed()
+    together = []
+    for at_s in (131.0, 133.5, 136.0, 141.0):
+        while isinstance(made.next_batch(now(at_s)), Batch):
+            pass
+        together.append(made.in_flight)
+    assert together == [1, 2, 4, 8]
+
+
+def test_after_a_breaker_the_pace_grows_back() -> None:
+    made = broken_and_closed(limits=(Limit(allow=100, per_s=1.0),))
+    at_s, left = 131.0, []
+    while at_s < 135:
+        found = made.next_batch(now(at_s))
+        if not isinstance(found, float):
+            assert found is not None
+            left.append(at_s)
+            made.left(found, now(at_s))
+            finish(made, found, Delivered(), at_s)
+        else:
+            at_s = found
+    gaps = [later - earlier for earlier, later in pairwise(left)]
+    assert gaps[0] > 0.05
+    assert gaps == sorted(gaps, reverse=True)
 
 
 def test_each_record_gets_its_own_outcome() -> None:
