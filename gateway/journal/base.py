@@ -275,13 +275,30 @@ class DeadRow(Struct, frozen=True):
     event_id: str
 
 
+class DeadGroup(Struct, frozen=True):
+    """How many dead letters of a source and destination have one reason, and when the first and the last one died."""
+
+    source: str
+    destination: str
+    reason: str
+    count: int
+    first_at_ms: int
+    last_at_ms: int
+
+
 class DeadFilter(Struct, frozen=True):
-    """Which dead letters. Empty: all."""
+    """Which dead letters. Empty: all. `to_ms`: those that died then or before. `limit`: at most so many, oldest first.
+
+    Who changes many gives both, and calls again for the rest until the answer is 0: what died again meanwhile is not
+    taken twice.
+    """
 
     ids: tuple[str, ...] = ()
     reason: str | None = None
     source: str | None = None
     destination: str | None = None
+    to_ms: int | None = None
+    limit: int | None = None
 
 
 class EventFilter(Struct, frozen=True):
@@ -318,8 +335,16 @@ class Desk(Protocol):
         """Dead letters, oldest first, whole."""
         ...
 
+    async def dead_groups(self, which: DeadFilter) -> tuple[DeadGroup, ...]:
+        """How many dead letters there are, most first, whatever the filter's limit."""
+        ...
+
     async def retry(self, which: DeadFilter, by: Operation) -> int:
-        """Make dead letters due now, mapped anew, with the next generation; how many."""
+        """Make dead letters due now, mapped anew, with the next generation; how many.
+
+        An event's dead parts go together, beyond the limit if need be. One whose event is no longer in the log, or
+        whose lane has ended, stays as it is and does not count towards the limit.
+        """
         ...
 
     async def discard(self, which: DeadFilter, by: Operation) -> int:
@@ -334,10 +359,6 @@ class Desk(Protocol):
         """The last refused requests, newest first."""
         ...
 
-    async def backup(self, path: str) -> None:
-        """Write a consistent copy that opens as a journal. The writers go on meanwhile."""
-        ...
-
 
 class Journal(Log, Registry, Delivery, Desk, Protocol):
     """All four, of one engine, with a start and a stop."""
@@ -350,4 +371,8 @@ class Journal(Log, Registry, Delivery, Desk, Protocol):
 
     async def close(self) -> None:
         """Let go of everything. Idempotent."""
+        ...
+
+    async def backup(self, path: str) -> None:
+        """Write a consistent copy that opens as a journal. The writers go on meanwhile."""
         ...

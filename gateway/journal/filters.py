@@ -22,4 +22,5 @@ def is_letter(which: DeadFilter, number: str, lane: Lane, row: ParkedRow) -> boo
         and (which.reason is None or row.reason == which.reason)
         and (which.source is None or lane.source == which.source)
         and (which.destination is None or lane.destination == which.destination)
+        and (which.to_ms is None or row.at_ms <= which.to_ms)
     )

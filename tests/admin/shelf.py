@@ -11,6 +11,7 @@ from gateway.journal.base import (
     AttemptRow,
     AuditRow,
     DeadFilter,
+    DeadGroup,
     DeadRow,
     EventFilter,
     EventView,
@@ -136,6 +137,13 @@ class Shelf:
             if (not which.ids or row.id in which.ids) and which.reason in (None, row.row.reason):
                 yield row
 
+    async def dead_groups(self, which: DeadFilter) -> tuple[DeadGroup, ...]:
+        found = [one async for one in self.dead(which)]
+        groups: dict[tuple[str, str, str], list[int]] = {}
+        for one in found:
+            groups.setdefault((one.lane.source, one.lane.destination, one.row.reason), []).append(one.row.at_ms)
+        return tuple(DeadGroup(*name, len(times), min(times), max(times)) for name, times in groups.items())
+
     async def retry(self, which: DeadFilter, by: Operation) -> int:
         self.changes.append((which, by))
         return len(self.letters)
@@ -152,6 +160,3 @@ class Shelf:
 
     async def rejected(self, source: str | None, limit: int = 100) -> tuple[Rejection, ...]:
         return (REJECTION,)[:limit] if source in (None, "uk-shop") else ()
-
-    async def backup(self, path: str) -> None:
-        raise NotImplementedError

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.errors import JournalConflict, JournalError
-from gateway.journal.base import DeadFilter, EventFilter, Journal
+from gateway.journal.base import DeadFilter, DeadGroup, EventFilter, Journal
 from gateway.model import Counts, LaneSpec, State
 from tests.journal.making import NOW_MS, Lanehand, accept, by, dead_ids, group, offer, rejection, row, tried
 
@@ -136,6 +136,60 @@ async def test_more_dead_letters_than_a_page_are_all_listed(hand: Lanehand) -> N
     await accept(hand.journal, 250)
     await hand.settle(250, parked=[row(seq, state=State.DEAD) for seq in range(1, 251)])
     assert len(await dead_ids(hand.journal)) == 250
+
+
+async def test_dead_letters_are_counted_by_lane_and_reason_most_first(journal: Journal) -> None:
+    crm, erp = await Lanehand.on(journal), await Lanehand.on(journal, source="erp", destination="lake")
+    await accept(journal, 4)
+    await accept(journal, 1, source="erp")
+    times = (NOW_MS + 7, NOW_MS, NOW_MS + 3)
+    refused = [row(seq, state=State.DEAD, at_ms=at_ms) for seq, at_ms in zip((1, 2, 3), times, strict=True)]
+    await crm.settle(4, parked=[*refused, row(4, "a", State.DEAD, reason="too_large"), row(4, "b")])
+    await erp.settle(5, parked=[row(5, state=State.DEAD)])
+    groups = await journal.dead_groups(DeadFilter())
+    assert groups[0] == DeadGroup("shop", "crm", "record_refused", 3, NOW_MS, NOW_MS + 7)
+    assert set(groups[1:]) == {
+        DeadGroup("shop", "crm", "too_large", 1, NOW_MS, NOW_MS),
+        DeadGroup("erp", "lake", "record_refused", 1, NOW_MS, NOW_MS),
+    }
+    (too_large,) = await journal.dead_groups(DeadFilter(reason="too_large"))
+    assert (too_large.destination, too_large.count) == ("crm", 1)
+    assert sum(one.count for one in await journal.dead_groups(DeadFilter(to_ms=NOW_MS + 3))) == 4
+    assert await journal.dead_groups(DeadFilter(source="nobody")) == ()
+
+
+async def test_at_most_so_many_dead_letters_are_listed_and_changed_oldest_first(hand: Lanehand) -> None:
+    await accept(hand.journal, 500)
+    await hand.settle(500, parked=[row(seq, state=State.DEAD) for seq in range(1, 501)])
+    ids = await dead_ids(hand.journal)
+    assert await dead_ids(hand.journal, DeadFilter(limit=250)) == ids[:250]
+    assert await hand.journal.discard(DeadFilter(limit=3), by("discard")) == 3
+    assert await dead_ids(hand.journal) == ids[3:]
+    assert await hand.journal.retry(DeadFilter(limit=250), by("retry")) == 250
+    assert await dead_ids(hand.journal) == ids[253:]
+    assert await hand.journal.retry(DeadFilter(limit=250), by("retry")) == 247
+    assert await hand.journal.retry(DeadFilter(limit=250), by("retry")) == 0
+    assert (await hand.audited()).balanced
+
+
+async def test_all_dead_parts_of_an_event_are_retried_together_whatever_the_limit(hand: Lanehand) -> None:
+    await accept(hand.journal, 2)
+    await hand.settle(2, parked=[row(seq, part, State.DEAD) for seq in (1, 2) for part in "abc"])
+    assert await hand.journal.retry(DeadFilter(limit=1), by("retry")) == 3
+    assert await hand.journal.discard(DeadFilter(limit=2), by("discard")) == 2
+    assert (await hand.audited()).balanced
+
+
+async def test_what_died_again_meanwhile_is_not_taken_twice(hand: Lanehand) -> None:
+    await accept(hand.journal, 3)
+    await hand.settle(3, parked=[row(seq, state=State.DEAD) for seq in (1, 2, 3)])
+    which = DeadFilter(limit=1, to_ms=NOW_MS)
+    assert await hand.journal.retry(which, by("retry", NOW_MS + 5)) == 1
+    await hand.seen()
+    await hand.settle(parked=[row(1, state=State.DEAD, at_ms=NOW_MS + 9)])
+    assert await hand.journal.retry(which, by("retry", NOW_MS + 5)) == 1
+    assert [one.row.seq async for one in hand.journal.dead(DeadFilter())] == [1, 3]
+    assert len(await dead_ids(hand.journal, which)) == 1
 
 
 async def test_a_lane_is_paused_and_resumed(hand: Lanehand) -> None:

@@ -128,6 +128,20 @@ async def test_an_expired_letter_still_tells_its_event_and_cannot_be_retried(han
     assert (await hand.seen()).counts == Counts(dead=1)
 
 
+async def test_letters_that_cannot_be_retried_are_in_nobody_s_way(hand: Lanehand) -> None:
+    await accept(hand.journal, 3)
+    await accept(hand.journal, 2, received_at_ms=LATER_MS)
+    await keep_all(hand.journal, rules(LATER_MS, keep_ms=DAY_MS, keep_at_most_ms=30 * DAY_MS))
+    expired = await dead_ids(hand.journal)
+    await hand.seen()
+    await hand.settle(5, parked=[row(seq, state=State.DEAD) for seq in (4, 5)])
+    assert len(expired) == 3
+    assert await hand.journal.retry(DeadFilter(limit=1), by("retry")) == 1
+    assert await hand.journal.retry(DeadFilter(limit=1), by("retry")) == 1
+    assert await hand.journal.retry(DeadFilter(limit=1), by("retry")) == 0
+    assert await dead_ids(hand.journal) == expired
+
+
 async def test_many_waiting_events_expire_slice_by_slice(hand: Lanehand) -> None:
     await accept(hand.journal, 700)
     await accept(hand.journal, 300, source="erp")

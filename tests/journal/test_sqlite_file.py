@@ -72,6 +72,7 @@ async def test_the_attempts_of_an_older_version_are_still_shown(tmp_path: Path) 
         db.execute("ALTER TABLE attempts DROP COLUMN config")
         for table in ("replays", "versions"):
             db.execute(f"DROP TABLE {table}")
+        db.execute("DROP INDEX parked_letters")
         db.execute("DELETE FROM migrations WHERE number > 1")
         db.commit()
     async with opened(SqliteJournal(path)) as journal:

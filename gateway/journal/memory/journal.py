@@ -1,6 +1,7 @@
 """`MemoryJournal`: the contracts over plain Python values. Fast and deterministic: nothing but `wait` ever suspends."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from itertools import islice
 
@@ -14,6 +15,7 @@ from gateway.journal.base import (
     AuditRow,
     Capability,
     DeadFilter,
+    DeadGroup,
     DeadRow,
     EventFilter,
     EventView,
@@ -202,20 +204,27 @@ class MemoryJournal:
         return EventView(event, tuple(found))
 
     async def dead(self, which: DeadFilter) -> AsyncIterator[DeadRow]:
-        for number, store, row in self._dead(which):
+        for number, store, row in self._dead(which)[: which.limit]:
             yield DeadRow(str(number), store.lane, row, store.ids[row.seq, row.part].event)
+
+    async def dead_groups(self, which: DeadFilter) -> tuple[DeadGroup, ...]:
+        times: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
+        for _, one, row in self._dead(which):
+            times[one.lane.source, one.lane.destination, row.reason].append(row.at_ms)
+        groups = [DeadGroup(*name, len(at_ms), min(at_ms), max(at_ms)) for name, at_ms in times.items()]
+        return tuple(sorted(groups, key=lambda group: -group.count))
 
     async def retry(self, which: DeadFilter, by: Operation) -> int:
         store, count = self._store, 0
-        for one, seqs in _by_lane(self._dead(which)):
-            there = [seq for seq in seqs if seq in store.events] if not one.lane.ended else []
-            count += sum(_retry_event(one, seq, by.at_ms) for seq in there)
+        able = [three for three in self._dead(which) if three[2].seq in store.events and not three[1].lane.ended]
+        for one, seqs in _by_lane(able[: which.limit]):
+            count += sum(_retry_event(one, seq, by.at_ms) for seq in seqs)
             store.changed(one, one.lane)
         self._note(by, count)
         return count
 
     async def discard(self, which: DeadFilter, by: Operation) -> int:
-        found = self._dead(which)
+        found = self._dead(which)[: which.limit]
         for one in {id(one): one for _, one, _ in found}.values():
             one.let_go([(row.seq, row.part) for _, its, row in found if its is one], State.DISCARDED, by.at_ms)
             self._store.changed(one, one.lane)

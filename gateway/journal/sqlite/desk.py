@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from gateway.errors import JournalError
 from gateway.journal import ledger
-from gateway.journal.base import AttemptRow, DeadFilter, DeadRow, EventFilter, EventView, Operation
+from gateway.journal.base import AttemptRow, DeadFilter, DeadGroup, DeadRow, EventFilter, EventView, Operation
 from gateway.journal.filters import is_event
 from gateway.journal.ledger import LaneBook, settled_before
 from gateway.journal.records import event_of, unpack_rejection, unpack_stored
@@ -128,8 +128,8 @@ class _Dead(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """What one slice of a change did: how many rows, where the next one begins (None: all done), and the row in which
-    the operation is written down.
+    """What the slices of a change did so far: how many rows, where the next one begins (None: all done), and the row in
+    which the operation is written down.
     """
 
     rows: int
@@ -137,17 +137,13 @@ class Slice(NamedTuple):
     operation: int
 
 
-def dead(db: Db, which: DeadFilter, after_id: int) -> tuple[list[DeadRow], int | None]:
-    """A page of dead letters, oldest first, and where the next one begins."""
-    condition, values = _dead_where(which, after_id)
+def dead(db: Db, which: DeadFilter, after_id: int, limit: int) -> tuple[list[DeadRow], int | None]:
+    """A page of dead letters, at most `limit`, oldest first, and where the next one begins."""
     found: list[DeadRow] = []
     books: dict[int, Lane] = {}
     last = None
-    for row in db.execute(
-        f"SELECT {_QUALIFIED}, p.id, p.lane, p.tail FROM parked p JOIN lanes l ON l.id = p.lane"  # noqa: S608  constants
-        f" WHERE {condition} ORDER BY p.id LIMIT {ROWS_PER_PAGE}",
-        values,
-    ).fetchall():
+    columns = f"{_QUALIFIED}, p.id, p.lane, p.tail"
+    for row in _letters(db, columns, which, after_id, min(limit, ROWS_PER_PAGE)):
         number, lane, tail = row[-3:]
         if lane not in books:
             books[lane] = lanes.book(db, lane).lane
@@ -157,38 +153,51 @@ def dead(db: Db, which: DeadFilter, after_id: int) -> tuple[list[DeadRow], int |
     return found, last
 
 
+def dead_groups(db: Db, which: DeadFilter) -> tuple[DeadGroup, ...]:
+    """How many dead letters there are, by lane and reason, most first."""
+    condition, values = _dead_where(which, 0)
+    found = db.execute(
+        f"SELECT l.source, l.destination, p.reason, count(*), min(p.at_ms), max(p.at_ms) FROM {_LETTERS}"  # noqa: S608  constants
+        f" WHERE {condition} GROUP BY 1, 2, 3 ORDER BY 4 DESC",
+        values,
+    )
+    return tuple(DeadGroup(*row) for row in found)
+
+
 def retry(db: Db, which: DeadFilter, by: Operation, before: Slice) -> Slice:
     """Make a slice of dead letters due now, to be mapped anew. All dead parts of an event go together: it is mapped as
     a whole. One whose event is no longer in the log stays dead.
     """
-    found = _dead_slice(db, which, before.after_id or 0)
+    found = _dead_slice(db, which, before, _RETRIABLE)
     count = 0
     for lane, letters in _by_lane(found).items():
         book = lanes.book(db, lane)
-        if book.lane.ended:
-            continue
-        seqs = {one.seq for one in letters if log.group_of(db, one.seq) is not None}
-        standing = rows.standing(db, lane, seqs)
+        standing = rows.standing(db, lane, {one.seq for one in letters})
         counts = book.lane.counts
         for seq, event in standing.items():
             if ledger.state_of_rows(event.rows.values()) is State.DEAD:
                 counts = ledger.add(ledger.add(counts, State.DEAD, -1), State.PARKED)
             count += db.execute(_RETRY, (by.at_ms, by.at_ms, lane, seq)).rowcount
         _changed(db, book, replace(book.lane, counts=counts))
-    return _done(db, by, before, count, found)
+    return _done(db, which, by, before, count, found)
 
 
 def discard(db: Db, which: DeadFilter, by: Operation, before: Slice) -> Slice:
     """Give a slice of dead letters up."""
-    found = _dead_slice(db, which, before.after_id or 0)
+    found = _dead_slice(db, which, before)
     for lane, letters in _by_lane(found).items():
         book = lanes.book(db, lane)
         after = rows.let_go(db, book, [(one.seq, one.part) for one in letters], State.DISCARDED, by.at_ms)
         _changed(db, after, after.lane)
-    return _done(db, by, before, len(found), found)
+    return _done(db, which, by, before, len(found), found)
 
 
+_LETTERS = "parked p INDEXED BY parked_letters CROSS JOIN lanes l ON l.id = p.lane"
 _QUALIFIED = ", ".join(f"p.{column.strip()}" for column in rows.WHOLE.split(","))
+_RETRIABLE = """
+l.ended = 0 AND p.seq <
+    (SELECT b.first_seq + b.count FROM batches b WHERE b.first_seq <= p.seq ORDER BY b.first_seq DESC LIMIT 1)
+"""
 _RETRY = """
 UPDATE parked SET state = 'parked', record = NULL, attempt = 0, due_at_ms = ?, first_failed_at_ms = ?,
     generation = generation + 1
@@ -203,24 +212,32 @@ def _dead_where(which: DeadFilter, after_id: int) -> tuple[str, list[Any]]:
         numbers = [int(one) for one in which.ids if one.isdecimal()]
         conditions.append("p.id IN (SELECT value FROM json_each(?))")
         values.append(str(numbers))
-    for column, value in (
-        ("p.reason", which.reason),
-        ("l.source", which.source),
-        ("l.destination", which.destination),
+    for condition, value in (
+        ("p.reason = ?", which.reason and str(which.reason)),
+        ("l.source = ?", which.source),
+        ("l.destination = ?", which.destination),
+        ("p.at_ms <= ?", which.to_ms),
     ):
         if value is not None:
-            conditions.append(f"{column} = ?")
-            values.append(str(value))
+            conditions.append(condition)
+            values.append(value)
     return " AND ".join(conditions), values
 
 
-def _dead_slice(db: Db, which: DeadFilter, after_id: int) -> list[_Dead]:
+def _letters(
+    db: Db, columns: str, which: DeadFilter, after_id: int, limit: int, more: str = "1"
+) -> list[tuple[Any, ...]]:
+    """Columns of dead letters, oldest first."""
     condition, values = _dead_where(which, after_id)
-    found = db.execute(
-        f"SELECT p.id, p.lane, p.seq, p.part FROM parked p JOIN lanes l ON l.id = p.lane"  # noqa: S608  constants
-        f" WHERE {condition} ORDER BY p.id LIMIT {ROWS_PER_SLICE}",
-        values,
-    )
+    return db.execute(
+        f"SELECT {columns} FROM {_LETTERS} WHERE {condition} AND {more} ORDER BY p.id LIMIT ?",  # noqa: S608  constants
+        (*values, limit),
+    ).fetchall()
+
+
+def _dead_slice(db: Db, which: DeadFilter, before: Slice, more: str = "1") -> list[_Dead]:
+    left = ROWS_PER_SLICE if which.limit is None else min(which.limit - before.rows, ROWS_PER_SLICE)
+    found = _letters(db, "p.id, p.lane, p.seq, p.part", which, before.after_id or 0, left, more)
     return [_Dead._make(row) for row in found]
 
 
@@ -231,10 +248,11 @@ def _by_lane(found: list[_Dead]) -> dict[int, list[_Dead]]:
     return lanes_
 
 
-def _done(db: Db, by: Operation, before: Slice, count: int, found: list[_Dead]) -> Slice:
+def _done(db: Db, which: DeadFilter, by: Operation, before: Slice, count: int, found: list[_Dead]) -> Slice:
     total = before.rows + count
     operation = note(db, by, total, before.operation)
-    return Slice(total, found[-1].id if len(found) == ROWS_PER_SLICE else None, operation)
+    is_last = len(found) < ROWS_PER_SLICE or (which.limit is not None and total >= which.limit)
+    return Slice(total, None if is_last else found[-1].id, operation)
 
 
 # --- lanes -----------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from gateway.journal.base import (
     AuditRow,
     Capability,
     DeadFilter,
+    DeadGroup,
     DeadRow,
     EventFilter,
     EventView,
@@ -32,6 +33,7 @@ from gateway.model import Event, Group, Intent, Lane, LaneSpec, Lease, ParkedRow
 
 SEARCH_S = 60.0
 AUDIT_S = 600.0
+_NO_LIMIT = 1 << 62
 
 
 class SqliteJournal:
@@ -172,10 +174,16 @@ class SqliteJournal:
 
     async def dead(self, which: DeadFilter) -> AsyncIterator[DeadRow]:
         after_id: int | None = 0
-        while after_id is not None:
-            found, after_id = await self._desk.run(partial(desk.dead, which=which, after_id=after_id))
+        left = _NO_LIMIT if which.limit is None else which.limit
+        while after_id is not None and left > 0:
+            page = partial(desk.dead, which=which, after_id=after_id, limit=left)
+            found, after_id = await self._desk.run(page)
+            left -= len(found)
             for one in found:
                 yield one
+
+    async def dead_groups(self, which: DeadFilter) -> tuple[DeadGroup, ...]:
+        return await self._desk.run(partial(desk.dead_groups, which=which), timeout_s=SEARCH_S)
 
     async def retry(self, which: DeadFilter, by: Operation) -> int:
         return await self._in_slices(partial(desk.retry, which=which, by=by))
