@@ -132,13 +132,15 @@ def configuration(sandbox_url: str, **changes: dict[str, Any] | None) -> dict[st
 class Gateway:
     """One gateway: a folder with its configuration, journal and log, and the processes of `gateway serve`.
 
-    The log is one file for all its lives; `lines` gives those of the present one.
+    The log is one file for all its lives; `lines` gives those of the present one. `environment` is what the processes
+    of the next life have beside this process's own.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], database: Path | None = None) -> None:
         self.config = folder / "gateway.yaml"
         self.database = database or folder / "gateway.db"
         self.log = folder / "gateway.log"
+        self.environment: dict[str, str] = {}
         self.process: asyncio.subprocess.Process | None = None
         self._groups: list[int] = []
         self._log_from = 0
@@ -165,6 +167,7 @@ class Gateway:
                 *(sys.executable, "-m", "gateway", "serve", "--config", str(self.config), *options),
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
                 start_new_session=True,
             )
         self._groups.append(self.process.pid)

@@ -12,7 +12,7 @@ import aiohttp
 from gateway.sandbox.server import Sandbox
 from gateway.sandbox.sink import KEPT
 from tests.whole.payloads import name_of_person, person
-from tests.whole.running import post, until
+from tests.whole.running import Told, post, until
 
 SENDERS = 12
 PAUSE_S = 0.08
@@ -30,13 +30,14 @@ class Traffic:
     `acknowledged`: customer's number -> the event's id, as first told. `restless`: those that were told two ids.
     """
 
-    def __init__(self, url: str, senders: int = SENDERS) -> None:
+    def __init__(self, url: str, senders: int = SENDERS, pause_s: float = PAUSE_S) -> None:
         self.acknowledged: dict[int, str] = {}
         self.restless: set[int] = set()
         self.statuses: defaultdict[int, int] = defaultdict(int)
         self._url = url
         self._next = 0
         self._count = senders
+        self._pause_s = pause_s
         self._stopping = False
         self._senders: list[asyncio.Task[None]] = []
         self._session: aiohttp.ClientSession | None = None
@@ -76,14 +77,19 @@ class Traffic:
             number, self._next = self._next, self._next + 1
             while not await self._acknowledged(session, number):  # noqa: ASYNC110  Shopify waits and sends again, too
                 await asyncio.sleep(AGAIN_S)
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._pause_s)
 
     async def _acknowledged(self, session: aiohttp.ClientSession, number: int) -> bool:
         told = await post(session, self._url, person(number))
         self.statuses[told.status] += 1
-        if told.status == 200 and self.acknowledged.setdefault(number, told.id) != told.id:
-            self.restless.add(number)
+        if told.status == 200:
+            self.heard(told)
+            if self.acknowledged.setdefault(number, told.id) != told.id:
+                self.restless.add(number)
         return told.status == 200
+
+    def heard(self, told: Told) -> None:
+        """An event was acknowledged, now. For those who note when."""
 
 
 class Arrivals:
