@@ -18,6 +18,7 @@ from gateway.deliver.lane import LaneWork
 from gateway.deliver.pace import Departure, Pace
 from gateway.deliver.plan import Destination
 from gateway.deliver.queue import Now, Queue
+from gateway.deliver.quota import exhausted
 from gateway.deliver.settle import Tried
 from gateway.errors import Reason
 from gateway.model import Intent, Lane, Lease, Settlement
@@ -30,6 +31,7 @@ from gateway.vendors.base import (
     Outcome,
     Record,
     Refused,
+    Response,
     Retry,
     Split,
     Step,
@@ -46,6 +48,8 @@ LATENCY_S = 2.5
 """A paced account may have as many requests in flight as it may send in this time."""
 CHANNEL_REST_S = 1.0
 """A channel that rests longer than this has its records parked, so that the others pass."""
+QUOTA_NEWS_S = 5.0
+"""A shorter wait for a vendor's quota is the rhythm of its window, and no news."""
 ENOUGH_BATCHES = 3
 ENOUGH_RECORDS = 64
 
@@ -292,7 +296,7 @@ class Account:
         queue = self._queues[batch.destination]
         refused = any(isinstance(one, Throttled) and one.reason is Reason.RATE_LIMITED for one in verdict.outcomes)
         self.pace.answered(now.s, latency_s, refused=refused, departure=departure)
-        news = self._gate_learns(batch, verdict, now)
+        news = (*self._gate_learns(batch, verdict, now), *self._quota_left(batch, answer, now))
         tried = self._tried(answer, latency_s, now)
         half = queue.split_in_flight is batch
         queue.release(batch)
@@ -364,6 +368,16 @@ class Account:
             if self.gate.succeeded(now.s):
                 news.append(News("account.resumed" if suspended else "breaker.closed"))
         return tuple(news)
+
+    def _quota_left(self, batch: Batch, answer: Answer, now: Now) -> tuple[News, ...]:
+        """An answer that says that nothing is left until a reset: the account waits for it, however well it went."""
+        spent = exhausted(answer, self.in_flight, now.ms) if isinstance(answer, Response) else None
+        if spent is None:
+            return ()
+        detail = f"{spent.header}: {spent.remaining:g}"
+        told = Throttled(Reason.RATE_LIMITED, spent.reset_s, detail=detail)
+        for_s = self.gate.throttle(told, (batch.destination, batch.channel), now.s)
+        return (News("account.throttled", told.reason, detail, for_s),) if for_s >= QUOTA_NEWS_S else ()
 
     def _tried(self, answer: Answer, latency_s: float, now: Now) -> Tried:
         return Tried(

@@ -4,6 +4,7 @@ Pure: the time comes in, in monotonic seconds. A sliding window never holds more
 length; requests are spaced evenly in it. A fixed window with a burst begins with the first request after the last one.
 A request counts from when its bytes left, which may be later than planned (a connection is opened, a process sleeps):
 until then it takes its place in every window.
+Where no limit is declared it is found: see `found`.
 A reserve of 2 % (up to 3 % of the window when latency jitters) absorbs the difference between when a request leaves and
 when it arrives: a client that paces at exactly the limit is refused by arrival jitter alone.
 """
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from math import floor, inf
 
+from gateway.deliver.found import FoundRate
 from gateway.vendors.base import Limit
 
 RESERVE = 0.02
@@ -37,11 +39,11 @@ class Sent:
 class Departure:
     """A request that is planned, in each window that it counts in: (window, units)."""
 
-    __slots__ = ("_planned_s", "_sent", "_windows", "left_s")
+    __slots__ = ("_sent", "_windows", "left_s", "planned_s")
 
     def __init__(self, windows: Sequence[tuple["SlidingWindow | FixedWindow", float]], planned_s: float) -> None:
         self._windows = windows
-        self._planned_s = planned_s
+        self.planned_s = planned_s
         self._sent: list[Sent] = []
         self.left_s: float | None = None
 
@@ -51,7 +53,7 @@ class Departure:
             self.left_s = now_s
             for window, units in self._windows:
                 self._sent.append(Sent(now_s, units))
-                window.left(self._planned_s, self._sent[-1])
+                window.left(self.planned_s, self._sent[-1])
 
     def arrived(self, late_s: float) -> None:
         """It was that much longer on its way than others: it counts from then."""
@@ -206,6 +208,7 @@ class Pace:
         self._quiet_at_s = 0.0
         self._in_a_row = 0
         self._ramp_s = 0.0
+        self._found = None if limits else FoundRate()
 
     @property
     def reserve(self) -> float:
@@ -216,7 +219,7 @@ class Pace:
         """The earliest time, at or after now, at which a request of this cost class may leave; infinite while that
         depends on one that is planned and has not left.
         """
-        earliest = max(now_s, self._ramp_s)
+        earliest = max(now_s, self._ramp_s, self._found.next_s(now_s) if self._found else now_s)
         for window, units in self._of(cost, channel, key):
             earliest = max(earliest, window.next_s(now_s, units, self._reserve))
         return earliest
@@ -230,6 +233,8 @@ class Pace:
             self._ramp_s = now_s + max(units * window.spacing_s() for window, units in windows) / share
         for window, units in windows:
             window.plan(now_s, units, self._reserve)
+        if self._found is not None:
+            self._found.plan(now_s)
         return Departure(windows, now_s)
 
     def spend(self, now_s: float, cost: str, channel: str, key: str = "") -> None:
@@ -240,6 +245,10 @@ class Pace:
         """What the vendor thought of our pace, and how long it took: jitter and refusals widen the reserve. What took
         longer than others may have been longer on its way there.
         """
+        if self._found is not None and refused:
+            self._found.refused(now_s, departure.planned_s if departure else now_s)
+        elif self._found is not None:
+            self._found.taken()
         if refused:
             self._in_a_row = self._in_a_row + 1 if now_s - self._refused_at_s < HEELS_S else 0
             self._refused_at_s = self._quiet_at_s = now_s
@@ -259,6 +268,10 @@ class Pace:
         """Requests per second that the tightest window allows, None without limits."""
         rates = [limit.allow / limit.per_s for limit in self._limits]
         return min(rates) if rates else None
+
+    def found_per_s(self) -> float | None:
+        """Requests per second that the account was found to take, None where limits are declared or none was met."""
+        return self._found.per_s if self._found else None
 
     def _reserve_for_jitter(self) -> float:
         windows = [limit.per_s for limit in self._limits if limit.kind == "sliding"]
