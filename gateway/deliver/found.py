@@ -1,8 +1,8 @@
 """The pace of an account whose limits nobody declared: found by halving when it is refused, and growing back. Pure.
 
-Additive increase, multiplicative decrease, with a memory: below the rate that was refused last it grows back in seconds,
-around it only in minutes, so that a steady limit is met again seldom. It grows by what is really sent and taken at it,
-never by time alone.
+Additive increase, multiplicative decrease, with a memory: below the rate that was refused last it grows back in
+seconds, around it only in minutes, so that a steady limit is met again seldom. It grows by what is really sent and
+taken at it, never by time alone.
 """
 
 from collections import deque

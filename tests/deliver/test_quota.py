@@ -76,7 +76,7 @@ def test_a_header_that_is_made_to_be_slow_is_read_at_once() -> None:
 @pytest.mark.parametrize(
     ("remaining", "in_flight", "waits"), [(0, 0, True), (1, 0, False), (3, 3, True), (4, 3, False)]
 )
-def test_it_is_used_up_when_those_in_flight_take_the_rest(remaining: int, in_flight: int, waits: bool) -> None:
+def test_it_is_used_up_when_those_in_flight_take_the_rest(remaining: int, in_flight: int, waits: object) -> None:
     answer = Response(200, {"ratelimit": f'"x";r={remaining};t=9'}, b"")
     assert (exhausted(answer, in_flight, NOW_MS) is not None) is waits
 
