@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway import document
 from gateway.admin.status import Status
-from gateway.journal.base import AttemptRow, AuditRow, DeadRow, EventView, LaneRow
+from gateway.journal.base import AttemptRow, AuditRow, DeadGroup, DeadRow, EventView, LaneRow
 from gateway.model import Event, Lane, ParkedRow, Rejection, State
 
 TypeOf = Callable[[Event], str | None]
@@ -175,6 +175,24 @@ class DeadView(Struct, frozen=True):
     detail: str
     attempts: int
     at: str
+
+
+class DeadGroupView(Struct, frozen=True):
+    """How many dead letters of a source and destination have one reason, and since when."""
+
+    reason: str
+    source: str
+    destination: str
+    letters: int
+    first_at: str
+    last_at: str
+
+
+class DeadGroups(Struct, frozen=True):
+    """Dead letters by reason, most first. `dead`: how many there are."""
+
+    dead: int
+    groups: tuple[DeadGroupView, ...]
 
 
 class DeadDetail(Struct, frozen=True):
@@ -408,6 +426,22 @@ def _dead(row: DeadRow) -> DeadView:
         detail=row.row.detail,
         attempts=row.row.attempt,
         at=moment(row.row.at_ms),
+    )
+
+
+def dead_groups(groups: Sequence[DeadGroup]) -> DeadGroups:
+    """`dead retry --dry-run`."""
+    return DeadGroups(sum(group.count for group in groups), tuple(_dead_group(group) for group in groups))
+
+
+def _dead_group(group: DeadGroup) -> DeadGroupView:
+    return DeadGroupView(
+        reason=group.reason,
+        source=group.source,
+        destination=group.destination,
+        letters=group.count,
+        first_at=moment(group.first_at_ms),
+        last_at=moment(group.last_at_ms),
     )
 
 

@@ -1,18 +1,22 @@
 """`gateway dead`: what was given up, and what is to become of it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
-from msgspec.structs import asdict
+from msgspec.structs import asdict, astuple, replace
 
 from gateway import app
 from gateway.admin import views
 from gateway.cli import show
 from gateway.cli.desk import ask, operation
 from gateway.cli.options import DONE, NO, config_option, json_option
+from gateway.cli.slices import Done, in_slices
 from gateway.journal.base import DeadFilter, DeadRow, Journal
+
+LETTERS_PER_SLICE = 1_000
 
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,14 +83,15 @@ def dead_show(ctx: click.Context, config: Path, ids: tuple[str, ...], as_json: b
     ctx.exit(NO if missing else DONE)
 
 
-def _decide(what: str, done: str, words: str) -> None:
+def _decide(what: Literal["retry", "discard"], done: str, words: str) -> None:
     """One command that decides about dead letters."""
 
-    @dead.command(what, help=words)
+    @dead.command(what, help=f"{words} Many go slice by slice: Ctrl-C stops between two, and says how far it came.")
     @click.argument("ids", metavar="ID...", nargs=-1)
     @_filters
     @click.option("--all", "everything", is_flag=True, help="Every dead letter.")
-    @click.option("--dry-run", is_flag=True, help="Only count.")
+    @click.option("--note", default="", help="Why: kept with the operation.")
+    @click.option("--dry-run", is_flag=True, help="Only count, by reason.")
     @config_option
     @json_option
     @click.pass_context
@@ -94,21 +99,58 @@ def _decide(what: str, done: str, words: str) -> None:
         which = DeadFilter(ids=ids, **{name: chosen[name] for name in ("reason", "source", "destination")})
         if which == DeadFilter() and not chosen["everything"]:
             raise click.UsageError("name dead letters by ID, --reason, --source or --destination, or say --all")
-        count = ask(app.load_config(config), lambda journal: _decided(journal, what, which, only=chosen["dry_run"]))
-        letters = f"{count} dead letter{'' if count == 1 else 's'}"
+        loaded = app.load_config(config)
+        if chosen["dry_run"]:
+            groups = views.dead_groups(ask(loaded, lambda journal: journal.dead_groups(which)))
+            _would(groups, done, as_json=chosen["as_json"])
+            ctx.exit(NO if ids and not groups.dead else DONE)
+        work = _Work(what, done, which, chosen["note"])
+        total, told = ask(loaded, work.do)
         if chosen["as_json"]:
-            show.as_json({"dead": count, "dry_run": True} if chosen["dry_run"] else {done: count})
+            show.as_json({done: told.number, **({"stopped": True} if told.stopped else {})})
         else:
-            click.echo(f"{letters} would be {done}" if chosen["dry_run"] else f"{done} {letters}")
-        ctx.exit(NO if ids and count == 0 else DONE)
+            click.echo(f"{done} {_letters(told.number)}")
+        if told.stopped:
+            click.echo(f"stopped after {told.number} of {total}: the same command does the rest", err=True)
+        ctx.exit(NO if told.stopped or (ids and not told.number) else DONE)
 
 
-async def _decided(journal: Journal, what: str, which: DeadFilter, *, only: bool) -> int:
-    if only:
-        return sum([1 async for _ in journal.dead(which)])
-    named = [f"{name}={value}" for name, value in asdict(which).items() if value]
-    by = operation(what, ", ".join(named) or "all")
-    return await (journal.retry(which, by) if what == "retry" else journal.discard(which, by))
+@dataclass(frozen=True)
+class _Work:
+    """What is to become of which dead letters."""
+
+    what: Literal["retry", "discard"]
+    done: str
+    which: DeadFilter
+    note: str
+
+    async def do(self, journal: Journal) -> tuple[int, Done]:
+        """How many there were at the beginning, and how far it came. What dies again meanwhile is left alone."""
+        groups = await journal.dead_groups(self.which)
+        if not groups:
+            return 0, Done(0, stopped=False)
+        some = replace(self.which, limit=LETTERS_PER_SLICE, to_ms=max(group.last_at_ms for group in groups))
+        change = journal.retry if self.what == "retry" else journal.discard
+        named = [f"{name}={value}" for name, value in asdict(self.which).items() if value]
+        by = replace(operation(self.what, ", ".join(named) or "all"), note=self.note)
+        total = sum(group.count for group in groups)
+        return total, await in_slices(lambda: change(some, by), self.done, total)
+
+
+def _would(groups: views.DeadGroups, done: str, *, as_json: bool) -> None:
+    """What a decision would be about."""
+    if as_json:
+        show.as_json({"dead": groups.dead, "dry_run": True, "groups": views.plain(groups)["groups"]})
+        return
+    columns = ("reason", "source", "destination", "letters", "first", "last")
+    lines = [astuple(group) for group in groups.groups]
+    if lines:
+        show.table(columns, lines, "")
+    click.echo(f"{_letters(groups.dead)} would be {done}")
+
+
+def _letters(count: int) -> str:
+    return f"{count} dead letter{'' if count == 1 else 's'}"
 
 
 _decide("retry", "retried", "Map dead letters anew and send them.")

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -188,9 +190,26 @@ def test_a_dead_letter_is_shown_whole(run: Run) -> None:
     assert run("dead", "show", "nothing").exit_code == 1
 
 
-def test_a_dry_run_counts_and_changes_nothing(run: Run) -> None:
-    assert run("dead", "retry", "--all", "--dry-run").stdout == "2 dead letters would be retried\n"
-    assert answer(run("dead", "discard", "--reason", "gave_up", "--dry-run", "--json")) == {"dead": 1, "dry_run": True}
+def test_a_dry_run_counts_by_reason_and_changes_nothing(run: Run) -> None:
+    head, *rows, last = run("dead", "retry", "--all", "--dry-run").stdout.splitlines()
+    assert head.split() == ["REASON", "SOURCE", "DESTINATION", "LETTERS", "FIRST", "LAST"]
+    assert {tuple(row.split()[:4]) for row in rows} == {
+        ("gave_up", "uk-shop", "crm", "1"),
+        ("record_refused", "uk-shop", "crm", "1"),
+    }
+    assert last == "2 dead letters would be retried"
+    at = "2026-01-14T12:00:05.000Z"
+    group = {
+        "reason": "gave_up",
+        "source": "uk-shop",
+        "destination": "crm",
+        "letters": 1,
+        "first_at": at,
+        "last_at": at,
+    }
+    found = answer(run("dead", "discard", "--reason", "gave_up", "--dry-run", "--json"))
+    assert found == {"dead": 1, "dry_run": True, "groups": [group]}
+    assert run("dead", "discard", "--reason", "timeout", "--dry-run").stdout == "0 dead letters would be discarded\n"
     assert len(letters(run)) == 2
 
 
@@ -205,6 +224,13 @@ def test_dead_letters_are_discarded_by_filter(run: Run) -> None:
     assert answer(run("dead", "discard", "--source", "uk-shop", "--json")) == {"discarded": 2}
     assert run("dead", "list").stdout == "no dead letters\n"
     assert answer(run("audit", "--json"))["balanced"] is True
+
+
+def test_the_note_on_a_decision_is_kept_with_it(run: Run, config: Path) -> None:
+    run("dead", "discard", "--all", "--note", "the shop was a test")
+    with closing(sqlite3.connect(config.parent / "gateway.db")) as db:
+        (kept,) = db.execute("SELECT what, subject, count, note FROM operations")
+    assert kept == ("discard", "all", 2, "the shop was a test")
 
 
 def test_deciding_about_everything_must_be_said(run: Run) -> None:

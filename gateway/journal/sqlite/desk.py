@@ -128,13 +128,10 @@ class _Dead(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """What the slices of a change did so far: how many rows, where the next one begins (None: all done), and the row in
-    which the operation is written down.
-    """
+    """What the slices of a change did so far: how many rows, and where the next one begins (None: all done)."""
 
     rows: int
     after_id: int | None
-    operation: int
 
 
 def dead(db: Db, which: DeadFilter, after_id: int, limit: int) -> tuple[list[DeadRow], int | None]:
@@ -250,9 +247,10 @@ def _by_lane(found: list[_Dead]) -> dict[int, list[_Dead]]:
 
 def _done(db: Db, which: DeadFilter, by: Operation, before: Slice, count: int, found: list[_Dead]) -> Slice:
     total = before.rows + count
-    operation = note(db, by, total, before.operation)
+    if count:
+        note(db, by, count)
     is_last = len(found) < ROWS_PER_SLICE or (which.limit is not None and total >= which.limit)
-    return Slice(total, None if is_last else found[-1].id, operation)
+    return Slice(total, None if is_last else found[-1].id)
 
 
 # --- lanes -----------------------------------------------------------------------------------------------------------
@@ -289,17 +287,20 @@ def discard_rows(db: Db, number: int, at_ms: int) -> bool:
     return len(found) == ROWS_PER_SLICE
 
 
-def note(db: Db, by: Operation, count: int, operation: int = 0) -> int:
-    """Write down what an operator did, or how far it has come; gives its number."""
-    if operation:
-        db.execute("UPDATE operations SET count = ? WHERE id = ?", (count, operation))
-        return operation
-    number = db.execute(
-        "INSERT INTO operations (at_ms, who, what, subject, count, note) VALUES (?, ?, ?, ?, ?, ?)",
-        (by.at_ms, by.who, by.what, by.subject, count or by.count, by.note),
-    ).lastrowid
-    db.execute("DELETE FROM operations WHERE id <= ?", ((number or 0) - OPERATIONS_KEPT,))
-    return number or 0
+def note(db: Db, by: Operation, count: int) -> None:
+    """Write down what an operator did. One that goes on in another slice is still one operation."""
+    same = (by.at_ms, by.who, by.what, by.subject, by.note)
+    went_on = db.execute(
+        "UPDATE operations SET count = count + ? WHERE id = (SELECT max(id) FROM operations)"
+        " AND (at_ms, who, what, subject, note) = (?, ?, ?, ?, ?)",
+        (count, *same),
+    ).rowcount
+    if not went_on:
+        number = db.execute(
+            "INSERT INTO operations (at_ms, who, what, subject, note, count) VALUES (?, ?, ?, ?, ?, ?)",
+            (*same, count or by.count),
+        ).lastrowid
+        db.execute("DELETE FROM operations WHERE id <= ?", ((number or 0) - OPERATIONS_KEPT,))
 
 
 def _changed(db: Db, book: LaneBook, lane: Lane) -> Lane:

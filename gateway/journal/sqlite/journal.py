@@ -206,7 +206,7 @@ class SqliteJournal:
         await asyncio.to_thread(backup, self._path, Path(path))
 
     async def _in_slices(self, change: Callable[..., desk.Slice]) -> int:
-        done = desk.Slice(0, 0, 0)
+        done = desk.Slice(0, 0)
         while done.after_id is not None:
             done = await self._writer.run(partial(change, before=done))
         return done.rows
