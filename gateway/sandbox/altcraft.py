@@ -19,13 +19,15 @@ from starlette.routing import Route
 from gateway import document
 from gateway.clock import Chance, Clock
 from gateway.sandbox.altcraft_profiles import TEXTS, Profiles, Wrong, check, query_of
-from gateway.sandbox.api import Api, Handled, Refused, handled_of
+from gateway.sandbox.api import Api, Handled, Refused, handled_of, kind_of, turn_away
 from gateway.sandbox.faults import asked
 from gateway.sandbox.simulator import Figure, masked
 from gateway.sandbox.windows import SlidingLog
 from gateway.sandbox.witness import Witness
 
 BATCH_ADVISED = 10_000
+TARIFF, TARIFF_REST_S = "tariff", 3_000.0
+"""A tariff that is used up is not topped up within the hour."""
 DATABASES_MAX = 100
 MEMORY_MAX = 100_000
 PAGE = 1_000
@@ -111,10 +113,11 @@ class Altcraft(Api):
     # --- a call ------------------------------------------------------------------------------------------------------
 
     async def _call(self, request: Request) -> Response:
-        if asked(request.scope) == "forced_429":
-            raise Refused(429, "Too many requests")
         if self._limit is not None and not self._limit.take(self._clock.monotonic_s()):
             raise Refused(429, "Too many requests", "rate_limit")
+        turn_away(request)
+        if asked(request.scope) == "forced_429":
+            raise Refused(429, "Too many requests")
         method = request.path_params["method"]
         handled_of(request).what = method
         body = await self.body(request)
@@ -129,6 +132,8 @@ class Altcraft(Api):
 
     def _admit(self, request: Request, method: str, content: dict[str, Any]) -> None:
         """Token, method, rights, database: in this order."""
+        if "token" in request.query_params:
+            self.witness.breach("token_in_url")
         token = str(content.get("token") or request.query_params.get("token") or _bearer(request))
         known = bool(token) if self._tokens is None else token in self._tokens
         if asked(request.scope) == "expired_token":
@@ -141,6 +146,8 @@ class Altcraft(Api):
             raise Wrong(403, method)
         if method != "databases/list":
             self._database(content)
+        if method in CHANGING:
+            self.witness.back(TARIFF)
         request.scope["altcraft.token"] = masked(token) + hashlib.blake2b(token.encode(), digest_size=4).hexdigest()
 
     def _database(self, content: dict[str, Any]) -> Profiles:
@@ -178,6 +185,8 @@ class Altcraft(Api):
     def _key(self, request: Request, checksum: str) -> str:
         given = [request.headers.get(name) for name in HEADER_NAMES[self.rules.header_era]]
         ids = [one for one in given if one]
+        if not ids:
+            self.witness.breach("request_id_missing")
         if len(set(ids)) > 1:
             self.witness.breach("request_ids_differ")
         return f"{request.scope['altcraft.token']}:{ids[0] if ids else checksum}"
@@ -243,6 +252,7 @@ class Altcraft(Api):
     ) -> str:
         handled.records += 1
         if self.rules.tariff is not None and self.changes >= self.rules.tariff:
+            self.witness.rest(TARIFF, TARIFF_REST_S)
             raise Wrong(402)
         query = query_of(item, str(item.get("matching") or content.get("matching") or "email"))
         data = check({} if item.get("data") is None else item["data"])
@@ -329,7 +339,7 @@ def _whole(value: Any) -> int | None:
 
 def _read(request: Request, body: bytes) -> dict[str, Any]:
     """The request's document, by its content type. Raises Wrong: 415, or 400 where it cannot be read."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    kind = kind_of(request)
     readers: dict[str, Callable[[bytes], Any]] = {
         "application/json": document.parse,
         "application/xml": lambda text: next(iter(xmltodict.parse(text, force_list=LISTS).values())),

@@ -97,11 +97,22 @@ def _fits(name: str, value: Any) -> bool:
         return isinstance(value, str) and _RFC3339.fullmatch(value) is not None
     if name == "subscriptions":
         return isinstance(value, list) and all(_is_subscription(one) for one in value)
-    return True
+    if name == "_status":
+        return str(value).isdigit()
+    if name == "_country":
+        return isinstance(value, str) and re.fullmatch("[A-Za-z]{2}", value) is not None
+    return not name.startswith("_") or (isinstance(value, str | int) and not isinstance(value, bool))
 
 
 def _is_subscription(one: Any) -> bool:
-    return isinstance(one, dict) and one.get("channel") in _CHANNELS and str(one.get("resource_id", "")).isdigit()
+    if (
+        not isinstance(one, dict)
+        or one.get("channel") not in _CHANNELS
+        or not str(one.get("resource_id", "")).isdigit()
+    ):
+        return False
+    address = {"email": ("email", _EMAIL), "sms": ("phone", _PHONE)}.get(one["channel"])
+    return address is None or address[1].fullmatch(str(one.get(address[0], ""))) is not None
 
 
 class Profiles:

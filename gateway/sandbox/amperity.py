@@ -5,6 +5,7 @@ and tokens that expire.
 import base64
 import hashlib
 import hmac
+import math
 from collections import Counter, deque
 from typing import Any
 from urllib.parse import parse_qs
@@ -20,7 +21,7 @@ from starlette.routing import Route
 from gateway import document
 from gateway.clock import Chance, Clock
 from gateway.sandbox.amperity_control import Control
-from gateway.sandbox.api import Api, Refused, answer, handled_of
+from gateway.sandbox.api import Api, Refused, answer, handled_of, kind_of, path_of, turn_away
 from gateway.sandbox.faults import asked
 from gateway.sandbox.simulator import Figure, masked
 from gateway.sandbox.windows import SlidingLog
@@ -30,7 +31,8 @@ STREAM_MAX_BYTES = 1 << 20
 EVENT_MAX_BYTES = 64 << 10
 ROWS_KEPT = 10_000
 STREAMS_MAX = 100
-ROW_KEYS = ("event_id", "gateway_event_id", "id", "_id")
+ROW_IDS = ("event_id", "gateway_event_id")
+ROW_KEYS = (*ROW_IDS, "id", "_id")
 VERSION = "2024-04-01"
 
 
@@ -125,25 +127,36 @@ class Amperity(Api):
             given = request.headers.get("api-version") or request.query_params.get("api_version")
             if given != VERSION:
                 raise Refused(400, "Unsupported API version", "wrong_version", str(given))
+        self._count(limit)
+        turn_away(request)
         if asked(request.scope) == "forced_429":
             raise Refused(429, "Too many requests")
         if asked(request.scope) == "busy":
             raise Refused(503, "Service unavailable")
+
+    def _count(self, limit: str | None) -> None:
         if limit is not None and not self.limits[limit].take(self._clock.monotonic_s()):
             raise Refused(429, "Too many requests", "rate_limit", limit)
 
     def _tenant(self, request: Request) -> None:
         given = {request.headers.get(name) for name in ("amperity-tenant", "x-amperity-tenant")} - {None, ""}
+        streaming = path_of(request.scope).startswith(("/stream/", "/api/v0/oauth2/"))
+        own = "x-amperity-tenant" if streaming else "amperity-tenant"
+        if given and own not in request.headers:
+            self.witness.breach("tenant_header", own)
         if len(given) != 1 or (self.rules.tenant and given != {self.rules.tenant}):
             raise Refused(403, "Tenant is not allowed", "wrong_tenant", ", ".join(map(str, given)))
 
     def _bearer(self, request: Request) -> None:
-        if asked(request.scope) == "expired_token":
-            raise Refused(401, "Token is expired")
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise Refused(401, "Token is missing", "token_missing")
         claims = self._claims(token)
+        if claims is not None:
+            self.witness.back(_named(token), "refused_token_used")
+        if asked(request.scope) == "expired_token":
+            self.witness.rest(_named(token), math.inf)
+            raise Refused(401, "Token is expired")
         if claims is None:
             if self.rules.tokens is not None and token not in self.rules.tokens:
                 raise Refused(401, "Token is invalid", "unknown_token", masked(token))
@@ -154,6 +167,8 @@ class Amperity(Api):
 
     async def _token(self, request: Request) -> Response:
         self._tenant(request)
+        self._count("api")
+        turn_away(request)
         fields = {name: values[-1] for name, values in parse_qs((await self.body(request)).decode("latin-1")).items()}
         client = fields.get("client_id", "")
         handled_of(request).keys = self.witness.enter([f"token:{client}"])
@@ -194,7 +209,7 @@ class Amperity(Api):
         name = request.path_params["stream"]
         if self.rules.streams is not None and name not in self.rules.streams:
             raise Refused(400, "Unknown stream", "unknown_stream", name)
-        kind = request.headers.get("content-type", "").split(";")[0].strip()
+        kind = kind_of(request)
         body = await self.body(request)
         if len(body) > STREAM_MAX_BYTES:
             raise Refused(413, "Payload too large", "record_too_large", str(len(body)))
@@ -220,6 +235,8 @@ class Amperity(Api):
                 raise Refused(400, "Malformed JSON", "unreadable", str(error)) from None
             if not isinstance(row, dict):
                 raise Refused(400, "One JSON object is expected", "not_an_object")
+            if not any(row.get(name) for name in ROW_IDS):
+                self.witness.breach("row_without_event_id")
             if any(isinstance(value, dict | list) for value in row.values()):
                 self.witness.breach("nested_row", next(k for k, v in row.items() if isinstance(v, dict | list)))
             return [row]
@@ -246,7 +263,7 @@ class Amperity(Api):
             raise Refused(409, "The stream does not accept events")
         if "content-length" not in request.headers:
             raise Refused(411, "Content-Length is required", "length_missing")
-        if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        if kind_of(request) != "application/json":
             raise Refused(415, "Unsupported content type", "content_type")
         if int(request.headers["content-length"]) > EVENT_MAX_BYTES:
             raise Refused(413, "Payload too large", "record_too_large", request.headers["content-length"])
@@ -328,6 +345,11 @@ def _xml_rows(body: bytes) -> list[dict[str, Any]]:
 
 def _text(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _named(token: str) -> str:
+    """A token by a name that does not tell it."""
+    return f"token {hashlib.blake2b(token.encode(), digest_size=4).hexdigest()}"
 
 
 def _key(row: dict[str, Any], body: bytes) -> str:

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from gateway import document
+from gateway.sandbox.faults import TURNED_AWAY, asked
 from gateway.sandbox.simulator import BodyTooLarge, body_of
 from gateway.sandbox.witness import Witness
 
@@ -107,10 +108,21 @@ class Api:
             raise Refused(400, "Payload invalid: not JSON", "unreadable", str(error)) from None
 
 
+def turn_away(request: Request) -> None:
+    """Raises Refused where the request is to fail by the way; called once it has counted on the limits."""
+    if asked(request.scope) == TURNED_AWAY:
+        raise Refused(503, "a fault that was asked for")
+
+
 def handled_of(request: Request) -> Handled:
     """The note on this request."""
     handled: Handled = request.scope[_HANDLED]
     return handled
+
+
+def kind_of(request: Request) -> str:
+    """The media type of the request's body, without its parameters."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
 def path_of(scope: Scope) -> str:

@@ -25,6 +25,9 @@ TRANSPORT = "gateway.sandbox.transport"
 ASKED = "gateway.sandbox.fault"
 """The key of the scope under which a simulator finds the fault that it is to play itself."""
 
+TURNED_AWAY = "turned_away"
+"""What a simulator is asked for a request that fails before it is looked at: it counts on the limits all the same."""
+
 FAULTS_MAX = 100
 HANG_S = 600.0
 """How long a hanging answer keeps the connection when the client does not give up first."""
@@ -129,12 +132,17 @@ def asked(scope: Scope) -> str:
 
 
 class Faulty:
-    """An app with faults in front. `plays` are the faults that the app plays itself."""
+    """An app with faults in front. `plays` are the faults that the app plays itself; `counts`: it counts on its limits
+    what is turned away before it.
+    """
 
-    def __init__(self, app: ASGIApp, faults: Faults, plays: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, app: ASGIApp, faults: Faults, plays: frozenset[str] = frozenset(), *, counts: bool = False
+    ) -> None:
         self._app = app
         self._faults = faults
         self._plays = plays
+        self._counts = counts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         fault = self._faults.meet(scope["method"], scope["path"]) if scope["type"] == "http" else None
@@ -157,15 +165,22 @@ class Faulty:
 
     async def _status(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         await self._faults.clock.sleep(fault.latency_s)
-        await _body(receive)
+        await self._turn_away(scope, receive)
         await _bare(fault, fault.status)(scope, receive, send)
+
+    async def _turn_away(self, scope: Scope, receive: Receive) -> None:
+        """Read the request to its end, so that the client has sent all of it when the fault strikes."""
+        if self._counts:
+            await self._app({**scope, ASKED: TURNED_AWAY}, receive, _swallow)
+        while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
+            pass
 
     async def _play(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         await self._faults.clock.sleep(fault.latency_s)
         if fault.fault in self._plays:
             await self._app({**scope, ASKED: fault.fault}, receive, send)
             return
-        await _body(receive)
+        await self._turn_away(scope, receive)
         await _bare(fault, PLAYED[fault.fault])(scope, receive, send)
 
     async def _late(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,7 +192,7 @@ class Faulty:
         await self._app(scope, receive, late)
 
     async def _hang(self, _fault: Fault, scope: Scope, receive: Receive, _send: Send) -> None:
-        await _body(receive)
+        await self._turn_away(scope, receive)
         await _gone(receive)
         await _reset(scope, receive)
 
@@ -187,7 +202,7 @@ class Faulty:
         await _reset(scope, receive)
 
     async def _reset_before(self, _fault: Fault, scope: Scope, receive: Receive, _send: Send) -> None:
-        await _body(receive)
+        await self._turn_away(scope, receive)
         await _reset(scope, receive)
 
     async def _reset_after(self, _fault: Fault, scope: Scope, receive: Receive, _send: Send) -> None:
@@ -216,12 +231,6 @@ def _bare(fault: Fault, status: int) -> Response:
 
 async def _swallow(_message: Message) -> None:
     """The answer goes nowhere."""
-
-
-async def _body(receive: Receive) -> None:
-    """Read the request to its end, so that the client has sent all of it when the fault strikes."""
-    while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
-        pass
 
 
 async def _gone(receive: Receive) -> None:

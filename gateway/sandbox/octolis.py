@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from gateway import document
 from gateway.clock import Chance, Clock
-from gateway.sandbox.api import Api, Refused, answer, handled_of
+from gateway.sandbox.api import Api, Refused, answer, handled_of, kind_of, turn_away
 from gateway.sandbox.faults import asked
 from gateway.sandbox.octolis_dataset import Dataset, Shape, Written, iso_times
 from gateway.sandbox.simulator import Figure, integer, masked
@@ -30,6 +30,8 @@ KEYS_MAX = 100
 PAGE_MAX = 50_000
 HOOKS_KEPT = 2_000
 BUSY = {"detail": "The dataset is being processed, try again in a few seconds"}
+BUSY_REST_S = 4.5
+"""A busy dataset is left alone for about five seconds."""
 READ_POINTS, WRITE_POINTS = 1, 10
 
 
@@ -130,20 +132,23 @@ class Octolis(Api):
         """Key, headers, points, in this order."""
         key = request.query_params.get("api-key", "")
         known = bool(key) if self._keys is None else key in self._keys
-        if asked(request.scope) == "expired_token":
-            raise Refused(401, "Unauthorized")
         if not known:
             raise Refused(401, "Unauthorized", "unknown_key", masked(key))
         self._headers(request)
-        if asked(request.scope) == "forced_429":
-            raise Refused(429, "Too many requests", more={"headers": {"Retry-After": "1"}})
+        self.witness.back(f"key {masked(key)}")
         self._spend(key, points)
+        turn_away(request)
+        if asked(request.scope) == "expired_token":
+            raise Refused(401, "Unauthorized")
+        if asked(request.scope) == "forced_429":
+            self.witness.rest(f"key {masked(key)}", 1.0)
+            raise Refused(429, "Too many requests", more={"headers": {"Retry-After": "1"}})
 
     def _headers(self, request: Request) -> None:
         accepts = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
         if "*/*" not in accepts:
             raise Refused(400, "Bad request", "header_missing", "Accept: */*")
-        if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        if kind_of(request) != "application/json":
             raise Refused(400, "Bad request", "header_missing", "Content-Type: application/json")
 
     def _spend(self, key: str, points: int) -> None:
@@ -156,6 +161,7 @@ class Octolis(Api):
             Bursty(FixedWindow(rules.key_points, rules.key_per_s), FixedWindow(rules.burst_points, rules.burst_per_s)),
         )
         if not limit.take(now_s, points):
+            self.witness.rest(f"key {masked(key)}", limit.wait_s(now_s))
             raise self._too_fast("rate_limit_key", limit.wait_s(now_s))
         if not self._account.take(now_s, points):
             raise self._too_fast("rate_limit_account", self._account.wait_s(now_s))
@@ -172,7 +178,10 @@ class Octolis(Api):
             raise Refused(404, "Dataset not found", "unknown_dataset", name)
         if write and dataset.shape.kind == "sql":
             raise Refused(400, "SQL datasets are read-only", "read_only", name)
+        if write:
+            self.witness.back(f"dataset {name}")
         if write and (name in self.rules.busy or asked(request.scope) == "busy"):
+            self.witness.rest(f"dataset {name}", BUSY_REST_S)
             raise Refused(423, "Dataset is busy", more=BUSY)
         handled_of(request).what = name
         return dataset

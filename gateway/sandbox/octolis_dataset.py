@@ -19,6 +19,7 @@ INT_MIN, INT_MAX = -2_147_483_648, 2_147_483_647
 FLOAT_DIGITS = 6
 RECORDS_MAX = 500_000
 VERSIONS_KEPT = 32
+COLUMNS_MAX = 1_000
 USUAL_KEYS = ("order_id", "product_id", "customer_id", "id", "external_id", "email")
 """By which an open dataset tells records apart: the first of these that its first record has."""
 
@@ -83,6 +84,7 @@ class Dataset:
         self._significant = significant
         self._masters: dict[str, Master] = {}
         self._owner: dict[str, str] = {}
+        self._types: dict[str, Type] = {}
         self._index: dict[tuple[Any, ...], set[str]] = {}
 
     def __len__(self) -> int:
@@ -199,8 +201,20 @@ class Dataset:
         if column is None and self.shape.columns is not None:
             yield f"{name} (#/additionalProperties) - is not a column of this dataset"
         elif value is not None:
-            kind = column.type if column is not None else _kind(value)
+            kind = column.type if column is not None else self._learned(name, value)
             yield from (f"{name} (#/properties/{name}/{rule}) - {says}" for rule, says in self._misfits(kind, value))
+
+    def _learned(self, name: str, value: Any) -> Type:
+        """An open dataset's columns have the type of their first value, as any column has one type. A number with
+        decimals may follow a whole one.
+        """
+        kind = _kind(value)
+        if len(self._types) < COLUMNS_MAX or name in self._types:
+            learned = self._types.setdefault(name, kind)
+            if {learned, kind} == {"int", "float"}:
+                self._types[name] = kind = "float"
+            return self._types[name]
+        return kind
 
     def _misfits(self, kind: str, value: Any) -> Iterable[tuple[str, str]]:
         if not _IS[kind](value):
@@ -284,7 +298,7 @@ def _invalid(values: Any, errors: list[str]) -> Refused:
     return Refused(400, title, "invalid_values", errors[0], {"detail": detail, "values": values, "errors": errors})
 
 
-def _kind(value: Any) -> str:
+def _kind(value: Any) -> Type:
     """The type of a column that has none declared."""
     if isinstance(value, bool):
         return "bool"

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway import document
 from gateway.clock import Clock
 from gateway.sandbox import ometria_fields
-from gateway.sandbox.api import Api, Refused, answer, handled_of, path_of
+from gateway.sandbox.api import Api, Refused, answer, handled_of, kind_of, path_of, turn_away
 from gateway.sandbox.faults import asked
 from gateway.sandbox.ometria_account import (
     DEFAULT_COLLECTION,
@@ -34,6 +34,8 @@ ACCOUNTS_MAX = 100
 PAGE_MAX = 250
 TOO_LARGE = "Payload invalid: Record is too large."
 ATTACHMENTS_MAX = 10
+ATTACHMENTS_BYTES = 10_000_000
+PROPERTY_MAX = 512
 COLLECTION_OF = {"order": "orders", "product": "products", "custom_event": "custom_events"}
 
 
@@ -117,9 +119,12 @@ class Ometria(Api):
         if account is None:
             self.refused_keys += not asked(request.scope)
             raise Refused(403, "API key is not authorised to access this resource")
+        account.take(limit)
+        turn_away(request)
         if asked(request.scope) == "forced_429":
             raise Refused(429, "Too many requests")
-        account.take(limit)
+        if request.method == "POST" and kind_of(request) != "application/json":
+            account.witness.breach("content_type", kind_of(request))
         return account
 
     # --- push --------------------------------------------------------------------------------------------------------
@@ -229,9 +234,11 @@ class Ometria(Api):
         account = self._account(request, "email")
         message = _object(await self.json(request))
         _check_email(message)
-        account.witness.came(
-            f"email:{document.dump(message['to']).decode()}:{message['subject']}", document.dump(message)
-        )
+        key = f"email:{document.dump(message['to']).decode()}:{message['subject']}"
+        before = account.witness.repeats(key)
+        account.witness.came(key, document.dump(message))
+        if account.witness.repeats(key) > before:
+            account.witness.breach("email_twice", str(message["subject"]))
         account.emails.append({"at_ms": self._clock.now_ms(), "to": message["to"], "subject": message["subject"]})
         return answer({"status": "OK"}, 200)
 
@@ -239,7 +246,8 @@ class Ometria(Api):
         account = self._account(request, "deletion")
         asked_for = _object(await self.json(request))
         identities = asked_for.get("identities")
-        if asked_for.get("action") != "anonymise" or not isinstance(identities, list) or not identities:
+        known = isinstance(identities, list) and all(isinstance(one, dict) and one.get("email") for one in identities)
+        if asked_for.get("action") != "anonymise" or not identities or not known:
             raise Refused(400, "Payload invalid: action and identities are required", "malformed_record")
         number = str(len(account.deletions) + 1)
         account.deletions[number] = deletion = {
@@ -328,20 +336,28 @@ def _types(records: list[Any]) -> list[str]:
 
 def _habits(witness: Witness, record: dict[str, Any]) -> None:
     """Rules that Ometria states but does not enforce in its answer."""
-    if "@" in str(record["id"]):
+    if "@" in str(record["id"]) or str(record["id"]) in (record.get("phone_number"), record.get("email")):
         witness.breach("pii_in_id", record["@type"])
     if record.get("@force_optin") and record.get("marketing_optin") is None:
         witness.breach("force_optin_alone", name_of(record))
     if len(str(record.get("event_type", ""))) > EVENT_TYPE_MAX:
         witness.breach("event_type_truncated", name_of(record))
+    if record["@type"] == "custom_event" and isinstance(record.get("properties"), dict):
+        for name, value in record["properties"].items():
+            if isinstance(value, dict | list) or (isinstance(value, str) and len(value) > PROPERTY_MAX):
+                witness.breach("property_not_segmentable", name)
 
 
 def _check_email(message: dict[str, Any]) -> None:
-    missing = [name for name in ("to", "from", "subject") if not message.get(name)]
+    missing = [
+        name for name in ("to", "from") if not (isinstance(message.get(name), dict) and message[name].get("email"))
+    ]
+    missing += [] if message.get("subject") else ["subject"]
     if missing or not (message.get("template_id") or message.get("content")):
         raise Refused(400, "Payload invalid: required key not provided", "malformed_record", ", ".join(missing))
     names = [one.get("name") for one in message.get("attachments") or ()]
-    if len(names) > ATTACHMENTS_MAX or len(names) != len(set(names)):
+    size = sum(len(str(one.get("data", ""))) for one in message.get("attachments") or ())
+    if len(names) > ATTACHMENTS_MAX or len(names) != len(set(names)) or size * 3 / 4 > ATTACHMENTS_BYTES:
         raise Refused(400, "Payload invalid: attachments", "malformed_record", "attachments")
 
 

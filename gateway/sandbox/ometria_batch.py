@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from gateway import document
 from gateway.clock import Chance, Clock
-from gateway.sandbox.api import Api, Refused, answer, handled_of
+from gateway.sandbox.api import Api, Refused, answer, handled_of, turn_away
 from gateway.sandbox.faults import asked
 from gateway.sandbox.simulator import Figure
 from gateway.sandbox.witness import Witness
@@ -108,6 +108,7 @@ class OmetriaBatch(Api):
 
     def _enter(self, request: Request) -> None:
         """The key, in the header with the name that the documents print."""
+        turn_away(request)
         if asked(request.scope) == "expired_token":
             raise Refused(401, "Unauthorized")
         if asked(request.scope) == "busy":

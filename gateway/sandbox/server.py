@@ -30,6 +30,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from gateway.clock import Chance, Clock, SystemChance, SystemClock
 from gateway.sandbox.altcraft import Altcraft
 from gateway.sandbox.amperity import Amperity
+from gateway.sandbox.api import Api
 from gateway.sandbox.faults import TRANSPORT, Fault, Faults, Faulty
 from gateway.sandbox.keypair import KeyPair
 from gateway.sandbox.octolis import Octolis
@@ -65,7 +66,10 @@ class Sandbox:
         return (self.ometria, self.ometria_batch, self.altcraft, self.octolis, self.amperity, self.sink)
 
     def _routes(self) -> list[Route | Mount]:
-        served = {name: Faulty(one, self.faults, one.plays) for name, one in self.simulators.items()}
+        served = {
+            name: Faulty(one, self.faults, one.plays, counts=isinstance(one, Api))
+            for name, one in self.simulators.items()
+        }
         return [
             Route("/", self._page),
             Route("/keys/jwks.json", self._jwks),

@@ -16,6 +16,9 @@ from gateway.clock import Clock
 VISITS_KEPT = 20_000
 BREACHES_KEPT = 1_000
 RECORDS_KEPT = 1_000_000
+RESTS_KEPT = 1_000
+ON_ITS_WAY_S = 0.5
+"""What left before the answer arrived that asks for a rest."""
 
 
 class Arrival(Struct, frozen=True, gc=False):
@@ -65,6 +68,7 @@ class Witness:
         self.statuses: Counter[int] = Counter()
         self.received: dict[str, Seen] = {}
         self.under_way: Counter[str] = Counter()
+        self._rests: dict[str, tuple[float, float]] = {}
         self.requests_under_way = 0
         self.requests_at_once = 0
 
@@ -79,6 +83,20 @@ class Witness:
         self.broken[rule] += 1
         self.breaches.append(Breach(self._clock.now_ms(), rule, detail[:500]))
 
+    def rest(self, what: str, for_s: float) -> None:
+        """The client is told to leave something alone for so long: what comes before that is a breach."""
+        now_s = self._clock.monotonic_s()
+        if len(self._rests) >= RESTS_KEPT:
+            del self._rests[next(iter(self._rests))]
+        self._rests[what] = (now_s + ON_ITS_WAY_S, now_s + for_s)
+
+    def back(self, what: str, rule: str = "came_back_early") -> None:
+        """The client uses something again."""
+        since_s, until_s = self._rests.get(what, (0.0, 0.0))
+        now_s = self._clock.monotonic_s()
+        if since_s <= now_s < until_s:
+            self.breach(rule, f"{what}: {until_s - now_s:.1f} s early")
+
     def came(self, key: str, encoded: bytes) -> None:
         """A record was taken."""
         seen = self.received.get(key)
@@ -90,6 +108,10 @@ class Witness:
         seen.repeats += digest == seen.last
         seen.times += 1
         seen.last = digest
+
+    def repeats(self, key: str) -> int:
+        """How often a record came again as it was."""
+        return self.received[key].repeats if key in self.received else 0
 
     @contextmanager
     def handling(self) -> Iterator[Arrival]:

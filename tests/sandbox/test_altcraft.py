@@ -128,7 +128,7 @@ async def test_faults_are_played_in_altcrafts_words(client: Client, fault: str, 
         await client.altcraft({**scope, ASKED: fault}, receive, send)
 
     content = {"token": "t", "db_id": 1, "email": "a@example.com"}
-    answer = await call(faulty, "POST", BASE + "profiles/import", body=content)
+    answer = await call(faulty, "POST", BASE + "profiles/import", body=content, headers={"Request-ID": "r-1"})
     assert (answer.status, answer.json()["error"], client.broken()) == (status, code, {})
 
 
@@ -253,7 +253,7 @@ async def test_without_an_id_a_third_update_like_the_first_is_lost(client: Clien
     for city in ("Leeds", "York", "Leeds"):
         await client.ask("profiles/import", content(city), None)
     assert (await client.read("a@example.com"))["_city"] == "York"
-    assert client.broken() == {"dropped_as_duplicate": 1}
+    assert client.broken() == {"request_id_missing": 3, "dropped_as_duplicate": 1}
 
 
 async def test_with_fresh_ids_all_three_apply(client: Client) -> None:
@@ -351,3 +351,34 @@ async def test_a_list_of_one_in_xml_is_a_list(client: Client) -> None:
     answer = await call(client.altcraft, "POST", BASE + "profiles/import", raw=text.encode(), headers=headers)
     assert answer.json()["error"] == 0
     assert (await client.read("a@example.com"))["phones"] == ["+447700900123"]
+
+
+async def test_who_comes_back_while_the_tariff_is_used_up_breaks_a_rule() -> None:
+    client = Client(tariff=1)
+    codes = [(await client.write("a@example.com", _fname=name))["error"] for name in ("Ada", "Bea")]
+    client.clock.move(600.0)
+    codes.append((await client.write("a@example.com", _fname="Cem"))["error"])
+    assert (codes, client.broken()) == ([0, 402, 402], {"came_back_early": 1})
+    client.clock.move(3_600.0)
+    await client.write("a@example.com", _fname="Dan")
+    assert client.broken() == {"came_back_early": 1}
+
+
+async def test_a_token_in_the_url_is_a_breach(client: Client) -> None:
+    await client.ask("profiles/import?token=t", {"db_id": 1, "email": "a@example.com", "data": {}})
+    assert client.broken() == {"token_in_url": 1}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"_status": "new"},
+        {"_country": "United Kingdom"},
+        {"_city": ["Leeds"]},
+        {"_fname": True},
+        {"subscriptions": [{"channel": "email", "resource_id": 1, "email": "nobody"}]},
+        {"subscriptions": [{"channel": "sms", "resource_id": 1}]},
+    ],
+)
+async def test_a_system_field_of_another_form_is_invalid(client: Client, data: dict[str, Any]) -> None:
+    assert (await client.write("a@example.com", **data))["error"] == 450

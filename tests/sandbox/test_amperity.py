@@ -17,7 +17,7 @@ class Client:
     def __init__(self, **rules: Any) -> None:
         self.clock = ManualClock()
         self.amperity = Amperity(self.clock, KnownChance(), Rules(**{"tenant": "acme", **rules}))
-        self.headers = {"Authorization": "Bearer a-token", "Amperity-Tenant": "acme"}
+        self.headers = {"Authorization": "Bearer a-token", "Amperity-Tenant": "acme", "X-Amperity-Tenant": "acme"}
 
     def broken(self) -> dict[str, int]:
         return dict(self.amperity.witness.broken)
@@ -50,13 +50,13 @@ def client() -> Client:
         ({"Amperity-Tenant": "acme"}, 401, "token_missing"),
         ({"Authorization": "Bearer other", "Amperity-Tenant": "acme"}, 401, "unknown_token"),
         ({"Authorization": "Bearer a-token"}, 403, "wrong_tenant"),
-        ({"Authorization": "Bearer a-token", "Amperity-Tenant": "other"}, 403, "wrong_tenant"),
+        ({"Authorization": "Bearer a-token", "X-Amperity-Tenant": "other"}, 403, "wrong_tenant"),
         ({"Authorization": "Bearer a-token", "Amperity-Tenant": "acme", "X-Amperity-Tenant": "x"}, 403, "wrong_tenant"),
     ],
 )
 async def test_token_and_tenant_are_looked_at_first(headers: dict[str, str], status: int, rule: str) -> None:
     client = Client(tokens=("a-token",))
-    answer = await call(client.amperity, "POST", STREAM, body={"id": 1}, headers=headers)
+    answer = await call(client.amperity, "POST", STREAM, body={"event_id": 1}, headers=headers)
     assert (answer.status, client.broken()) == (status, {rule: 1})
     assert answer.json().keys() == {"status", "message", "request_id", "trace_id"}
 
@@ -64,7 +64,32 @@ async def test_token_and_tenant_are_looked_at_first(headers: dict[str, str], sta
 @pytest.mark.parametrize("name", ["Amperity-Tenant", "X-Amperity-Tenant"])
 async def test_the_tenant_may_stand_in_either_header(client: Client, name: str) -> None:
     client.headers = {"Authorization": "Bearer a-token", name: "acme"}
+    assert (await client.row(event_id=1)).status == 202
+    assert client.broken() == ({} if name.startswith("X-") else {"tenant_header": 1})
+
+
+async def test_a_row_without_its_events_id_is_taken_and_a_breach(client: Client) -> None:
     assert (await client.row(id=1)).status == 202
+    assert client.broken() == {"row_without_event_id": 1}
+
+
+async def test_a_fetched_token_that_was_refused_is_not_used_again(client: Client) -> None:
+    client.headers["Authorization"] = f"Bearer {(await client.token()).json()['access_token']}"
+
+    async def refusing(scope: Any, receive: Any, send: Any) -> None:
+        await client.amperity({**scope, ASKED: "expired_token"}, receive, send)
+
+    refused = await call(refusing, "POST", STREAM, body={"event_id": 1}, headers=client.headers)
+    await client.row(event_id=1)
+    assert (refused.status, client.broken()) == (401, {})
+    client.clock.move(1.0)
+    await client.row(event_id=2)
+    assert client.broken() == {"refused_token_used": 1}
+
+
+async def test_tokens_count_on_the_limit_of_the_api(client: Client) -> None:
+    assert [(await client.token()).status for _ in range(11)] == [200] * 10 + [429]
+    assert client.broken() == {"rate_limit": 1}
 
 
 @pytest.mark.parametrize("version", ["", "2020-01-01"])
@@ -83,16 +108,16 @@ async def test_client_credentials_get_a_token_that_works_until_it_expires(client
     assert (said["token_type"], said["expires_in"]) == ("Bearer", 3600)
     client.headers["Authorization"] = f"Bearer {said['access_token']}"
     client.clock.move(3599)
-    assert (await client.row(id=1)).status == 202
+    assert (await client.row(event_id=1)).status == 202
     client.clock.move(1)
-    assert (await client.row(id=1)).status == 401
+    assert (await client.row(event_id=1)).status == 401
     assert client.broken() == {"expired_token": 1}
 
 
 async def test_a_token_is_refused_once_it_is_revoked(client: Client) -> None:
     client.headers["Authorization"] = f"Bearer {(await client.token()).json()['access_token']}"
     client.amperity.adjust({"revoked_before_ms": client.clock.now_ms() + 1})
-    assert (await client.row(id=1)).status == 401
+    assert (await client.row(event_id=1)).status == 401
 
 
 @pytest.mark.parametrize(
@@ -132,24 +157,24 @@ async def test_only_one_json_object_is_taken_at_a_time(client: Client, raw: byte
 
 
 async def test_a_megabyte_is_taken_and_a_byte_more_is_not(client: Client) -> None:
-    shell = len(b'{"a":""}')
+    shell = len(b'{"event_id":""}')
     for size, status in ((1 << 20, 202), ((1 << 20) + 1, 413)):
-        raw = b'{"a":"' + b"x" * (size - shell) + b'"}'
+        raw = b'{"event_id":"' + b"x" * (size - shell) + b'"}'
         assert (await call(client.amperity, "POST", STREAM, raw=raw, headers=client.headers)).status == status
     assert client.broken() == {"record_too_large": 1}
 
 
 async def test_a_thousand_rows_a_second_are_taken_and_one_more_is_not(client: Client) -> None:
-    statuses = [(await client.row(id=number)).status for number in range(1001)]
+    statuses = [(await client.row(event_id=number)).status for number in range(1001)]
     assert (statuses.count(202), statuses[-1]) == (1000, 429)
     client.clock.move(1)
-    assert (await client.row(id=1)).status == 202
+    assert (await client.row(event_id=1)).status == 202
 
 
 async def test_a_429_has_no_retry_after(client: Client) -> None:
     client.amperity.adjust({"stream_per_s": 1})
-    await client.row(id=1)
-    answer = await client.row(id=2)
+    await client.row(event_id=1)
+    answer = await client.row(event_id=2)
     assert (answer.status, "retry-after" in answer.headers) == (429, False)
 
 
@@ -159,18 +184,18 @@ async def test_records_in_xml_are_many_rows(client: Client) -> None:
     assert (await call(client.amperity, "POST", STREAM, raw=raw, headers=headers)).status == 202
     assert (await call(client.amperity, "POST", STREAM, raw=b"<records>", headers=headers)).status == 202
     assert client.amperity.streams["is-cust"].count == 3
-    assert (await client.row(id=1)).status == 400
+    assert (await client.row(event_id=1)).status == 400
     assert client.broken() == {"mixed_types": 1}
 
 
 async def test_nested_rows_are_noticed(client: Client) -> None:
-    await client.row(id=1, address={"city": "Leeds"})
+    await client.row(event_id=1, address={"city": "Leeds"})
     assert client.broken() == {"nested_row": 1}
 
 
 async def test_unknown_streams_and_types_are_refused() -> None:
     client = Client(streams=("is-ord",))
-    assert (await client.row(id=1)).status == 400
+    assert (await client.row(event_id=1)).status == 400
     answer = await client.ask("POST", "/stream/v0/data/is-ord", {}, **{"Content-Type": "text/csv"})
     assert (answer.status, client.broken()) == (400, {"unknown_stream": 1, "content_type": 1})
 
@@ -180,7 +205,7 @@ async def test_faults_are_played_in_amperitys_words(client: Client, fault: str, 
     async def faulty(scope: Any, receive: Any, send: Any) -> None:
         await client.amperity({**scope, ASKED: fault}, receive, send)
 
-    answer = await call(faulty, "POST", STREAM, body={"id": 1}, headers=client.headers)
+    answer = await call(faulty, "POST", STREAM, body={"event_id": 1}, headers=client.headers)
     assert (answer.status, answer.json()["status"], client.broken()) == (status, status, {})
 
 
@@ -210,7 +235,7 @@ async def test_real_time_events_have_their_own_answers(stream: str, headers: dic
 async def test_the_control_plane_takes_ten_calls_a_second(client: Client) -> None:
     statuses = [(await client.get("campaigns")).status for _ in range(11)]
     assert statuses == [200] * 10 + [429]
-    assert (await client.row(id=1)).status == 202
+    assert (await client.row(event_id=1)).status == 202
 
 
 async def test_lists_are_read_by_cursor_to_their_end(client: Client) -> None:

@@ -1,5 +1,6 @@
 """Faults in process: which request meets which, and what the simulators play themselves."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -144,3 +145,14 @@ async def test_two_requests_with_one_record_under_way_are_a_breach() -> None:
     await push(watched)
     view = watched.ometria.view()["accounts"][0]
     assert (view["breaches"]["by_rule"], view["requests_at_once"]) == ({"two_in_flight": 1}, 2)
+
+
+@pytest.mark.parametrize("fault", ["status", "reset_before", "forced_429"])
+async def test_what_fails_by_the_way_counts_on_the_limits(sandbox: Sandbox, fault: str) -> None:
+    await order(sandbox, path="/ometria/*", fault=fault, count=5)
+    for _ in range(5):
+        with contextlib.suppress(ConnectionResetError):
+            await push(sandbox)
+    witness = next(iter(sandbox.ometria.accounts.values())).witness
+    assert (dict(witness.broken), len(witness.visits)) == ({"rate_limit": 1}, 5)
+    assert witness.received == {}

@@ -348,3 +348,35 @@ def test_a_dataset_is_set_up_anew(client: Client) -> None:
     assert client.octolis.rules.datasets["orders"].keys == (("order_id",),)
     with pytest.raises(ValueError, match="colour"):
         client.octolis.adjust({"datasets": {"orders": {"colour": 1}}})
+
+
+# --- what was asked for in an answer ---------------------------------------------------------------------------------
+
+
+async def test_a_busy_dataset_is_left_alone_and_another_is_not() -> None:
+    client = Client(busy=("customers",))
+    assert (await client.upsert(email="a@example.com")).status == 423
+    client.clock.move(2.0)
+    assert (await client.upsert(dataset="orders", order_id="1")).status == 200
+    assert client.broken() == {}
+    await client.upsert(email="a@example.com")
+    assert client.broken() == {"came_back_early": 1}
+    client.clock.move(5.0)
+    await client.upsert(email="a@example.com")
+    assert client.broken() == {"came_back_early": 1}
+
+
+async def test_a_key_that_was_told_to_wait_and_does_not_breaks_a_rule_once_more(client: Client) -> None:
+    for _ in range(18):
+        await client.upsert(email="a@example.com", firstname="Ada")
+    assert client.broken() == {"rate_limit_key": 1}
+    client.clock.move(0.6)
+    await client.upsert(email="a@example.com", firstname="Ada")
+    assert client.broken() == {"rate_limit_key": 2, "came_back_early": 1}
+
+
+async def test_a_column_of_an_open_dataset_keeps_the_type_of_its_first_value(client: Client) -> None:
+    assert (await client.upsert(dataset="orders", order_id="1", total=3)).status == 200
+    assert (await client.upsert(dataset="orders", order_id="2", total=3.5)).status == 200
+    assert (await client.upsert(dataset="orders", order_id="3", total="3.5")).status == 400
+    assert (await client.upsert(dataset="orders", order_id=4, total=1)).status == 400

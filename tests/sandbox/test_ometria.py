@@ -462,3 +462,43 @@ async def test_resetting_forgets_everything_but_the_rules(client: Client) -> Non
 def test_an_unknown_rule_cannot_be_changed(client: Client) -> None:
     with pytest.raises(ValueError, match="speed"):
         client.ometria.adjust({"speed": 3})
+
+
+async def test_a_phone_number_as_an_id_is_a_breach(client: Client) -> None:
+    await client.push(contact(id="+447700900123", phone_number="+447700900123"))
+    assert client.broken() == {"pii_in_id": 1}
+
+
+@pytest.mark.parametrize("value", ["x" * 513, {"nested": 1}, [1]])
+async def test_a_property_that_cannot_be_segmented_by_is_a_breach(client: Client, value: Any) -> None:
+    await client.push(event(properties={"note": value}))
+    assert client.broken() == {"property_not_segmentable": 1}
+
+
+async def test_the_same_email_twice_is_a_breach(client: Client) -> None:
+    email = {"to": {"email": "a@example.com"}, "from": {"email": "b@example.com"}, "subject": "Hello"}
+    for text in ("one", "two", "two"):
+        await client.post("/transactional-email/send", {**email, "content": {"text": text}})
+    assert client.broken() == {"email_twice": 1}
+
+
+@pytest.mark.parametrize("wrong", [{"to": "a@example.com"}, {"from": {}}, {"subject": ""}, {"content": None}])
+async def test_an_email_without_its_parts_is_refused(client: Client, wrong: dict[str, Any]) -> None:
+    email = {
+        "to": {"email": "a@example.com"},
+        "from": {"email": "b@example.com"},
+        "subject": "H",
+        "content": {"text": ""},
+    }
+    assert (await client.post("/transactional-email/send", {**email, **wrong})).status == 400
+
+
+async def test_nobody_without_an_email_can_be_forgotten(client: Client) -> None:
+    asked = {"action": "anonymise", "identities": ["a@example.com"]}
+    assert (await client.post("/data-deletion-requests", asked)).status == 400
+
+
+async def test_a_body_of_another_type_is_a_breach(client: Client) -> None:
+    headers = {"X-Ometria-Auth": KEY, "Content-Type": "text/plain"}
+    await call(client.ometria, "POST", "/v2/push", body=[contact()], headers=headers)
+    assert client.broken() == {"content_type": 1}
