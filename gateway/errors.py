@@ -94,6 +94,7 @@ class Reason(StrEnum):
     INCOMPLETE = "incomplete"
     MAPPING_FAILED = "mapping_failed"
     BEHIND_ANOTHER = "behind_another"
+    HELD = "held"
     GAVE_UP = "gave_up"
     AMBIGUOUS = "ambiguous"
     EXPIRED = "expired"

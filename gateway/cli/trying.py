@@ -13,6 +13,7 @@ from gateway.cli.sending import given_headers, known_source, read, target
 from gateway.cli.way import Guide, Sent, Way
 from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
+from gateway.config.values import duration
 from gateway.config.wording import near
 from gateway.deliver.route import Decision
 from gateway.errors import Cause
@@ -85,7 +86,14 @@ def _identity(offer: Offer) -> str | None:
 
 def _route(normal: NormalEvent, decision: Decision) -> dict[str, Any]:
     to = [{"destination": name, "map": mapping} for name, mapping in decision.to]
-    return {"route": decision.route, "event": normal.id, "matched": decision.wants, "why": decision.why, "to": to}
+    return {
+        "route": decision.route,
+        "event": normal.id,
+        "matched": decision.wants,
+        "why": decision.why,
+        "to": to,
+        "hold_seconds": decision.hold_s,
+    }
 
 
 def _request(sent: Sent) -> dict[str, Any]:
@@ -154,7 +162,8 @@ def _tell(way: Way) -> None:
 
 def _tell_route(decision: Decision) -> None:
     to = ", ".join(f"{name} by {mapping}" if mapping else name for name, mapping in decision.to)
-    text = f"to {to}" if decision.wants else f"no: {decision.why}"
+    held = f", held for {duration(decision.hold_s)}" if decision.hold_s else ""
+    text = f"to {to}{held}" if decision.wants else f"no: {decision.why}"
     _line(f"routes[{decision.route}]", text, "green" if decision.wants else "yellow")
 
 

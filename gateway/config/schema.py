@@ -386,6 +386,13 @@ class Route(Section):
     when: str | None = Field(
         None, description="A JMESPath condition over the normal event.", examples=["data.total > `0`"]
     )
+    hold: Seconds | None = Field(
+        None,
+        le=30 * 86400,
+        description="How long after its receipt an event is delivered at the earliest. Of several routes to one "
+        "destination through one mapping the longest counts.",
+        examples=["10m"],
+    )
     to: Annotated[
         list[str | RouteTarget],
         BeforeValidator(_targets, json_schema_input_type=str | RouteTarget | list[str | RouteTarget]),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from gateway.deliver.parked import ParkedIndex, Ref
+from gateway.deliver.parked import LONGEST_WAIT_MS, ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
 from gateway.deliver.settle import Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
 from gateway.errors import Reason
@@ -74,7 +74,7 @@ class LaneWork:
         self._stopped_ms: dict[Ref, int] = {}
         self._next = _Draft()
         self._settling: _Draft | None = None
-        self._held: set[Ref] = set()
+        self._cut_off: set[Ref] = set()
 
     @property
     def id(self) -> int:
@@ -110,7 +110,7 @@ class LaneWork:
 
     def take(self, seq: int, planned: Planned, now_ms: int) -> Sequence[Record]:
         """An event that was read and planned; gives the records that are to be queued. Those whose key is parked here
-        are parked behind it.
+        are parked behind it, those that are held until their time.
         """
         opened = _Open([record.part for record in planned.records])
         self._order.append(seq)
@@ -121,15 +121,30 @@ class LaneWork:
             opened.attempts.append(Attempt(seq, death.part, State.DEAD, reason=death.reason))
         if not planned.records and not planned.deaths:
             opened.attempts.append(Attempt(seq, "", State.FILTERED))
-        ours = [record for record in planned.records if not self.behind(record, now_ms)]
+        ours = [
+            record for record in planned.records if not self.behind(record, now_ms) and not self._held(record, now_ms)
+        ]
         for record in ours:
             self.parked.leaves(record.draft.key_hash, seq)
         self._complete_if_done(seq)
-        return [record for record in ours if (seq, record.part) not in self._held]
+        return [record for record in ours if (seq, record.part) not in self._cut_off]
+
+    def _held(self, record: Record, now_ms: int) -> bool:
+        """Whether the record's hold is not over; it is parked until then. A receipt far in the future was told by a
+        clock that has jumped.
+        """
+        if not record.hold_ms:
+            return False
+        sound = record.received_at_ms - now_ms <= LONGEST_WAIT_MS
+        due_at_ms = (record.received_at_ms if sound else now_ms) + record.hold_ms
+        if due_at_ms <= now_ms:
+            return False
+        self.rest(record, now_ms, due_at_ms, Reason.HELD)
+        return True
 
     def hold(self, ref: Ref) -> None:
         """The record is in a batch that a crash cut off: it is not queued when its event is read again."""
-        self._held.add(ref)
+        self._cut_off.add(ref)
         self.parked.hold(ref)
 
     def expects(self, record: Record) -> bool:

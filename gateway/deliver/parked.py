@@ -10,13 +10,16 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from gateway.errors import Reason
 from gateway.model import ParkedRow
 
 Ref = tuple[int, str]
 """A row within its lane: (seq, part)."""
 
 LONGEST_WAIT_MS = 6 * 3600 * 1000
-"""A due time further ahead than this (and than the policy's longest wait) was made by a clock that has jumped."""
+"""A due time further ahead than this (than the policy's longest wait; than its own hold and this) was made by a clock
+that has jumped.
+"""
 
 
 class ParkedIndex:
@@ -123,7 +126,7 @@ class ParkedIndex:
     def take_due(self, now_ms: int, limit: int) -> list[Ref]:
         """The rows that are due, at most `limit`; they are busy until `add`, `durable` or `remove`."""
         taken: list[Ref] = []
-        while self._due and len(taken) < limit and self._is_due(self._due[0][0], now_ms):
+        while self._due and len(taken) < limit and self._is_due(*self._due[0], now_ms):
             _, ref = heapq.heappop(self._due)
             if self._eligible(ref):
                 self._busy.add(ref)
@@ -136,11 +139,15 @@ class ParkedIndex:
             heapq.heappop(self._due)
         if not self._due:
             return None
-        due_at_ms = self._due[0][0]
-        return now_ms if self._is_due(due_at_ms, now_ms) else due_at_ms
+        due_at_ms, ref = self._due[0]
+        return now_ms if self._is_due(due_at_ms, ref, now_ms) else due_at_ms
 
-    def _is_due(self, due_at_ms: int, now_ms: int) -> bool:
-        return due_at_ms <= now_ms or due_at_ms - now_ms > self._longest_wait_ms
+    def _is_due(self, due_at_ms: int, ref: Ref, now_ms: int) -> bool:
+        if due_at_ms <= now_ms:
+            return True
+        row = self._rows.get(ref)
+        hold_ms = row.due_at_ms - row.at_ms if row is not None and row.reason == Reason.HELD else 0
+        return due_at_ms - now_ms > max(self._longest_wait_ms, hold_ms + LONGEST_WAIT_MS)
 
     def _eligible(self, ref: Ref) -> bool:
         row = self._rows.get(ref)

@@ -70,9 +70,9 @@ class Planner:
             return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
         drafts: list[Draft] = []
         deaths: list[Death] = []
-        stems: list[NormalEvent] = []
+        stems: list[tuple[NormalEvent, float]] = []
         for normal, targets in routed:
-            for mapping in targets.get(destination.name, ()):
+            for mapping, hold_s in targets.get(destination.name, {}).items():
                 try:
                     made = self._drafts(normal, destination, mapping)
                 except MappingError as error:
@@ -81,7 +81,7 @@ class Planner:
                     deaths.append(Death(f"refused:{normal.id}", error.reason, error.detail, mapping or ""))
                 else:
                     drafts.extend(made)
-                    stems.extend([normal] * len(made))
+                    stems.extend([(normal, hold_s)] * len(made))
         return _planned(event, destination, lane, generation, list(zip(drafts, stems, strict=True)), deaths)
 
     def routed(self, event: Event) -> Routed:
@@ -115,12 +115,12 @@ def _planned(
     destination: Destination,
     lane: int,
     generation: int,
-    made: list[tuple[Draft, NormalEvent]],
+    made: list[tuple[Draft, tuple[NormalEvent, float]]],
     deaths: list[Death],
 ) -> Planned:
     records: list[Record] = []
     parts: set[str] = set()
-    for draft, normal in made:
+    for draft, (normal, hold_s) in made:
         part = _distinct(draft.part, parts)
         encoded = document.dump(draft.data)
         if len(encoded) > destination.rules.record_bytes:
@@ -141,6 +141,7 @@ def _planned(
                 generation=generation,
                 traceparent=normal.traceparent,
                 received_at_ms=event.received_at_ms,
+                hold_ms=int(hold_s * 1000),
             )
         )
     return Planned(tuple(records), _merged(deaths))

@@ -15,23 +15,27 @@ from gateway.errors import MappingError
 from gateway.mapping.expressions import EvaluationError, Expression, compile_expression
 from gateway.model import NormalEvent
 
-Targets = dict[str, tuple[str | None, ...]]
-"""Destination -> the mappings through which it wants the event (None: the vendor's own)."""
+Targets = dict[str, dict[str | None, float]]
+"""Destination -> the mappings through which it wants the event (None: the vendor's own) -> how many seconds after its
+receipt at the earliest.
+"""
 
 
 class Decision(Struct, frozen=True):
-    """Whether one route wants an event, and why not."""
+    """Whether one route wants an event, and why not; and for how long it is held."""
 
     route: int
     wants: bool
     why: str
     to: tuple[tuple[str, str | None], ...]
+    hold_s: float = 0.0
 
 
 class _Compiled(Struct, frozen=True):
     sources: frozenset[str] | None
     events: re.Pattern[str]
     when: Expression | None
+    hold_s: float
     to: tuple[tuple[str, str | None], ...]
 
 
@@ -43,7 +47,7 @@ class Router:
 
     def targets(self, event: NormalEvent) -> Targets:
         """Who wants the event. Raises MappingError when a condition cannot be evaluated on it."""
-        found: dict[str, dict[str | None, None]] = {}
+        found: Targets = {}
         document: dict[str, Any] | None = None
         for index, route in enumerate(self._routes):
             if _mismatch(route, event):
@@ -53,8 +57,9 @@ class Router:
                 if not _holds(route.when, document, index):
                     continue
             for destination, mapping in route.to:
-                found.setdefault(destination, {})[mapping] = None
-        return {destination: tuple(mappings) for destination, mappings in found.items()}
+                holds = found.setdefault(destination, {})
+                holds[mapping] = max(holds.get(mapping, 0.0), route.hold_s)
+        return found
 
     def explain(self, event: NormalEvent) -> tuple[Decision, ...]:
         """What each route says of the event, for people."""
@@ -67,6 +72,7 @@ def _compile(route: Route) -> _Compiled:
         frozenset(route.source_names) if route.source_names is not None else None,
         re.compile(pattern),
         compile_expression(route.when) if route.when is not None else None,
+        route.hold or 0.0,
         tuple(_target(target) for target in route.to),
     )
 
@@ -95,4 +101,4 @@ def _decide(index: int, route: _Compiled, event: NormalEvent) -> Decision:
     why = _mismatch(route, event)
     if not why and route.when is not None and not _holds(route.when, event.document(), index):
         why = "when: the condition does not hold"
-    return Decision(index, not why, why, route.to)
+    return Decision(index, not why, why, route.to, route.hold_s)

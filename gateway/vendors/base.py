@@ -81,7 +81,9 @@ class Draft(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """A record on its way: the draft, its name within the event, its bytes as JSON, and where it comes from."""
+    """A record on its way: the draft, its name within the event, its bytes as JSON, and where it comes from. It is not
+    sent before `hold_ms` after its event's receipt.
+    """
 
     lane: int
     seq: int
@@ -96,6 +98,7 @@ class Record(Struct, frozen=True):
     generation: int = 0
     traceparent: str | None = None
     received_at_ms: int = 0
+    hold_ms: int = 0
 
     @property
     def size(self) -> int:

@@ -1,11 +1,13 @@
 """One lane: what is open, what a settle says, what parks."""
 
+from msgspec.structs import replace
+
 from gateway.config.schema import RetrySetting
 from gateway.deliver.plan import Death
-from gateway.deliver.settle import Tried, backoff_ms
+from gateway.deliver.settle import Tried, backoff_ms, unpack
 from gateway.errors import Reason
 from gateway.model import Counts, LaneSettle, State
-from gateway.vendors.base import Delivered, Failure, Refused, Response, Retry
+from gateway.vendors.base import Delivered, Failure, Record, Refused, Response, Retry
 from tests.deliver.making import destination, lane, planned, record, work
 
 TRIED = Tried(at_ms=100_000, latency_ms=20, answer=Response(200, {}, b"fine"), jitter=0.5)
@@ -123,6 +125,50 @@ def test_a_record_whose_key_is_parked_is_parked_behind_it() -> None:
     one.failed(record(1, "k"), Retry(Reason.TIMEOUT), TRIED)
     assert one.take(2, planned(record(2, "k")), 0) == []
     assert one.take(3, planned(record(3, "other")), 0) != []
+
+
+def held(seq: int, key: str = "", received_at_ms: int = 0, hold_ms: int = 600_000) -> Record:
+    return replace(record(seq, key), received_at_ms=received_at_ms, hold_ms=hold_ms)
+
+
+def test_a_record_that_is_held_is_parked_until_its_hold_is_over() -> None:
+    one = work()
+    one.read_to = 1
+    assert one.take(1, planned(held(1, received_at_ms=5_000)), 8_000) == []
+    (row,) = settle(one.settlement()).parked
+    assert (row.state, row.reason, row.due_at_ms, row.attempt) == (State.PARKED, Reason.HELD, 605_000, 0)
+    one.settled(lane())
+    assert one.parked.take_due(604_999, 5) == []
+    assert one.parked.take_due(605_000, 5) == [(1, "order:k1")]
+
+
+def test_a_record_whose_hold_is_over_when_it_is_read_is_not_parked() -> None:
+    assert len(work().take(1, planned(held(1)), 600_000)) == 1
+
+
+def test_what_comes_after_a_held_record_of_its_key_waits_behind_it() -> None:
+    one = work()
+    assert one.take(1, planned(held(1, "k")), 0) == []
+    assert one.take(2, planned(record(2, "k")), 0) == []
+    assert len(one.take(3, planned(record(3, "other")), 0)) == 1
+
+
+def test_a_hold_does_not_count_as_time_in_which_a_record_failed() -> None:
+    one = work(to=destination(retry=RetrySetting.model_validate({"give_up_after": "1h"})))
+    week_ms = 7 * 86_400_000
+    one.take(1, planned(held(1, hold_ms=week_ms)), 0)
+    one.settlement()
+    one.settled(lane())
+    (ref,) = one.parked.take_due(week_ms, 5)
+    row = one.failed(unpack(1, one.parked.row(ref)), Retry(Reason.TIMEOUT), replace(TRIED, at_ms=week_ms))
+    assert (row.state, row.first_failed_at_ms) == (State.PARKED, week_ms)
+
+
+def test_a_receipt_that_a_jumped_clock_told_holds_no_longer_than_the_hold() -> None:
+    one = work()
+    one.read_to = 1
+    one.take(1, planned(held(1, received_at_ms=10**12)), 1_000)
+    assert settle(one.settlement()).parked[0].due_at_ms == 601_000
 
 
 def test_without_an_order_nothing_waits_behind_another() -> None:

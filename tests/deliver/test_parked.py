@@ -1,5 +1,7 @@
 """The parked rows of a lane: what is due, and what waits behind another of its key."""
 
+from msgspec.structs import replace
+
 from gateway.deliver.parked import ParkedIndex
 from gateway.model import ParkedRow, State
 
@@ -87,6 +89,13 @@ def test_a_row_that_is_not_yet_in_the_journal_blocks_but_is_not_due() -> None:
     assert parked.take_due(5000, 10) == []
     parked.durable((1, "order:1"))
     assert parked.take_due(5000, 10) == [(1, "order:1")]
+
+
+def test_a_row_that_is_held_for_days_is_due_after_days() -> None:
+    held = replace(row(1, due_at_ms=72 * HOUR_MS), reason="held")
+    assert index(held).next_due_ms(1000) == 72 * HOUR_MS
+    assert index(held).next_due_ms(-5 * HOUR_MS) == 72 * HOUR_MS
+    assert index(held).next_due_ms(-7 * HOUR_MS) == -7 * HOUR_MS
 
 
 def test_a_due_time_that_only_a_jumped_clock_can_have_made_counts_as_due() -> None:
