@@ -351,6 +351,20 @@ class DestinationSettings(Section):
     ] = Field(BreakerSetting(), description="When an account that fails is left alone; `false`: never.")
     weight: float = Field(1.0, gt=0, description="This destination's share of the account's budget.")
     order: Literal["entity", "none"] = Field("entity", description="Whether records of one key keep their order.")
+    replay_weight: float = Field(
+        0.25, gt=0, le=1, description="The weight of replays and backfills, as a part of `weight`: live events first."
+    )
+    coalesce: bool | list[str] = Field(
+        False,
+        description="Of the waiting full states of one entity only the newest is sent. True, or for these entities.",
+        examples=[["product", "customer"]],
+    )
+    stale: bool | list[str] = Field(
+        False,
+        description="An update that is older (by its `updated_at`) than one that was delivered is not sent. True, or "
+        "for these entities.",
+        examples=[["order"]],
+    )
     parked_max: int = Field(10_000, ge=1, description="Parked rows at which a lane stops reading.")
     read_ahead: int = Field(10_000, ge=1, le=100_000, description="Unsettled events planned at once, per lane.")
     start: Moment = Field(
@@ -363,6 +377,18 @@ class DestinationSettings(Section):
     )
     paused: bool = Field(False, description="Keep everything, send nothing.")
     dry_run: bool = Field(False, description="Do everything but the send; records count as delivered.")
+
+    def coalesces(self, entity: str | None) -> bool:
+        """Whether of the waiting states of an entity only the newest is sent."""
+        return self.coalesce if isinstance(self.coalesce, bool) else entity in self.coalesce
+
+    def drops_stale(self, entity: str | None) -> bool:
+        """Whether an update of an entity that is older than what was delivered is not sent."""
+        return self.stale if isinstance(self.stale, bool) else entity in self.stale
+
+    def knows_versions(self) -> bool:
+        """Whether it matters when an entity was last changed."""
+        return bool(self.coalesce or self.stale)
 
 
 class RouteTarget(Section):

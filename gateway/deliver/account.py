@@ -52,6 +52,8 @@ QUOTA_NEWS_S = 5.0
 """A shorter wait for a vendor's quota is the rhythm of its window, and no news."""
 ENOUGH_BATCHES = 3
 ENOUGH_RECORDS = 64
+COALESCE_RECORDS = 2_000
+"""Records that a lane keeps queued where the newest of an entity goes for all."""
 
 
 class News(Struct, frozen=True):
@@ -87,15 +89,24 @@ class Account:
         """A lane joins; it starts with no claim for the time before."""
         work.served = self._floor
         self.works[work.id] = work
-        self._queues.setdefault(work.destination.name, Queue(work.destination, self._count, self._behind))
+        queue = Queue(work.destination, self._count, self._withheld, self._supersede)
+        self._queues.setdefault(work.destination.name, queue)
 
     def destinations(self) -> list[Destination]:
         """The destinations that have a lane here."""
         return [queue.destination for queue in self._queues.values()]
 
     def enough(self, work: LaneWork) -> int:
-        """How many records a lane keeps queued: a few batches."""
+        """How many records a lane keeps queued: a few batches; more where a newer one may go instead."""
+        if work.destination.settings.coalesce:
+            return min(work.destination.settings.read_ahead, COALESCE_RECORDS)
         return max(ENOUGH_RECORDS, ENOUGH_BATCHES * work.destination.rules.records)
+
+    def note(self, work: LaneWork, records: Sequence[Record]) -> None:
+        """A lane has planned these records: the replays of its destination hear of newer states."""
+        for other in self.works.values():
+            if other.again is not None and other is not work and other.destination.name == work.destination.name:
+                other.again.note(records)
 
     def queue(self, work: LaneWork, records: Sequence[Record], now: Now) -> None:
         """Records of a newly planned event. Those of a channel that rests for long are parked until then."""
@@ -115,8 +126,11 @@ class Account:
             work.served = max(work.served, self._floor)
         self._queues[work.destination.name].put(record, first=first)
 
-    def _behind(self, record: Record, now: Now) -> bool:
-        return self.works[record.lane].behind(record, now.ms)
+    def _withheld(self, record: Record, now: Now) -> bool:
+        return self.works[record.lane].withheld(record, now.ms)
+
+    def _supersede(self, record: Record) -> None:
+        self.works[record.lane].supersede(record)
 
     def _count(self, lane: int, change: int) -> None:
         self.works[lane].queued += change
@@ -197,7 +211,7 @@ class Account:
         """The destinations with work, that of the lane with the least of its share first."""
         need = {name: self._floor for name, queue in self._queues.items() if queue.splits}
         for work in self.works.values():
-            if work.queued and not work.standing():
+            if work.queued and work.ready():
                 name = work.destination.name
                 need[name] = min(need.get(name, work.served), work.served)
         return [self._queues[name] for name in sorted(need, key=need.__getitem__)]
@@ -225,7 +239,7 @@ class Account:
         """
         found = []
         for channel in queue.channels():
-            heads = [lane for lane in queue.heads(channel, now) if not self.works[lane].standing()]
+            heads = [lane for lane in queue.heads(channel, now) if self.works[lane].ready()]
             if heads:
                 need = min((self.works[lane].served, queue.head(channel, lane).seq) for lane in heads)
                 found.append((need, channel, heads))
@@ -262,7 +276,7 @@ class Account:
     def _serve(self, lane: int) -> float:
         work = self.works[lane]
         self._floor = max(self._floor, work.served)
-        work.served += 1 / work.destination.settings.weight
+        work.served += 1 / work.weight
         return work.served
 
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
@@ -417,7 +431,17 @@ class Account:
     def settled(self, lanes: Iterable[Lane]) -> None:
         """The settle is in the journal."""
         for lane in lanes:
-            self.works[lane.id].settled(lane)
+            work = self.works[lane.id]
+            work.settled(lane)
+            if work.over() and work.again is not None:
+                work.again.close()
+                del self.works[lane.id]
+
+    def close(self) -> None:
+        """The account is served no more."""
+        for work in self.works.values():
+            if work.again is not None:
+                work.again.close()
 
     def dirty(self) -> bool:
         """Whether outcomes wait for a settle."""

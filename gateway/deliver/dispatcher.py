@@ -12,17 +12,18 @@ from gateway.config.schema import BreakerSetting
 from gateway.deliver import tell
 from gateway.deliver.account import Account
 from gateway.deliver.gate import DEFAULT, Gate
-from gateway.deliver.lane import LaneWork
+from gateway.deliver.lane import LaneWork, is_over
 from gateway.deliver.lease import RENEW_EVERY_S, LeaseKeeper
 from gateway.deliver.loop import AccountLoop
 from gateway.deliver.outbound import Outbound
 from gateway.deliver.pace import Pace
 from gateway.deliver.plan import Destination, Setup
 from gateway.deliver.reader import Reader
+from gateway.deliver.replay import Again
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable
 from gateway.journal.base import Head, Journal
-from gateway.model import Lane, Lease
+from gateway.model import LIVE, Lane, Lease
 from gateway.telemetry import log as logs
 from gateway.vendors.base import Limit
 
@@ -144,6 +145,7 @@ class Dispatcher:
                 wait_s = min(wait_s * 2, RESTART_MAX_S)
 
     async def _serve_once(self, account: str, lease: Lease) -> None:
+        before = await self._journal.head()
         loop = AccountLoop(
             await self._open(account, lease),
             self._setup,
@@ -154,11 +156,14 @@ class Dispatcher:
             may_send=lambda: self._keeper.held(account) is not None,
         )
         self._loops[account] = loop
-        tell.served(account, loop.account.pace.rate_per_s(), len(loop.account.works))
         try:
+            if (await self._journal.head()).operations != before.operations:
+                await self._operators(await self._journal.lanes())
+            tell.served(account, loop.account.pace.rate_per_s(), len(loop.account.works))
             await loop.run()
         finally:
             self._loops.pop(account, None)
+            loop.account.close()
             tell.left(account)
 
     async def _open(self, name: str, lease: Lease) -> Account:
@@ -169,14 +174,25 @@ class Dispatcher:
             self._known[name] = (lease.token, pace, gate)
         account = Account(name, lease, pace, gate, self._chance)
         for lane in await self._journal.lanes():
-            destination = self._mine(lane, name)
-            if destination is not None:
-                account.add(LaneWork(lane, destination, await self._journal.parked(lane.id)))
+            await self._join(account, lane)
         for intent in await self._journal.intents(name):
             if intent.destination in {one.name for one in account.destinations()}:
                 account.resume(intent)
                 tell.resumed(intent)
         return account
+
+    async def _join(self, account: Account, lane: Lane) -> None:
+        """A lane joins its account, if there is something to do on it, or may be."""
+        destination = self._mine(lane, account.name)
+        if destination is None or is_over(lane):
+            return
+        parked = await self._journal.parked(lane.id)
+        again = None
+        if lane.kind != LIVE:
+            replays = {one.id: one for one in await self._journal.replays()}
+            first_seq = min((row.seq for row in parked), default=lane.cursor + 1)
+            again = Again(replays[lane.kind], lane, first_seq - 1, self._tail().high)
+        account.add(LaneWork(lane, destination, parked, again))
 
     def _pace(self, name: str, lease: Lease) -> Pace:
         """The pace starts as if the windows had just been used up, unless nobody ever held the lease before."""
@@ -225,11 +241,13 @@ class Dispatcher:
             loop.wake()
 
     async def _operators(self, lanes: Sequence[Lane]) -> None:
-        """An operator paused or resumed a lane, or retried or discarded what is dead."""
+        """An operator paused or resumed a lane, retried or discarded what is dead, or began a replay."""
         for loop in list(self._loops.values()):
             for lane in lanes:
                 work = loop.account.works.get(lane.id)
-                if work is not None and work.lane.changed != lane.changed:
+                if work is None:
+                    await self._join(loop.account, lane)
+                elif work.lane.changed != lane.changed:
                     work.operated(lane, await self._journal.parked(lane.id))
 
     # --- the end ------------------------------------------------------------------------------------------------

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from gateway.deliver.newer import Versions
 from gateway.deliver.parked import LONGEST_WAIT_MS, ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
+from gateway.deliver.replay import Again
 from gateway.deliver.settle import Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
 from gateway.errors import Reason
 from gateway.model import (
+    LIVE,
     Attempt,
     Counts,
     Lane,
@@ -44,7 +47,7 @@ class _Open:
 class _Draft:
     """What the next settle will say of the lane."""
 
-    __slots__ = ("attempts", "counts", "derived", "parked", "resolved")
+    __slots__ = ("attempts", "counts", "derived", "parked", "resolved", "versions")
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys((State.DELIVERED, State.FILTERED, State.SUPERSEDED), 0)
@@ -52,19 +55,27 @@ class _Draft:
         self.resolved: list[Resolved] = []
         self.attempts: list[Attempt] = []
         self.derived: list[tuple[Record, Derived]] = []
+        self.versions: dict[bytes, int] = {}
 
     def empty(self) -> bool:
         return not (self.parked or self.resolved or self.attempts or any(self.counts.values()))
 
 
 class LaneWork:
-    """The unsettled part of one lane."""
+    """The unsettled part of one lane. `again`: what a replay's lane does beyond others. `versions`: what its
+    destination has, where that matters.
+    """
 
-    def __init__(self, lane: Lane, destination: Destination, parked: Iterable[ParkedRow]) -> None:
+    def __init__(
+        self, lane: Lane, destination: Destination, parked: Iterable[ParkedRow], again: Again | None = None
+    ) -> None:
         self.lane = lane
         self.destination = destination
+        self.again = again
+        self.versions = Versions()
         self.read_to = lane.cursor
         self.queued = 0
+        self.filling = False
         self.served = 0.0
         settings = destination.settings
         self.parked = ParkedIndex(parked, longest_wait_ms=int(settings.retry.max * 1000))
@@ -80,6 +91,12 @@ class LaneWork:
     def id(self) -> int:
         return self.lane.id
 
+    @property
+    def weight(self) -> float:
+        """The lane's share of the account's budget."""
+        settings = self.destination.settings
+        return settings.weight if self.lane.kind == LIVE else settings.weight * settings.replay_weight
+
     def wants_more(self, enough: int) -> bool:
         """Whether more events should be read: fewer than `enough` records are queued, and every bound has room."""
         settings = self.destination.settings
@@ -88,12 +105,32 @@ class LaneWork:
             and len(self._order) < settings.read_ahead
             and len(self.parked) < settings.parked_max
             and not self.standing()
-            and (self.lane.end_seq is None or self.read_to < self.lane.end_seq)
+            and (self.again is None or self.again.surveyed())
+            and self.within(self.read_to + 1)
         )
+
+    def within(self, seq: int) -> bool:
+        """Whether an event with this seq can be the lane's: it lies before its end."""
+        return self.lane.end_seq is None or seq <= self.lane.end_seq
+
+    def has_read_to(self, seq: int) -> None:
+        """Every event of the lane up to here has been read."""
+        end = self.lane.end_seq
+        self.read_to = max(self.read_to, seq if end is None else min(seq, end))
+
+    def over(self) -> bool:
+        """Whether nothing is left to do, now and later, unless an operator wants it: a replay that is done."""
+        return is_over(self.lane) and not (self._open or self.parked or self._settling or self.dirty())
 
     def standing(self) -> bool:
         """Whether the lane stands still by an operator's will."""
         return self.lane.paused or self.lane.ended or self.destination.settings.paused
+
+    def ready(self) -> bool:
+        """Whether what is queued may be sent: the lane does not stand, and no page is being read of which only the
+        newest states go.
+        """
+        return not (self.filling or self.standing())
 
     def unsettled(self) -> int:
         """Events that are read and not settled."""
@@ -122,7 +159,7 @@ class LaneWork:
         if not planned.records and not planned.deaths:
             opened.attempts.append(Attempt(seq, "", State.FILTERED))
         ours = [
-            record for record in planned.records if not self.behind(record, now_ms) and not self._held(record, now_ms)
+            record for record in planned.records if not self.withheld(record, now_ms) and not self._held(record, now_ms)
         ]
         for record in ours:
             self.parked.leaves(record.draft.key_hash, seq)
@@ -170,6 +207,10 @@ class LaneWork:
         if outcome.derived is not None:
             where = self._next if (record.seq, record.part) in self.parked else self._open[record.seq]
             where.derived.append((record, outcome.derived))
+        if record.version_ms and self.destination.settings.drops_stale(record.entity):
+            self.versions.delivered(record)
+            key = record.draft.key_hash
+            self._next.versions[key] = max(record.version_ms, self._next.versions.get(key, 0))
         self._done_with(record, State.DELIVERED, attempt)
 
     def gone(self, record: Record, outcome: Superseded, tried: Tried) -> None:
@@ -213,7 +254,7 @@ class LaneWork:
 
     def settlement(self) -> LaneSettle | None:
         """What there is to settle, or None. Until `settled`, further outcomes gather for the next one."""
-        if self._next.empty() or self._settling is not None:
+        if not self.dirty() or self._settling is not None:
             return None
         self._settling, self._next = self._next, _Draft()
         draft = self._settling
@@ -231,6 +272,7 @@ class LaneWork:
             parked=tuple(draft.parked.values()),
             resolved=tuple(draft.resolved),
             attempts=tuple(draft.attempts),
+            versions=tuple(draft.versions.items()),
         )
 
     def derived(self, revision: int, at_ms: int) -> list[Offer]:
@@ -239,8 +281,16 @@ class LaneWork:
         return [offer_of(record, one, revision, at_ms) for record, one in draft.derived] if draft else []
 
     def dirty(self) -> bool:
-        """Whether outcomes wait for a settle."""
-        return not self._next.empty()
+        """Whether outcomes wait for a settle, or the end that has been reached is to be written down."""
+        return not self._next.empty() or self._ends()
+
+    def _ends(self) -> bool:
+        end = self.lane.end_seq
+        return (
+            end is not None
+            and self.lane.cursor < end <= self.read_to
+            and not (self._open or self._settling or self.lane.ended)
+        )
 
     def settled(self, lane: Lane) -> None:
         """The settle is in the journal; parked rows may be due from now on. What an operator did meanwhile is told by
@@ -271,8 +321,32 @@ class LaneWork:
             ranges.append((first, last))
         return order[0] - 1, tuple(ranges)
 
-    def behind(self, record: Record, now_ms: int) -> bool:
-        """Whether the record must wait behind another of its key that is parked here; it is parked then."""
+    def withheld(self, record: Record, now_ms: int) -> bool:
+        """Whether the record does not go now: something newer went instead, or another of its key is parked before it.
+        It is booked so then.
+        """
+        if not self._outdated(record):
+            return self._behind(record, now_ms)
+        self.supersede(record)
+        return True
+
+    def _outdated(self, record: Record) -> bool:
+        if record.draft.kind != "state":
+            return False
+        if self.again is not None and self.again.is_old(record):
+            return True
+        return self.destination.settings.drops_stale(record.entity) and self.versions.is_stale(record)
+
+    def supersede(self, record: Record) -> None:
+        """Something newer goes instead of the record, or went."""
+        ref = (record.seq, record.part)
+        if ref in self.parked:
+            self.superseded(ref)
+            return
+        self._open[record.seq].attempts.append(Attempt(record.seq, record.part, State.SUPERSEDED))
+        self._part_done(record, State.SUPERSEDED)
+
+    def _behind(self, record: Record, now_ms: int) -> bool:
         key, ref = record.draft.key_hash, (record.seq, record.part)
         if self.destination.settings.order == "none":
             return False
@@ -334,3 +408,8 @@ class LaneWork:
             self._next.counts[state_of_parts(opened.states.values())] += 1
         self._next.attempts.extend(opened.attempts)
         self._next.derived.extend(opened.derived)
+
+
+def is_over(lane: Lane) -> bool:
+    """Whether a lane has come to its end and nothing is parked on it."""
+    return lane.end_seq is not None and lane.cursor >= lane.end_seq and not lane.counts.parked

@@ -5,7 +5,7 @@ nothing sleeps for it here.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from msgspec.structs import replace
@@ -15,17 +15,17 @@ from gateway.deliver import tell
 from gateway.deliver.account import Account
 from gateway.deliver.exchange import Exchange
 from gateway.deliver.lane import LaneWork
-from gateway.deliver.plan import Setup
+from gateway.deliver.newer import is_newer
+from gateway.deliver.plan import Planned, Setup
 from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
+from gateway.deliver.replay import Again
 from gateway.deliver.settle import masked, row_of_death, row_waiting, unpack
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
-from gateway.journal.base import Journal
+from gateway.journal.base import Journal, Page
 from gateway.model import Attempt, Event, ParkedRow, Settlement, State
-from gateway.vendors.base import (
-    Batch,
-)
+from gateway.vendors.base import Batch, Record
 
 SETTLE_EVERY_S = 0.02
 """Settles are grouped: the journal's writer belongs to the receiver first."""
@@ -115,35 +115,75 @@ class AccountLoop:
         """One page for each lane that wants more. True when there may be more to read at once."""
         progress = False
         for work in list(self.account.works.values()):
-            if work.read_to < self._reader.high and work.wants_more(self.account.enough(work)):
-                try:
+            try:
+                if work.again is not None and not work.again.surveyed():
+                    progress |= await self._survey(work, work.again)
+                elif work.read_to < self._reader.high and work.wants_more(self.account.enough(work)):
                     progress |= await self._read_page(work)
-                except JournalUnavailable as error:
-                    self._journal_failed(error)
-                    return False
+            except JournalUnavailable as error:
+                self._journal_failed(error)
+                return False
         return progress
+
+    async def _survey(self, work: LaneWork, again: Again) -> bool:
+        """One page of the log for a replay that is about to begin: which state of each key is the newest."""
+        page = await self._reader.page(work.lane.source, again.surveyed_to)
+        for place, event in enumerate(page.events):
+            await self._between(place)
+            again.note(self._planner.plan(event, work.destination, work.id).records)
+        before, again.surveyed_to = again.surveyed_to, page.read_to
+        return page.read_to > before
 
     async def _read_page(self, work: LaneWork) -> bool:
         page = await self._reader.page(work.lane.source, work.read_to)
         before = work.read_to
-        for place, event in enumerate(page.events):
-            if place % SLICE == SLICE - 1:
-                self._send()
-                await asyncio.sleep(0)
-            if not work.wants_more(self.account.enough(work)):
-                return True
-            self._plan(work, event)
-            work.read_to = event.seq
-        work.read_to = max(work.read_to, page.read_to)
+        work.filling = bool(work.destination.settings.coalesce)
+        try:
+            await self._plan_page(work, page)
+        finally:
+            work.filling = False
         return work.read_to > before
 
-    def _plan(self, work: LaneWork, event: Event) -> None:
+    async def _plan_page(self, work: LaneWork, page: Page) -> None:
+        for place, event in enumerate(page.events):
+            await self._between(place)
+            if not work.within(event.seq):
+                break
+            if not work.wants_more(self.account.enough(work)):
+                return
+            await self._plan(work, event)
+            work.has_read_to(event.seq)
+        work.has_read_to(page.read_to)
+
+    async def _between(self, place: int) -> None:
+        """Now and then between two events that are planned: a look at everything else."""
+        if place % SLICE == SLICE - 1:
+            self._send()
+            await asyncio.sleep(0)
+
+    async def _plan(self, work: LaneWork, event: Event) -> None:
         if work.settled_already(event.seq):
             work.skip(event.seq)
             return
+        planned = self._planned(work, event)
+        await self._look_up_versions(work, planned.records)
+        self.account.note(work, planned.records)
         now = self._now()
-        planned = self._planner.plan(event, work.destination, work.id)
         self.account.queue(work, work.take(event.seq, planned, now.ms), now)
+
+    def _planned(self, work: LaneWork, event: Event) -> Planned:
+        if work.again is None:
+            return self._planner.plan(event, work.destination, work.id)
+        if not work.again.means(event):
+            return Planned()
+        return self._planner.plan(event, work.destination, work.id, only=work.again.wants)
+
+    async def _look_up_versions(self, work: LaneWork, records: Sequence[Record]) -> None:
+        """What the destination has of these records, where an older one is not to be sent."""
+        drops = work.destination.settings.drops_stale
+        unknown = work.versions.unknown(record for record in records if record.version_ms and drops(record.entity))
+        if unknown:
+            work.versions.learn(unknown, await self._journal.versions(work.destination.name, unknown))
 
     # --- what is due --------------------------------------------------------------------------------------------
 
@@ -173,11 +213,28 @@ class AccountLoop:
                 elif row.record is None:
                     await self._remap(work, row)
                 else:
-                    self.account.retry(work, unpack(work.id, row))
+                    record = await self._newest_of(work, unpack(work.id, row))
+                    await self._look_up_versions(work, [record])
+                    self.account.retry(work, record)
                 left.discard(ref)
         finally:
             for ref in left:
                 work.parked.durable(ref)
+
+    async def _newest_of(self, work: LaneWork, record: Record) -> Record:
+        """Of the states of one entity that are parked, the newest goes for all, where the destination wants that."""
+        if record.draft.kind != "state" or not work.destination.settings.coalesces(record.entity):
+            return record
+        newest, ref = record, (record.seq, record.part)
+        others = [one for one in work.parked.chain(record.draft.key_hash) if one != ref][:RETRY_ROWS]
+        for row in await self._journal.parked(work.id, others) if others else ():
+            if row.record is None or work.parked.busy((row.seq, row.part)):
+                continue
+            other = unpack(work.id, row)
+            newest, old = (other, newest) if is_newer(other, newest) else (newest, other)
+            work.superseded((old.seq, old.part))
+        work.parked.hold((newest.seq, newest.part))
+        return newest
 
     async def _remap(self, work: LaneWork, row: ParkedRow) -> None:
         """A retried dead part: its event is mapped anew as a whole. Delivered parts are not sent again, new ones are
@@ -189,7 +246,8 @@ class AccountLoop:
             gone = Attempt(row.seq, row.part, State.DEAD, reason=Reason.EXPIRED)
             work.remapped(_dead_again(row, Reason.EXPIRED, "the event is no longer in the journal", now_ms), gone)
             return
-        planned = self._planner.plan(event, work.destination, work.id, row.generation)
+        only = work.again.wants if work.again is not None else None
+        planned = self._planner.plan(event, work.destination, work.id, row.generation, only)
         for death in planned.deaths:
             if death.part == row.part or not row.part:
                 attempt = Attempt(row.seq, death.part, State.DEAD, reason=death.reason)

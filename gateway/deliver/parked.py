@@ -67,6 +67,10 @@ class ParkedIndex:
             del self._on_way[key]
         self._look_at(key)
 
+    def chain(self, key: bytes) -> tuple[Ref, ...]:
+        """The rows of a key, oldest first."""
+        return tuple(self._chains.get(key, ()))
+
     def row(self, ref: Ref) -> ParkedRow:
         return self._rows[ref]
 

@@ -4,7 +4,8 @@ What does not depend on the destination (parsing, normalising, routing) is done 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -63,8 +64,17 @@ class Planner:
         self._book = book
         self._routed: OrderedDict[int, Routed | MappingError] = OrderedDict()
 
-    def plan(self, event: Event, destination: Destination, lane: int, generation: int = 0) -> Planned:
-        """The records of the event on this lane. Raises nothing: what cannot be mapped is a death."""
+    def plan(
+        self,
+        event: Event,
+        destination: Destination,
+        lane: int,
+        generation: int = 0,
+        only: Callable[[NormalEvent], bool] | None = None,
+    ) -> Planned:
+        """The records of the event on this lane, of those of its normal forms that `only` wants. Raises nothing: what
+        cannot be mapped is a death.
+        """
         routed = self._remembered(event)
         if isinstance(routed, MappingError):
             return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
@@ -72,6 +82,8 @@ class Planner:
         deaths: list[Death] = []
         stems: list[tuple[NormalEvent, float]] = []
         for normal, targets in routed:
+            if only is not None and not only(normal):
+                continue
             for mapping, hold_s in targets.get(destination.name, {}).items():
                 try:
                     made = self._drafts(normal, destination, mapping)
@@ -142,9 +154,23 @@ def _planned(
                 traceparent=normal.traceparent,
                 received_at_ms=event.received_at_ms,
                 hold_ms=int(hold_s * 1000),
+                entity=normal.entity,
+                version_ms=_version_ms(normal) if destination.settings.knows_versions() else 0,
             )
         )
     return Planned(tuple(records), _merged(deaths))
+
+
+def _version_ms(normal: NormalEvent) -> int:
+    """When the entity was last changed, by its own word; 0 where it does not say."""
+    told = normal.data.get("updated_at") if isinstance(normal.data, dict) else None
+    if not isinstance(told, str):
+        return 0
+    try:
+        at = datetime.fromisoformat(told)
+    except ValueError:
+        return 0
+    return int(at.timestamp() * 1000) if at.tzinfo is not None else 0
 
 
 def _distinct(part: str, parts: set[str]) -> str:

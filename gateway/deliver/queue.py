@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
+from gateway.deliver.newer import Waiting
 from gateway.deliver.plan import Destination
 from gateway.vendors.base import Batch, Record
 
@@ -19,15 +20,22 @@ class Now(Struct, frozen=True):
 class Queue:
     """The records of one destination that wait to be sent, by channel and lane, and the keys that are taken.
 
-    `count(lane, change)` hears of every record that could be sent (+1) or no longer can (-1). `behind(record, now)`
-    says whether a record must wait in the journal behind another of its key, and sees to it.
+    `count(lane, change)` hears of every record that could be sent (+1) or no longer can (-1). `withheld(record, now)`
+    says whether a record does not go now (it waits in the journal behind another of its key, or something newer went
+    instead), and sees to it. `supersede(record)` hears of one in whose place a newer one goes that waits here.
     """
 
     def __init__(
-        self, destination: Destination, count: Callable[[int, int], None], behind: Callable[[Record, Now], bool]
+        self,
+        destination: Destination,
+        count: Callable[[int, int], None],
+        withheld: Callable[[Record, Now], bool],
+        supersede: Callable[[Record], None],
     ) -> None:
         self.destination = destination
-        self._behind = behind
+        self._withheld = withheld
+        self._supersede = supersede
+        self._newest = Waiting()
         self.splits: deque[Batch] = deque()
         self.split_in_flight: Batch | None = None
         self._count = count
@@ -39,6 +47,11 @@ class Queue:
 
     def put(self, record: Record, *, first: bool = False) -> None:
         """A record joins its lane's queue: at its end, or first (a retry, or one given back)."""
+        if self._coalesces(record):
+            self._newest.joins(record)
+        self._line_up(record, first=first)
+
+    def _line_up(self, record: Record, *, first: bool) -> None:
         lanes = self._channels.setdefault(record.draft.channel, {})
         queue = lanes.setdefault(record.lane, deque())
         if first:
@@ -64,18 +77,35 @@ class Queue:
     def peek(self, channel: str, lane: int, now: Now) -> Record | None:
         """The next record of a lane, once what waits for its key has stepped aside."""
         queue = self._channels[channel][lane]
-        while queue and self._ordered and self._steps_aside(queue[0], now):
+        while queue and self._steps_aside(queue[0], now):
             queue.popleft()
             self._count(lane, -1)
         return queue[0] if queue else None
 
     def _steps_aside(self, record: Record, now: Now) -> bool:
-        """Whether a record of its key is in flight, or parked before it."""
+        """Whether a record does not go now: a newer state of its key waits, one of its key is in flight, or its lane
+        withholds it.
+        """
         key = record.draft.key_hash
+        if self._coalesces(record) and self._newest.replaces(record):
+            self._newest.leaves(record)
+            self._supersede(record)
+            return True
         if key in self._taken:
             self._waiting.setdefault(key, deque()).append(record)
             return True
-        return self._behind(record, now)
+        if self._withheld(record, now):
+            self._no_longer_waits(record)
+            return True
+        return False
+
+    def _no_longer_waits(self, record: Record) -> None:
+        if self._coalesces(record):
+            self._newest.leaves(record)
+
+    def _coalesces(self, record: Record) -> bool:
+        settings = self.destination.settings
+        return bool(settings.coalesce) and record.draft.kind == "state" and settings.coalesces(record.entity)
 
     def head(self, channel: str, lane: int) -> Record:
         """The next record of a lane that `heads` named."""
@@ -92,7 +122,9 @@ class Queue:
     def pop(self, channel: str, lane: int) -> Record:
         """Take the record that `peek` gave."""
         self._count(lane, -1)
-        return self._channels[channel][lane].popleft()
+        record = self._channels[channel][lane].popleft()
+        self._no_longer_waits(record)
+        return record
 
     def clear(self, channel: str) -> list[Record]:
         """Take every record of a channel that is not in flight, those too that wait for their key."""
@@ -102,6 +134,8 @@ class Queue:
         for key, waiting in list(self._waiting.items()):
             if waiting[0].draft.channel == channel:
                 taken.extend(self._waiting.pop(key))
+        for record in taken:
+            self._no_longer_waits(record)
         return taken
 
     def leave(self, batch: Batch) -> None:
@@ -127,7 +161,7 @@ class Queue:
         for key in keys:
             self._taken.discard(key)
             for record in reversed(self._waiting.pop(key, ())):
-                self.put(record, first=True)
+                self._line_up(record, first=True)
 
     def halve(self, batch: Batch, records: Sequence[Record]) -> None:
         """Two halves go next, in order and one at a time; their keys stay taken until then."""
@@ -150,7 +184,7 @@ class Queue:
         """The next half that has to go, unless one is in flight. What must wait behind a parked record leaves it."""
         while self.splits and self.split_in_flight is None:
             half = self.splits.popleft()
-            kept = tuple(record for record in half.records if not (self._ordered and self._behind(record, now)))
+            kept = tuple(record for record in half.records if not self._withheld(record, now))
             if kept:
                 left = Batch(half.destination, half.channel, kept, half.sent_at_ms)
                 self.splits.appendleft(left)

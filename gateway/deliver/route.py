@@ -66,11 +66,20 @@ class Router:
         return tuple(_decide(index, route, event) for index, route in enumerate(self._routes))
 
 
+def globs(patterns: Sequence[str]) -> re.Pattern[str]:
+    """One pattern that matches what any of these globs does."""
+    return re.compile("|".join(f"(?:{translate(glob)})" for glob in patterns))
+
+
+def holds(value: Any) -> bool:
+    """Whether a condition's value means yes: JMESPath's truth."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
 def _compile(route: Route) -> _Compiled:
-    pattern = "|".join(f"(?:{translate(glob)})" for glob in route.events)
     return _Compiled(
         frozenset(route.source_names) if route.source_names is not None else None,
-        re.compile(pattern),
+        globs(route.events),
         compile_expression(route.when) if route.when is not None else None,
         route.hold or 0.0,
         tuple(_target(target) for target in route.to),
@@ -94,7 +103,7 @@ def _holds(when: Expression, document: dict[str, Any], index: int) -> bool:
         value = when(document)
     except EvaluationError as error:
         raise MappingError(f"routes[{index}]", "when", str(error)) from None
-    return value is not None and value is not False and value not in ("", [], {})
+    return holds(value)
 
 
 def _decide(index: int, route: _Compiled, event: NormalEvent) -> Decision:

@@ -172,6 +172,8 @@ def pack(record: Record) -> bytes:
             "time": record.time,
             "traceparent": record.traceparent,
             "received_at_ms": record.received_at_ms,
+            "entity": record.entity,
+            "version_ms": record.version_ms,
             "data": msgspec.Raw(record.encoded),
         }
     )
@@ -202,4 +204,6 @@ def unpack_record(packed: bytes, *, lane: int, seq: int, part: str, attempt: int
         generation=generation,
         traceparent=held["traceparent"],
         received_at_ms=held["received_at_ms"],
+        entity=held.get("entity"),
+        version_ms=held.get("version_ms", 0),
     )

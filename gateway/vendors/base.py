@@ -81,8 +81,10 @@ class Draft(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """A record on its way: the draft, its name within the event, its bytes as JSON, and where it comes from. It is not
-    sent before `hold_ms` after its event's receipt.
+    """A record on its way: the draft, its name within the event, its bytes as JSON, and where it comes from.
+
+    It is not sent before `hold_ms` after its event's receipt. `version_ms`: when its entity was last changed, by the
+    entity's own word (`updated_at`); 0 where it does not say.
     """
 
     lane: int
@@ -99,6 +101,8 @@ class Record(Struct, frozen=True):
     traceparent: str | None = None
     received_at_ms: int = 0
     hold_ms: int = 0
+    entity: str | None = None
+    version_ms: int = 0
 
     @property
     def size(self) -> int:

@@ -1,0 +1,97 @@
+"""What a lane of a replay does beyond others: which events it means, and which of their states are old.
+
+Before anything of it is sent, the log is surveyed from the lane's place to its head, and the newest state of each key
+noted; from then on whatever the other lanes of the destination plan is noted too. An old state is not sent over a newer
+one that the journal holds, unless the replay says so.
+"""
+
+import sqlite3
+from collections.abc import Iterable
+
+from gateway.deliver.route import globs, holds
+from gateway.journal.ranges import contains
+from gateway.mapping.expressions import EvaluationError, compile_expression
+from gateway.model import Event, Lane, NormalEvent, Ranges, Replay
+from gateway.vendors.base import Record
+
+NEWEST_CACHE_KIB = 8 * 1024
+"""What an index keeps in memory; the rest lies in a temporary file that nobody else sees."""
+
+
+class Newest:
+    """The seq of the newest state of each key: exact for any number of keys, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._db = sqlite3.connect("", isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute(f"PRAGMA cache_size = -{NEWEST_CACHE_KIB}")
+        self._db.execute("CREATE TABLE newest (key BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID")
+
+    def note(self, records: Iterable[Record]) -> None:
+        """The journal holds these records; those that are states count."""
+        self._db.executemany(
+            "INSERT INTO newest VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET seq = max(seq, excluded.seq)",
+            [(record.draft.key_hash, record.seq) for record in records if record.draft.kind == "state"],
+        )
+
+    def of(self, key: bytes) -> int:
+        """The seq of the newest state of a key that was noted; 0 where none was."""
+        row = self._db.execute("SELECT seq FROM newest WHERE key = ?", (key,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+
+class Again:
+    """A replay on one lane. `survey_to`: up to where the log is surveyed first, from `surveyed_to` on."""
+
+    def __init__(self, replay: Replay, lane: Lane, from_seq: int, head_seq: int) -> None:
+        self._replay = replay
+        self._types = globs(replay.types) if replay.types else None
+        self._when = compile_expression(replay.when) if replay.when is not None else None
+        self._picked = _picked(replay, lane)
+        self._newest = Newest()
+        self.surveyed_to = min(from_seq, lane.cursor)
+        self.survey_to = self.surveyed_to if replay.every_state else head_seq
+
+    def surveyed(self) -> bool:
+        """Whether the newest states are known, so that sending may begin."""
+        return self.surveyed_to >= self.survey_to
+
+    def note(self, records: Iterable[Record]) -> None:
+        """These records were planned, on whatever lane of the destination."""
+        if not self._replay.every_state:
+            self._newest.note(records)
+
+    def is_old(self, record: Record) -> bool:
+        """Whether the journal holds a newer state of the record's key."""
+        return record.draft.kind == "state" and self._newest.of(record.draft.key_hash) > record.seq
+
+    def means(self, event: Event) -> bool:
+        """Whether the replay means the event, as far as its time and place tell."""
+        replay, at_ms = self._replay, event.received_at_ms
+        in_time = (replay.from_ms is None or replay.from_ms <= at_ms) and (replay.to_ms is None or at_ms < replay.to_ms)
+        return in_time and (self._picked is None or contains(self._picked, event.seq))
+
+    def wants(self, normal: NormalEvent) -> bool:
+        """Whether the replay means this normal form of an event."""
+        if self._types is not None and self._types.match(normal.type) is None:
+            return False
+        try:
+            return self._when is None or holds(self._when(normal.document()))
+        except EvaluationError:
+            return False
+
+    def close(self) -> None:
+        """The lane is served no more."""
+        self._newest.close()
+
+
+def _picked(replay: Replay, lane: Lane) -> Ranges | None:
+    for pick in replay.picked:
+        if (pick.source, pick.destination) == (lane.source, lane.destination):
+            return pick.seqs
+    return () if replay.picked else None
