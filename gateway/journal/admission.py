@@ -13,6 +13,7 @@ EVENT_BYTES_MAX = 64 << 20
 GROUP_BYTES_MAX = 256 << 20
 """All bodies of a group together: it becomes one row."""
 GROUP_ID_BYTES = 16
+IDENTITY_BYTES = 16
 INT_MAX = (1 << 63) - 1
 
 Key = tuple[str, bytes]
@@ -99,6 +100,8 @@ def _fault(offer: Offer) -> str:
         return f"the body is larger than {EVENT_BYTES_MAX} bytes"
     if not 0 <= offer.received_at_ms <= INT_MAX:
         return "its time is out of range"
+    if offer.identity is not None and len(offer.identity) != IDENTITY_BYTES:
+        return f"its identity has not {IDENTITY_BYTES} bytes"
     return ""
 
 

@@ -143,6 +143,11 @@ async def test_a_body_beyond_all_limits_is_refused(journal: Journal) -> None:
     assert list(caught.value.faults) == [1]
 
 
+async def test_an_identity_that_is_no_hash_is_refused(journal: Journal) -> None:
+    with pytest.raises(GroupRefused, match="16 bytes"):
+        await journal.append(group(offer(identity=b"order-1")))
+
+
 @pytest.mark.parametrize("at_ms", [-1, 1 << 63])
 async def test_a_time_out_of_range_is_refused(journal: Journal, at_ms: int) -> None:
     with pytest.raises(GroupRefused):

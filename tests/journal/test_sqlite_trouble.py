@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -85,7 +86,7 @@ async def test_a_full_disk_takes_nothing_and_serves_again_when_there_is_room(jou
     hand = await Lanehand.on(journal)
     await accept(journal, 3)
     await journal._writer.run(_full)
-    large = group(*(offer(f"n{number}", body=str(number).encode() * 4_000) for number in range(200)))
+    large = group(*(offer(f"n{number}", body=Random(number).randbytes(4_000)) for number in range(200)))
     with pytest.raises(JournalUnavailable, match="full"):
         await journal.append(large)
     assert (await journal.head()).seq == 3

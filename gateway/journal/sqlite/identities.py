@@ -1,93 +1,264 @@
-"""Identities in tables by time: inserts stay in one small tree, and what has expired goes as a whole.
+"""Identities: one list a group beside its batch, merged into pages by and by.
 
-The bucket in force is the newest row of `identity_buckets`. It is rotated by the offers' own times inside the append,
-so that all processes agree. A look goes through every bucket, newest first: a younger entry hides an older one.
+A row for each identity, at a random place of a tree, costs as much as its event and more with every million
+(docs/performance.md). So a commit appends one list. Lists that are not merged yet are held in memory too; when they are
+many they are merged, a slice with each append, into the bucket in force: an identity's first bits tell its page. Each
+page has a filter, held in memory, so that a new identity seldom makes a read. What no window reaches any more goes
+bucket by bucket.
+
+Nothing is in memory that does not lie in rows: `follow` brings it up to what is committed, by whatever process.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from struct import Struct
 from typing import NamedTuple
 
 from gateway.journal.admission import Key, Known
 from gateway.journal.sqlite.connection import Db
 
+RECENT = 65_536
+"""Identities in lists before they are merged. One takes about 220 bytes of memory."""
+MERGES_PER_BUCKET = 32
+"""A merge rewrites its bucket: the larger the bucket, the more is written; the more buckets, the more is looked
+through."""
 SPAN_MS_MIN = 3_600_000
 """No bucket is shorter, however short the windows."""
-KEYS_PER_LOOK = (8, 64, 512)
-"""Statements are prepared for so many keys; what is missing is filled up with the first one."""
+PAGES = 2048
+SLICES = 64
+"""A merge is done in so many slices, each with one append."""
+LISTS_PER_SLICE = 256
+"""Merged lists are removed so many at a time."""
+FILTER_BYTES = 2048
+"""Of each page: two bits of these are set for an identity. A full bucket's say wrongly of 1 in 70 that it is there."""
+
+ENTRY = Struct(">16sIQ4sQ")
+"""The identity, its source's id; the event's seq, the end of its group's id, when it was received."""
+_KEY = Struct(">16sI")
+_KNOWN = Struct(">Q4sQ")
+
+_PAGES_PER_SLICE = PAGES // SLICES
+_SEQ_MAX = (1 << 63) - 1
+_NO_FILTER = bytes(FILTER_BYTES)
 
 
-class Bucket(NamedTuple):
-    """One table of identities."""
+class Merge(NamedTuple):
+    """The last merge, as its row tells."""
 
-    id: int
-    from_ms: int
-    until_ms: int | None
-    window_ms: int
+    number: int
+    bucket: int
+    to_seq: int
+    slice: int
+
+
+class Identities:
+    """What a writer holds of identities. Every call is inside a transaction of the writer's.
+
+    A connection that met trouble is never used again, so that what was read in a transaction that came to nothing is
+    forgotten with it.
+    """
+
+    def __init__(self, recent: int = RECENT) -> None:
+        self._recent = recent
+        self._forget(None)
 
     @property
-    def table(self) -> str:
-        return f"identities_{self.id}"
+    def held(self) -> int:
+        """How many identities are in memory."""
+        return sum(map(len, self._fresh)) + sum(map(len, self._going))
 
+    # --- what an append does -----------------------------------------------------------------------------------------
 
-def buckets(db: Db) -> list[Bucket]:
-    """Every bucket, the one in force first."""
-    return [
-        Bucket._make(row)
-        for row in db.execute("SELECT id, from_ms, until_ms, window_ms FROM identity_buckets ORDER BY id DESC")
-    ]
+    def look(self, db: Db, keys: Iterable[Key], numbers: Mapping[str, int]) -> dict[Key, Known]:
+        """What is known of these identities. `numbers`: the sources' ids."""
+        self._follow(db)
+        fresh, going = self._fresh, self._going
+        known: dict[Key, Known] = {}
+        for key in keys:
+            name = _KEY.pack(key[1], numbers[key[0]])
+            place = name[0] >> 2
+            found = fresh[place].get(name) or going[place].get(name) or self._on_disk(db, name)
+            if found is not None:
+                known[key] = Known._make(_KNOWN.unpack(found))
+        return known
 
-
-def look(db: Db, found_in: Iterable[Bucket], keys: Collection[Key], numbers: Mapping[str, int]) -> dict[Key, Known]:
-    """What is known of these identities. `numbers`: the sources' ids."""
-    wanted = {(numbers[source], identity): (source, identity) for source, identity in keys if source in numbers}
-    known: dict[Key, Known] = {}
-    hashes = list({identity for _, identity in wanted})
-    for bucket in found_in:
-        for hash_, number, seq, tail, at_ms in _rows(db, bucket, hashes):
-            key = wanted.get((number, hash_))
-            if key is not None:
-                known.setdefault(key, Known(seq, tail, at_ms))
-    return known
-
-
-def remember(db: Db, bucket: Bucket, identities: Mapping[Key, Known], numbers: Mapping[str, int]) -> None:
-    """Write identities down, over older ones. Sorted, so that neighbours share pages."""
-    rows = sorted((identity, numbers[source], *known) for (source, identity), known in identities.items())
-    db.executemany(f"INSERT OR REPLACE INTO {bucket.table} VALUES (?, ?, ?, ?, ?)", rows)  # noqa: S608  a number
-
-
-def in_force(db: Db, all_of_them: list[Bucket], at_ms: int, window_ms: int) -> Bucket:
-    """The bucket to write to at this time; a new one when the newest has had its span, or the clock has jumped."""
-    newest = all_of_them[0] if all_of_them else None
-    if newest is None:
-        return _begin(db, at_ms, window_ms)
-    window_ms = max(window_ms, newest.window_ms)
-    span_ms = max(window_ms // 2, SPAN_MS_MIN)
-    if abs(at_ms - newest.from_ms) >= span_ms:
-        db.execute("UPDATE identity_buckets SET until_ms = ? WHERE id = ?", (at_ms, newest.id))
-        return _begin(db, at_ms, window_ms)
-    if window_ms > newest.window_ms:
-        db.execute("UPDATE identity_buckets SET window_ms = ? WHERE id = ?", (window_ms, newest.id))
-    return newest
-
-
-def _begin(db: Db, at_ms: int, window_ms: int) -> Bucket:
-    number = db.execute("INSERT INTO identity_buckets (from_ms, window_ms) VALUES (?, ?)", (at_ms, window_ms)).lastrowid
-    bucket = Bucket(number or 0, at_ms, None, window_ms)
-    db.execute(
-        f"CREATE TABLE {bucket.table} (hash BLOB, source_id INTEGER, seq INTEGER NOT NULL, tail BLOB NOT NULL,"
-        " at_ms INTEGER NOT NULL, PRIMARY KEY (hash, source_id)) STRICT, WITHOUT ROWID"
-    )
-    return bucket
-
-
-def _rows(db: Db, bucket: Bucket, hashes: list[bytes]) -> Iterable[tuple[bytes, int, int, bytes, int]]:
-    for start in range(0, len(hashes), KEYS_PER_LOOK[-1]):
-        chunk = hashes[start : start + KEYS_PER_LOOK[-1]]
-        size = next(size for size in KEYS_PER_LOOK if size >= len(chunk))
-        marks = ", ".join("?" * size)
-        chunk += [chunk[0]] * (size - len(chunk))
-        yield from db.execute(
-            f"SELECT hash, source_id, seq, tail, at_ms FROM {bucket.table} WHERE hash IN ({marks})",  # noqa: S608  a number and marks
-            chunk,
+    def remember(
+        self, db: Db, identities: Mapping[Key, Known], last_seq: int, window_ms: int, numbers: Mapping[str, int]
+    ) -> None:
+        """Write the list of a group whose last event is `last_seq`, and bring the merge a slice further."""
+        entries = b"".join([ENTRY.pack(key[1], numbers[key[0]], *known) for key, known in identities.items()])
+        until_ms = max([known.at_ms for known in identities.values()])
+        db.execute(
+            "INSERT INTO identity_lists (last_seq, until_ms, entries) VALUES (?, ?, ?)", (last_seq, until_ms, entries)
         )
+        if self._merge.slice < SLICES:
+            self._merge_slice(db)
+        elif not (self._merged_lists and self._remove_lists(db)) and self._count >= self._recent:
+            self._begin(db, window_ms)
+
+    # --- memory ------------------------------------------------------------------------------------------------------
+
+    def _forget(self, db: Db | None) -> None:
+        self._of = db
+        self._merge = Merge(0, 0, 0, SLICES)
+        self._seen_seq = 0
+        self._filters: list[tuple[int, list[bytes]]] = []
+        self._going: list[dict[bytes, bytes]] = _empty()
+        self._merged_lists = True
+        self._renew()
+
+    def _renew(self) -> None:
+        self._fresh: list[dict[bytes, bytes]] = _empty()
+        self._count = 0
+        self._until_ms = 0
+
+    def _follow(self, db: Db) -> None:
+        """Bring memory up to what is committed, and written in this transaction."""
+        merge = Merge._make(db.execute("SELECT number, bucket, to_seq, slice FROM identity_merge").fetchone())
+        if db is not self._of or merge != self._merge:
+            self._follow_merge(db, merge)
+        self._read_lists(db, _SEQ_MAX)
+
+    def _follow_merge(self, db: Db, merge: Merge) -> None:
+        """One step after the other where it was seen to begin, else from nothing."""
+        if db is not self._of or merge.number > self._merge.number + 1:
+            self._forget(db)
+            self._merge = merge._replace(number=merge.number - 1, slice=SLICES)
+            self._read_filters(db, 0, _SEQ_MAX)
+        if merge.number > self._merge.number:
+            self._follow_slices(db, SLICES)
+            self._read_lists(db, merge.to_seq)
+            self._going = self._fresh
+            self._renew()
+            self._merge = merge._replace(slice=0)
+            self._forget_buckets(db)
+        self._follow_slices(db, merge.slice)
+
+    def _follow_slices(self, db: Db, to_slice: int) -> None:
+        """What these slices have merged is on pages now: their filters tell of it."""
+        done, first = self._merge.slice, self._merge.bucket * PAGES
+        if done == to_slice:
+            return
+        self._read_filters(db, first + done * _PAGES_PER_SLICE, first + to_slice * _PAGES_PER_SLICE)
+        self._going[done:to_slice] = [{} for _ in range(done, to_slice)]
+        self._merge = self._merge._replace(slice=to_slice)
+        self._merged_lists = True
+
+    def _read_lists(self, db: Db, to_seq: int) -> None:
+        fresh = self._fresh
+        for last_seq, until_ms, entries in db.execute(
+            "SELECT last_seq, until_ms, entries FROM identity_lists WHERE last_seq > ? AND last_seq <= ?"
+            " ORDER BY last_seq",
+            (self._seen_seq, to_seq),
+        ):
+            for at in range(0, len(entries), ENTRY.size):
+                name = entries[at : at + _KEY.size]
+                fresh[name[0] >> 2][name] = entries[at + _KEY.size : at + ENTRY.size]
+            self._seen_seq = last_seq
+            self._count += len(entries) // ENTRY.size
+            self._until_ms = max(self._until_ms, until_ms)
+
+    def _read_filters(self, db: Db, from_id: int, to_id: int) -> None:
+        for page, filter_ in db.execute(
+            "SELECT id, filter FROM identity_pages WHERE id >= ? AND id < ? ORDER BY id", (from_id, to_id)
+        ):
+            bucket = page // PAGES
+            if not self._filters or self._filters[0][0] != bucket:
+                self._filters.insert(0, (bucket, [_NO_FILTER] * PAGES))
+            self._filters[0][1][page % PAGES] = filter_
+
+    def _forget_buckets(self, db: Db) -> None:
+        there = {bucket for (bucket,) in db.execute("SELECT id FROM identity_buckets")}
+        self._filters = [one for one in self._filters if one[0] in there]
+
+    # --- pages -------------------------------------------------------------------------------------------------------
+
+    def _on_disk(self, db: Db, name: bytes) -> bytes | None:
+        """What the youngest bucket that knows this identity says of it."""
+        page, one, other = _spots(name)
+        for bucket, filters in self._filters:
+            bits = filters[page]
+            if bits[one >> 3] >> (one & 7) & 1 and bits[other >> 3] >> (other & 7) & 1:
+                row = db.execute("SELECT entries FROM identity_pages WHERE id = ?", (bucket * PAGES + page,)).fetchone()
+                found = _last(row[0], name) if row else None
+                if found is not None:
+                    return found
+        return None
+
+    def _begin(self, db: Db, window_ms: int) -> None:
+        """Begin to merge what is held. A new bucket when the newest is full or has had its time."""
+        newest = db.execute("SELECT id, from_ms, count FROM identity_buckets ORDER BY id DESC LIMIT 1").fetchone()
+        span_ms = max(window_ms // 2, SPAN_MS_MIN)
+        full = self._recent * MERGES_PER_BUCKET
+        if newest is None or newest[2] >= full or abs(self._until_ms - newest[1]) >= span_ms:
+            bucket = db.execute(
+                "INSERT INTO identity_buckets (from_ms, until_ms, count) VALUES (?1, ?1, 0)", (self._until_ms,)
+            ).lastrowid
+        else:
+            bucket = newest[0]
+        db.execute(
+            "UPDATE identity_buckets SET count = count + ?, until_ms = max(until_ms, ?) WHERE id = ?",
+            (self._count, self._until_ms, bucket),
+        )
+        db.execute(
+            "UPDATE identity_merge SET number = number + 1, bucket = ?, to_seq = ?, slice = 0", (bucket, self._seen_seq)
+        )
+
+    def _merge_slice(self, db: Db) -> None:
+        """Write the next pages. Memory follows when it reads what was written."""
+        merge = self._merge
+        fresh: defaultdict[int, list[bytes]] = defaultdict(list)
+        for name, known in self._going[merge.slice].items():
+            fresh[merge.bucket * PAGES + _spots(name)[0]] += (name, known)
+        first = merge.bucket * PAGES + merge.slice * _PAGES_PER_SLICE
+        there = {
+            page: (filter_, entries)
+            for page, filter_, entries in db.execute(
+                "SELECT id, filter, entries FROM identity_pages WHERE id >= ? AND id < ?",
+                (first, first + _PAGES_PER_SLICE),
+            )
+        }
+        rows = []
+        for page, parts in sorted(fresh.items()):
+            filter_, entries = there.get(page, (_NO_FILTER, b""))
+            rows.append((page, _with(filter_, parts[::2]), entries + b"".join(parts)))
+        db.executemany("INSERT OR REPLACE INTO identity_pages (id, filter, entries) VALUES (?, ?, ?)", rows)
+        db.execute("UPDATE identity_merge SET slice = slice + 1")
+
+    def _remove_lists(self, db: Db) -> bool:
+        """Lists that are merged are of no use any more. Gives whether there were any."""
+        gone = db.execute(
+            "DELETE FROM identity_lists WHERE last_seq IN"
+            " (SELECT last_seq FROM identity_lists WHERE last_seq <= ? ORDER BY last_seq LIMIT ?)",
+            (self._merge.to_seq, LISTS_PER_SLICE),
+        ).rowcount
+        self._merged_lists = gone == LISTS_PER_SLICE
+        return gone > 0
+
+
+def _empty() -> list[dict[bytes, bytes]]:
+    """What each slice of a merge will hold."""
+    return [{} for _ in range(SLICES)]
+
+
+def _spots(name: bytes) -> tuple[int, int, int]:
+    """Where an identity lies: its page, and its two bits in the page's filter."""
+    bits = int.from_bytes(name[:5], "big")
+    return bits >> 29, bits >> 15 & 0x3FFF, bits >> 1 & 0x3FFF
+
+
+def _with(filter_: bytes, names: Iterable[bytes]) -> bytes:
+    bits = bytearray(filter_)
+    for name in names:
+        _, one, other = _spots(name)
+        bits[one >> 3] |= 1 << (one & 7)
+        bits[other >> 3] |= 1 << (other & 7)
+    return bytes(bits)
+
+
+def _last(entries: bytes, name: bytes) -> bytes | None:
+    """What a page says of an identity: the last entry is the youngest."""
+    at = entries.rfind(name)
+    while at > 0 and at % ENTRY.size:
+        at = entries.rfind(name, 0, at + len(name) - 1)
+    return None if at < 0 else entries[at + _KEY.size : at + ENTRY.size]

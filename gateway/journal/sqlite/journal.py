@@ -25,6 +25,7 @@ from gateway.journal.sqlite import keep as keeping
 from gateway.journal.sqlite import lanes as lane_rows
 from gateway.journal.sqlite.backup import backup
 from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.identities import Identities
 from gateway.journal.sqlite.log import Append
 from gateway.journal.sqlite.settle import Settle
 from gateway.journal.sqlite.watcher import Watcher
@@ -50,6 +51,7 @@ class SqliteJournal:
         self._writer = Writer(self._path, busy_timeout_s, self._watcher.committed)
         self._reader = Reader(self._path, busy_timeout_s, "journal-reader")
         self._desk = Reader(self._path, busy_timeout_s, "journal-desk")
+        self._identities = Identities()
         self._place = keeping.Place()
         self._closed = False
 
@@ -74,7 +76,7 @@ class SqliteJournal:
     # --- the log -----------------------------------------------------------------------------------------------------
 
     async def append(self, group: Group) -> tuple[Receipt, ...]:
-        job = Append(group)
+        job = Append(group, self._identities)
         return await self._writer.run(job, before=job.prepare)
 
     async def read(
@@ -149,7 +151,7 @@ class SqliteJournal:
         return await self._reader.run(partial(versions.read, destination=destination, keys=keys))
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
-        job = Settle(settlement)
+        job = Settle(settlement, self._identities)
         return await self._writer.run(job, before=job.prepare)
 
     async def intend(self, lease: Lease, intents: Sequence[Intent]) -> None:

@@ -17,10 +17,10 @@ from gateway.journal.sqlite import attempts, lanes, rows, versions
 from gateway.journal.sqlite.audit import last_seq, waiting_places
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import Part, parts, source_id
-from gateway.journal.sqlite.identities import buckets
+from gateway.journal.sqlite.identities import ENTRY, LISTS_PER_SLICE, PAGES, SLICES
 from gateway.model import Lane, State
 
-IDENTITIES_PER_SLICE = 2_000
+PAGES_PER_SLICE = 64
 BATCHES_PER_SLICE = 32
 EVENTS_PER_SLICE = 200
 SEQS_PER_SLICE = 2_000
@@ -64,25 +64,42 @@ def _did(**counts: int) -> Kept:
 
 
 def _old_identities(db: Db, rules: Keep) -> Slice | None:
-    for bucket in reversed(buckets(db)):
-        if bucket.until_ms is not None and bucket.until_ms + rules.identities_ms < rules.now_ms:
-            return partial(_remove_identities, bucket=bucket.id, table=bucket.table)
-    return None
+    before_ms = rules.now_ms - rules.identities_ms
+    row = db.execute("SELECT until_ms FROM identity_lists ORDER BY last_seq LIMIT 1").fetchone()
+    if row is not None and row[0] < before_ms:
+        return partial(_remove_lists, before_ms=before_ms)
+    row = db.execute(_OLD_BUCKET, (before_ms, SLICES)).fetchone()
+    return partial(_remove_pages, bucket=row[0], before_ms=before_ms) if row is not None else None
 
 
-def _remove_identities(db: Db, bucket: int, table: str) -> Kept:
-    """Empty a bucket from its beginning; drop it when it is empty (a full table would hold the writer for long)."""
-    if not db.execute("SELECT 1 FROM identity_buckets WHERE id = ?", (bucket,)).fetchone():
+_OLD_BUCKET = (
+    "SELECT id FROM identity_buckets WHERE until_ms < ?"
+    " AND id NOT IN (SELECT bucket FROM identity_merge WHERE slice < ?) ORDER BY id LIMIT 1"
+)
+"""The oldest bucket that no window reaches. One that is being merged into stays until that is done."""
+
+
+def _remove_lists(db: Db, before_ms: int) -> Kept:
+    gone = db.execute(
+        "DELETE FROM identity_lists WHERE until_ms < ? AND last_seq IN"
+        " (SELECT last_seq FROM identity_lists ORDER BY last_seq LIMIT ?) RETURNING length(entries)",
+        (before_ms, LISTS_PER_SLICE),
+    ).fetchall()
+    return _did(identities=sum(size for (size,) in gone) // ENTRY.size)
+
+
+def _remove_pages(db: Db, bucket: int, before_ms: int) -> Kept:
+    """Empty a bucket from its beginning; when it is empty it goes."""
+    if db.execute(_OLD_BUCKET, (before_ms, SLICES)).fetchone() != (bucket,):
         return _did()
-    last = db.execute(
-        f"SELECT hash FROM {table} ORDER BY hash LIMIT 1 OFFSET {IDENTITIES_PER_SLICE}"  # noqa: S608  a number
-    ).fetchone()
-    if last is not None:
-        return _did(identities=db.execute(f"DELETE FROM {table} WHERE hash < ?", last).rowcount)  # noqa: S608  a number
-    count = db.execute(f"DELETE FROM {table}").rowcount  # noqa: S608  a number
-    db.execute(f"DROP TABLE {table}")
-    db.execute("DELETE FROM identity_buckets WHERE id = ?", (bucket,))
-    return _did(identities=count)
+    gone = db.execute(
+        "DELETE FROM identity_pages WHERE id IN"
+        " (SELECT id FROM identity_pages WHERE id >= ? AND id < ? ORDER BY id LIMIT ?) RETURNING length(entries)",
+        (bucket * PAGES, (bucket + 1) * PAGES, PAGES_PER_SLICE),
+    ).fetchall()
+    if len(gone) < PAGES_PER_SLICE:
+        db.execute("DELETE FROM identity_buckets WHERE id = ?", (bucket,))
+    return _did(identities=sum(size for (size,) in gone) // ENTRY.size)
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

@@ -16,9 +16,9 @@ from gateway.journal.records import (
     unpack_duplicates,
     unpack_stored,
 )
-from gateway.journal.sqlite import identities
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import bitmap, head_seq, source_id
+from gateway.journal.sqlite.identities import Identities
 from gateway.model import Event, Group, Offer, Receipt, Rejection
 
 REJECTED_PER_SOURCE = 1_000
@@ -30,10 +30,11 @@ BATCHES_PER_LOOK = 64
 class Append:
     """A group on its way into the log. `prepare` does all that needs no lock."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, identities: Identities) -> None:
         if len(group.id) != GROUP_ID_BYTES:
             raise ValueError(f"a group's id has {GROUP_ID_BYTES} bytes, not {len(group.id)}")
         self._group = group
+        self._identities = identities
         self._payload = b""
 
     def prepare(self) -> None:
@@ -52,18 +53,16 @@ class Append:
             return ()
         numbers = _source_ids(db, group.offers)
         keys = {(offer.source, offer.identity) for offer in group.offers if offer.identity is not None}
-        there = identities.buckets(db) if keys else []
-        known = identities.look(db, there, keys, numbers)
+        known = self._identities.look(db, keys, numbers) if keys else {}
         first_seq = head_seq(db) + 1
         admitted = admit(group.offers, known, first_seq - 1, group.id)
         if admitted.offers:
             payload = _packed(admitted.offers) if admitted.duplicates else self._payload
             _write(db, group.id, first_seq, admitted, payload, numbers)
         if admitted.identities:
-            at_ms = max(one.at_ms for one in admitted.identities.values())
+            last_seq = first_seq + len(admitted.offers) - 1
             window_ms = max(offer.identity_window_ms for offer in admitted.offers)
-            bucket = identities.in_force(db, there, at_ms, window_ms)
-            identities.remember(db, bucket, admitted.identities, numbers)
+            self._identities.remember(db, admitted.identities, last_seq, window_ms, numbers)
         return admitted.receipts
 
 

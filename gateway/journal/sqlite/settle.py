@@ -7,6 +7,7 @@ from gateway.journal.ledger import LaneBook
 from gateway.journal.sqlite import attempts, lanes, rows, versions
 from gateway.journal.sqlite.attempts import Counted
 from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.identities import Identities
 from gateway.journal.sqlite.log import Append
 from gateway.model import Group, Lane, LaneSettle, Settlement
 
@@ -14,14 +15,15 @@ from gateway.model import Group, Lane, LaneSettle, Settlement
 class Settle:
     """A settlement on its way. `prepare` does all that needs no lock."""
 
-    def __init__(self, settlement: Settlement) -> None:
+    def __init__(self, settlement: Settlement, identities: Identities) -> None:
         self._settlement = settlement
+        self._identities = identities
         self._derived: Append | None = None
 
     def prepare(self) -> None:
         """Pack what derives."""
         if self._settlement.derived:
-            self._derived = Append(Group(derived_id(self._settlement), self._settlement.derived))
+            self._derived = Append(Group(derived_id(self._settlement), self._settlement.derived), self._identities)
             self._derived.prepare()
 
     def __call__(self, db: Db) -> tuple[Lane, ...]:

@@ -45,14 +45,39 @@ CREATE TABLE batch_sources (
 
 CREATE INDEX batch_sources_of ON batch_sources (first_seq);
 
--- Identities lie in tables `identities_<id>`, one for each span of time; the newest row is the one in force.
--- `until_ms`: when the next one took over (NULL: in force).
-CREATE TABLE identity_buckets (
-    id        INTEGER PRIMARY KEY AUTOINCREMENT,
-    from_ms   INTEGER NOT NULL,
-    until_ms  INTEGER,
-    window_ms INTEGER NOT NULL
+-- The identities of a group, until they are merged into pages. `entries`: identity, source and what it stands for, one
+-- after the other. `until_ms`: the latest of their times.
+CREATE TABLE identity_lists (
+    last_seq INTEGER PRIMARY KEY,
+    until_ms INTEGER NOT NULL,
+    entries  BLOB NOT NULL
 ) STRICT;
+
+-- Spans of time whose identities go together. The newest is the one in force.
+CREATE TABLE identity_buckets (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    from_ms  INTEGER NOT NULL,
+    until_ms INTEGER NOT NULL,
+    count    INTEGER NOT NULL
+) STRICT;
+
+-- The pages of all buckets: `id` is the bucket's times the pages of a bucket, and the page's by the first bits of its
+-- identities. `filter`: what says of most identities that they are not on the page.
+CREATE TABLE identity_pages (
+    id      INTEGER PRIMARY KEY,
+    filter  BLOB NOT NULL,
+    entries BLOB NOT NULL
+) STRICT;
+
+-- The last merge: lists up to `to_seq` go into `bucket`; its slices below `slice` are done.
+CREATE TABLE identity_merge (
+    number INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    to_seq INTEGER NOT NULL,
+    slice  INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO identity_merge (number, bucket, to_seq, slice) VALUES (0, 0, 0, 64);
 
 -- `floor_seq`: up to here settled events are no longer recounted but stand in `removed` (counts by state, packed).
 -- `removed_events`: events of the lane whose batches are gone.
