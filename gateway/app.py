@@ -19,8 +19,9 @@ from gateway.mapping.json_schema import mapping_schema
 from gateway.mapping.normalise import Normaliser
 from gateway.model import Event
 from gateway.receive.presets import Preset, load_presets
-from gateway.vendors import VENDORS
+from gateway.vendors import TARGETS, VENDORS
 from gateway.vendors.base import BatchRules, Burst, Limit, Vendor
+from gateway.vendors.lookup import LookupSettings
 
 SQLITE = "sqlite:///"
 
@@ -32,6 +33,7 @@ def registry(checks: Sequence[Check] = ()) -> Registry:
         presets=load_presets({}).keys(),
         packs=Book({}).names(),
         checks=(*CHECKS, *checks),
+        lookup=LookupSettings,
         preset=Preset,
         mapping=mapping_schema(),
     )
@@ -88,8 +90,8 @@ def presets_of(loaded: Loaded) -> Mapping[str, Preset]:
 
 
 def destinations_of(loaded: Loaded) -> dict[str, Destination]:
-    """Every configured destination with its vendor."""
-    return {name: _destination(name, settings) for name, settings in loaded.destinations.items()}
+    """Every configured destination with its vendor, and every look-up, which is one too."""
+    return {name: _destination(name, settings) for name, settings in loaded.targets.items()}
 
 
 def setup_of(loaded: Loaded, revision: int) -> Setup:
@@ -108,11 +110,12 @@ def planners_of(loaded: Loaded, *, watched: bool = False) -> Callable[[], Planne
         for name, source in config.sources.items()
     }
     router = Router(config.routes)
-    return lambda: Planner(normalisers, router, book)
+    lookups = {name: source.lookup for name, source in config.sources.items() if source.lookup}
+    return lambda: Planner(normalisers, router, book, lookups)
 
 
 def _destination(name: str, settings: DestinationSettings) -> Destination:
-    vendor = VENDORS[settings.vendor](name, settings)
+    vendor = TARGETS[settings.vendor](name, settings)
     limits = [_limit(one) for one in settings.limits] if settings.limits is not None else vendor.limits()
     return Destination(
         name=name,

@@ -242,7 +242,7 @@ class Replica:
             revision=self._revision,
             started_at_ms=self._started_at_ms,
             sources=frozenset(config.sources),
-            destinations=frozenset(config.destinations),
+            destinations=frozenset(self._loaded.targets),
             refused=self._refused,
         )
 
@@ -280,12 +280,12 @@ class Replica:
         asyncio.get_running_loop().call_later(DRAIN_S, self._snapshots.drop, before)
 
     async def _apply(self, copy: Path, loaded: Loaded) -> None:
-        await self.journal.register(lane_specs(loaded.config, loaded.destinations))
+        await self.journal.register(lane_specs(loaded.config, loaded.targets))
         self._revision = await self.journal.revise(loaded.digest, loaded.config.revision)
         self._copy, self._loaded, self._types = copy, loaded, app.types_of(loaded)
         log.info("configuration.loaded", digest=loaded.digest, revision=self._revision, files=loaded.files)
         for lane in await self.journal.lanes():
-            known = lane.source in loaded.config.sources and lane.destination in loaded.destinations
+            known = lane.source in loaded.config.sources and lane.destination in loaded.targets
             if not lane.ended and not known:
                 log.warning("lane.orphaned", source=lane.source, destination=lane.destination)
         for warning in loaded.warnings:

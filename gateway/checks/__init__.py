@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from gateway.checks.lookups import lookups
 from gateway.checks.names import shadowed, unused
 from gateway.checks.needs import needs
 from gateway.checks.routes import routes
@@ -18,7 +19,7 @@ from gateway.mapping.book import Book
 from gateway.mapping.expressions import ExpressionError, compile_expression
 from gateway.receive import door
 from gateway.receive.presets import Preset
-from gateway.vendors import VENDORS
+from gateway.vendors import TARGETS
 
 
 def presets(loaded: Loaded) -> Iterator[Problem]:
@@ -55,12 +56,13 @@ def conditions(loaded: Loaded) -> Iterator[Problem]:
 def accounts(loaded: Loaded) -> Iterator[Problem]:
     """Destinations that share an account have one set of limits: two would mean that neither is kept."""
     first: dict[str, str] = {}
-    for name, settings in loaded.destinations.items():
-        account = settings.account or VENDORS[settings.vendor](name, settings).account()
+    for name, settings in loaded.targets.items():
+        account = settings.account or TARGETS[settings.vendor](name, settings).account()
         earlier = first.setdefault(account, name)
-        if settings.limits != loaded.destinations[earlier].limits:
+        if settings.limits != loaded.targets[earlier].limits:
             cause = f"other limits than `{earlier}`, which shares its account"
-            yield Problem(("destinations", name, "limits"), cause, "give both the same `limits`, or each its `account`")
+            at = ("lookups" if name in loaded.lookups else "destinations", name, "limits")
+            yield Problem(at, cause, "give both the same `limits`, or each its `account`")
 
 
 CHECKS: tuple[Check, ...] = (
@@ -69,6 +71,7 @@ CHECKS: tuple[Check, ...] = (
     mappings,
     conditions,
     accounts,
+    lookups,
     routes,
     needs,
     unread,

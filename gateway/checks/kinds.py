@@ -12,6 +12,9 @@ from gateway.mapping.book import Book
 from gateway.model import NormalEvent
 from gateway.receive.presets import Preset, load_presets, own_faults
 
+LOOKED_UP = "lookup/"
+"""How the topics of what a look-up finds begin, unless the look-up says otherwise."""
+
 _WILD = re.compile(r"[*?\[\]]")
 _VERBS = (*sorted(normalise.PAST_TENSES), "data_requested")
 
@@ -60,7 +63,9 @@ def known(loaded: Loaded, presets: Mapping[str, Preset], book: Book) -> dict[str
 
 
 def _known(source: Source, preset: Preset, book: Book) -> Known:
-    rules = [*source.normalise.items(), *preset.normalise.items()]
+    rules = [(glob, name) for table in (source.normalise, preset.normalise) for glob, name in table.items()]
+    if not source.lookup:
+        rules = [(glob, name) for glob, name in rules if not glob.startswith(LOOKED_UP)]
     if source.topic is not None and source.topic.startswith("const:"):
         topic = source.topic.removeprefix("const:")
         rule = next((name for glob, name in rules if fnmatchcase(topic, glob)), None)

@@ -16,7 +16,7 @@ def changes(loaded: Loaded, rows: Sequence[LaneRow]) -> Iterator[Problem]:
     held = {(row.lane.source, row.lane.destination): row for row in rows if _counts(row)}
     if not held:
         return
-    specs = lane_specs(loaded.config, loaded.destinations)
+    specs = lane_specs(loaded.config, loaded.targets)
     heirs = {(spec.source, former) for spec in specs for former in spec.was}
     left = {pair: row for pair, row in held.items() if pair not in _pairs(specs) | heirs}
     for row in left.values():
@@ -38,8 +38,8 @@ def _pairs(specs: Sequence[LaneSpec]) -> set[tuple[str, str]]:
 def _orphan(loaded: Loaded, row: LaneRow) -> Problem:
     lane = row.lane
     at: tuple[str | int, ...] = ()
-    if lane.destination in loaded.destinations:
-        at = ("destinations", lane.destination)
+    if lane.destination in loaded.targets:
+        at = ("lookups" if lane.destination in loaded.lookups else "destinations", lane.destination)
     elif lane.source in loaded.config.sources:
         at = ("sources", lane.source)
     counts = f"{row.waiting} events wait, {lane.counts.parked} are parked, {lane.counts.dead} dead"
@@ -49,13 +49,14 @@ def _orphan(loaded: Loaded, row: LaneRow) -> Problem:
 
 
 def _new(loaded: Loaded, spec: LaneSpec, orphans: Sequence[str]) -> Problem:
-    start = str(loaded.destinations[spec.destination].start)
+    start = str(loaded.targets[spec.destination].start)
     begins = {"now": "from now", "beginning": "from the beginning"}.get(start, f"from {start}")
     cause = f"a new lane {spec.source} > {spec.destination} would start, {begins}"
     hint = "what came before is not sent: `start: beginning`, or a replay" if start == "now" else ""
     if orphans:
         hint = f"if `{spec.destination}` is a new name of `{orphans[0]}`: `was: [{orphans[0]}]`"
-    return Problem(_route(loaded, spec), cause, hint, warning=True)
+    at = ("sources", spec.source, "lookup") if spec.destination in loaded.lookups else _route(loaded, spec)
+    return Problem(at, cause, hint, warning=True)
 
 
 def _route(loaded: Loaded, spec: LaneSpec) -> tuple[str | int, ...]:

@@ -65,6 +65,7 @@ def _lanes(loaded: Loaded) -> Iterator[Problem]:
 def _sound(loaded: Loaded) -> None:
     config = loaded.config
     counts = {"source": config.sources, "destination": config.destinations, "route": config.routes}
+    counts |= {"look-up": config.lookups} if config.lookups else {}
     parts = [f"{len(found)} {name}{'' if len(found) == 1 else 's'}" for name, found in counts.items()]
     click.echo(f"{', '.join(loaded.files)}: no faults; {', '.join(parts)}; version {loaded.digest}")
 

@@ -52,7 +52,7 @@ def _figures(rows: Sequence[LaneRow], loaded: Loaded) -> list[dict[str, Any]]:
     """The lanes as they are shown. YAML pauses a lane as a command does."""
     found = [views.plain(lane) for lane in views.lanes(rows, SystemClock().now_ms()).lanes]
     for row in found:
-        settings = loaded.destinations.get(row["destination"])
+        settings = loaded.targets.get(row["destination"])
         row["orphaned"] = not row["ended"] and (settings is None or row["source"] not in loaded.config.sources)
         row["paused"] = row["paused"] or (settings is not None and settings.paused)
     return found

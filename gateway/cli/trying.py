@@ -38,8 +38,8 @@ def try_(ctx: click.Context, /, source: str, config: Path, **chosen: Any) -> Non
     loaded = app.load_config(config)
     known_source(loaded, source)
     to = chosen["destination"]
-    if to is not None and to not in loaded.destinations:
-        raise click.BadParameter(f"there is no destination: {near(to, loaded.destinations)}", param_hint="--to")
+    if to is not None and to not in loaded.targets:
+        raise click.BadParameter(f"there is no destination: {near(to, loaded.targets)}", param_hint="--to")
     way = Guide(loaded).request(source, posted(loaded, source, chosen), to)
     if chosen["as_json"]:
         show.as_json(as_table(way))

@@ -20,7 +20,7 @@ Schema = dict[str, Any]
 
 def json_schema(registry: Registry) -> Schema:
     """The whole configuration as JSON Schema 2020-12. A destination's keys depend on its `vendor`."""
-    models: list[type[BaseModel]] = [Config, *registry.vendors.values(), *_preset(registry)]
+    models: list[type[BaseModel]] = [Config, *registry.vendors.values(), registry.lookup, *_preset(registry)]
     references, shared = models_json_schema([(model, "validation") for model in models], by_alias=True)
     definitions: Schema = shared["$defs"]
     root = definitions.pop(_name(references[Config, "validation"]))
@@ -29,6 +29,8 @@ def json_schema(registry: Registry) -> Schema:
         definitions[_name(reference)]["properties"]["vendor"] = {"const": name, "description": "Whose API this is."}
     definitions["Destination"] = _destination(vendors)
     root["properties"]["destinations"]["patternProperties"] = {NAME: {"$ref": "#/$defs/Destination"}}
+    lookup = references[registry.lookup, "validation"]
+    root["properties"]["lookups"]["patternProperties"] = {NAME: lookup}
     _named(definitions["Source"]["properties"]["preset"], registry.presets)
     _own(root, definitions, registry, references)
     whole = {"$schema": DIALECT, "title": "Webhook gateway configuration", **root, "$defs": definitions}

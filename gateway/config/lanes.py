@@ -1,4 +1,6 @@
-"""Which lanes a configuration names: one for each source and destination that a route joins."""
+"""Which lanes a configuration names: one for each source and destination that a route joins, and for each look-up of a
+source.
+"""
 
 from collections.abc import Mapping
 
@@ -7,14 +9,15 @@ from gateway.model import LaneSpec
 
 
 def lane_specs(config: Config, destinations: Mapping[str, DestinationSettings]) -> tuple[LaneSpec, ...]:
-    """The lanes, in the order of the routes, each once."""
-    pairs = {
-        (source, destination): None
+    """The lanes, each once: in the order of the routes, then look-ups. `destinations`: the settings of both."""
+    routed = [
+        (source, destination)
         for route in config.routes
         for source in _sources(config, route)
         for destination in _destinations(route)
-        if destination in destinations
-    }
+    ]
+    looked_up = [(source, name) for source, settings in config.sources.items() for name in settings.lookup]
+    pairs = dict.fromkeys(pair for pair in (*routed, *looked_up) if pair[1] in destinations)
     return tuple(_spec(source, name, destinations[name]) for source, name in pairs)
 
 

@@ -4,7 +4,7 @@ read (places) > merge by section > fill in ${} (expand) > models (wording) > ref
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ __all__ = ["Loaded", "Problem", "Registry", "files_of", "json_schema", "load"]
 
 MAX_FILES = 200
 SUFFIXES = (".yaml", ".yml")
+
+ModelOf = Callable[[Mapping[str, Any]], type[DestinationSettings] | None]
+"""The model of a section's entry; None where there is none."""
 
 
 def load(path: Path, registry: Registry, env: Mapping[str, str]) -> Loaded:
@@ -180,13 +183,15 @@ class _Findings:
     def judge(self, digest: str, files: tuple[str, ...]) -> Loaded | None:
         """The configuration, where its models are sound; `problems` holds what was found on the way."""
         config = self._config()
-        settings = self._destinations()
+        settings = self._each("destinations", self._vendor_model)
+        lookups = self._each("lookups", lambda _: self._registry.lookup)
         if self._whole:
             self._note(dangling(self._filled, self._registry, self._expansion.expanded))
         self._note(contradictory(self._filled))
-        if config is None or settings is None:
+        if config is None or settings is None or lookups is None:
             return None
-        loaded = Loaded(config.model_copy(update={"destinations": settings}), settings, digest, files)
+        config = config.model_copy(update={"destinations": settings, "lookups": lookups})
+        loaded = Loaded(config, settings, digest, files, lookups=lookups)
         self._note(doubtful(loaded.config, self._plain, self._expansion.expanded))
         for check in self._registry.checks:
             self._note(check(loaded))
@@ -204,21 +209,25 @@ class _Findings:
             self._note(wording.problems(error, Config, self._filled, self._expansion.expanded))
             return None
 
-    def _destinations(self) -> dict[str, DestinationSettings] | None:
-        """Each destination as its vendor reads it; None where one has a fault."""
-        table = self._filled.get("destinations", {})
+    def _each(self, section: str, model_of: ModelOf) -> dict[str, DestinationSettings] | None:
+        """Each destination as its vendor reads it, each look-up; None where one has a fault."""
+        table = self._filled.get(section, {})
         if not isinstance(table, dict):
             return None
-        found = {name: self._settings(("destinations", name), raw) for name, raw in table.items()}
+        found = {name: self._settings((section, name), raw, model_of) for name, raw in table.items()}
         settings = {name: one for name, one in found.items() if one is not None}
         return settings if len(settings) == len(found) else None
 
-    def _settings(self, path: KeyPath, raw: Any) -> DestinationSettings | None:
-        if not isinstance(raw, dict):
-            self._note([Problem(path, f"a table of keys is wanted, and this is {wording.kind(raw)}", "vendor: ...")])
-            return None
+    def _vendor_model(self, raw: Mapping[str, Any]) -> type[DestinationSettings] | None:
         vendor = raw.get("vendor")
-        model = self._registry.vendors.get(vendor) if isinstance(vendor, str) else DestinationSettings
+        return self._registry.vendors.get(vendor) if isinstance(vendor, str) else DestinationSettings
+
+    def _settings(self, path: KeyPath, raw: Any, model_of: ModelOf) -> DestinationSettings | None:
+        if not isinstance(raw, dict):
+            hint = "vendor: ..." if path[0] == "destinations" else "urls: ..."
+            self._note([Problem(path, f"a table of keys is wanted, and this is {wording.kind(raw)}", hint)])
+            return None
+        model = model_of(raw)
         if model is None:
             return None  # said by `dangling`
         try:

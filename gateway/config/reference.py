@@ -40,7 +40,7 @@ _PLAIN = {
 
 def page(registry: Registry) -> str:
     """The whole page: the sections of the file, mappings and presets of one's own, then what each vendor's destinations
-    take.
+    take, and look-ups.
     """
     vendors: Mapping[str, type[DestinationSettings]] = registry.vendors
     lines = [_INTRODUCTION, *_section("Top level", Config)]
@@ -54,7 +54,8 @@ def page(registry: Registry) -> str:
     for title in ("BatchSetting", "RetrySetting", "BreakerSetting", "LimitSetting", "Burst"):
         lines += _part(DestinationSettings.model_json_schema(), title, _TITLES[title])
     for name in sorted(vendors):
-        lines += _vendor(name, vendors[name])
+        lines += _own_keys(f"`vendor: {name}`", name, vendors[name])
+    lines += _own_keys("`lookups.NAME`", "lookups", registry.lookup)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -109,12 +110,12 @@ def _presets(root: Schema) -> list[str]:
     return lines
 
 
-def _vendor(name: str, settings: type[DestinationSettings]) -> list[str]:
-    """What a vendor's destinations take beside what all take, and the sections that only they have."""
+def _own_keys(title: str, name: str, settings: type[DestinationSettings]) -> list[str]:
+    """What a vendor's destinations take beside what all take, or look-ups, and the sections that only they have."""
     root = settings.model_json_schema()
     common = DestinationSettings.model_json_schema()
     own = {key: value for key, value in root["properties"].items() if key not in common["properties"]}
-    lines = [f"## `vendor: {name}`", "", _sentence(root), ""]
+    lines = [f"## {title}", "", _sentence(root), ""]
     lines += _table(root | {"properties": own}, root)
     for below in sorted(set(root.get("$defs", {})) - set(common["$defs"])):
         schema = root["$defs"][below]

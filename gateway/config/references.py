@@ -25,8 +25,8 @@ class Named(NamedTuple):
 
 
 def dangling(raw: Mapping[str, Any], registry: Registry, shown: Mapping[Path, str]) -> Iterator[Problem]:
-    """Names of sources, destinations, vendors, presets and mappings that there are not. `shown`: what to print for
-    those that came from outside the file.
+    """Names (of sources, destinations, look-ups, vendors, presets, mappings) that there are not. `shown`: what to print
+    for those that came from outside the file.
     """
     known: dict[str, Collection[str]] = {
         "source": _table(raw, "sources"),
@@ -34,6 +34,7 @@ def dangling(raw: Mapping[str, Any], registry: Registry, shown: Mapping[Path, st
         "preset": {*registry.presets, *_table(raw, "presets")},
         "mapping": {*registry.packs, *_table(raw, "mappings")},
         "vendor": registry.vendors,
+        "look-up": _table(raw, "lookups"),
     }
     for named in _names(raw):
         if named.name not in known[named.what]:
@@ -44,6 +45,8 @@ def dangling(raw: Mapping[str, Any], registry: Registry, shown: Mapping[Path, st
 def _names(raw: Mapping[str, Any]) -> Iterator[Named]:
     for name, source in _tables(raw, "sources"):
         yield from _text(source, "preset", ("sources", name), "preset")
+        for path, one in _texts(source, "lookup", ("sources", name)):
+            yield Named(path, one, "look-up")
         for glob in _table(source, "normalise"):
             yield from _text(source["normalise"], glob, ("sources", name, "normalise"), "mapping")
     for name, preset in _tables(raw, "presets"):
@@ -109,11 +112,16 @@ def contradictory(raw: Mapping[str, Any]) -> Iterator[Problem]:
     if receiver == admin and not str(receiver).endswith(":0"):
         section = "admin" if "listen" in _table(raw, "admin") else "receiver"
         yield Problem((section, "listen"), "receiver and admin listen on one address", "give each a port of its own")
-    for name, destination in _tables(raw, "destinations"):
-        for path, former in _texts(destination, "was", ("destinations", name)):
-            if former in _table(raw, "destinations"):
-                hint = "a former name is one that is gone; remove one of the two"
-                yield Problem(path, "there still is a destination of this name", hint)
+    sections = ("destinations", "lookups")
+    for section in sections:
+        for name, target in _tables(raw, section):
+            for path, former in _texts(target, "was", (section, name)):
+                if any(former in _table(raw, one) for one in sections):
+                    hint = "a former name is one that is gone; remove one of the two"
+                    yield Problem(path, "there still is a destination of this name", hint)
+    for name in _table(raw, "lookups").keys() & _table(raw, "destinations").keys():
+        hint = "both have lanes, which are told apart by name: give the look-up another"
+        yield Problem(("lookups", name), "there is a destination of this name", hint, key=True)
 
 
 def doubtful(config: Config, plain: Mapping[str, Any], expanded: Mapping[Path, str]) -> Iterator[Problem]:
@@ -135,6 +143,8 @@ def _idle(config: Config) -> Iterator[Problem]:
         yield Problem(("sources", name), "no route takes its events", "they are kept, and go nowhere", warning=True)
     for name in config.destinations.keys() - wanted:
         yield Problem(("destinations", name), "no route leads here", "it gets nothing", warning=True)
+    for name in config.lookups.keys() - {name for source in config.sources.values() for name in source.lookup}:
+        yield Problem(("lookups", name), "no source names it", f"`lookup: {name}` under a source", warning=True)
 
 
 # --- secrets in clear text -------------------------------------------------------------------------------------------

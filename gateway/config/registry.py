@@ -26,7 +26,7 @@ class Problem:
 @dataclass(frozen=True)
 class Loaded:
     """A configuration in force: its models, each destination's settings as its vendor reads them, 12 hex digits that
-    change with the files' bytes, the files in the order read, and what is worth a look.
+    change with the files' bytes, the files in the order read, what is worth a look, and each look-up's settings.
     """
 
     config: Config
@@ -34,6 +34,12 @@ class Loaded:
     digest: str
     files: tuple[str, ...]
     warnings: tuple[Fault, ...] = ()
+    lookups: Mapping[str, DestinationSettings] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> dict[str, DestinationSettings]:
+        """Everything that a lane may lead to: destinations and look-ups, which share one table of names."""
+        return {**self.destinations, **self.lookups}
 
 
 Check = Callable[[Loaded], Iterable[Problem]]
@@ -41,8 +47,9 @@ Check = Callable[[Loaded], Iterable[Problem]]
 
 @dataclass(frozen=True)
 class Registry:
-    """What may be named: vendors and their settings, presets, shipped mappings. `preset` is the model of a preset of
-    one's own, `mapping` the JSON Schema of a mapping; both for the schema and the reference page.
+    """What may be named: vendors and their settings, presets, shipped mappings. `lookup` is the model of a look-up,
+    `preset` that of a preset of one's own, `mapping` the JSON Schema of a mapping; the last two for the schema and the
+    reference page.
 
     `checks` look at a configuration whose models are sound. Its references may dangle (they are reported already), so
     a check passes over what is not there.
@@ -52,5 +59,6 @@ class Registry:
     presets: Collection[str] = ()
     packs: Collection[str] = ()
     checks: tuple[Check, ...] = ()
+    lookup: type[DestinationSettings] = DestinationSettings
     preset: type[BaseModel] | None = None
     mapping: Mapping[str, Any] = field(default_factory=dict)

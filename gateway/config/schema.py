@@ -215,6 +215,11 @@ class Source(Section):
     normalise: dict[str, str] = Field(
         {}, description="Topic globs to mappings, before those of the preset.", examples=[{"order.*": "erp-order"}]
     )
+    lookup: Texts = Field(
+        [],
+        description="Look-ups that make its thin events whole, by name. What they find is an event of this source.",
+        examples=[["bigcommerce"]],
+    )
     country: Country | None = Field(None, examples=["GB"], description="ISO 3166 country where a payload names none.")
     timezone: Timezone | None = Field(None, description="IANA zone of times without one.", examples=["Europe/London"])
     currency: Currency | None = Field(
@@ -445,6 +450,7 @@ class Config(Section):
     log: Log = Field(Log(), description="What is written down.")
     sources: dict[Name, Source] = Field({}, description="Senders, by name.")
     destinations: dict[Name, Any] = Field({}, description="Vendor targets, by name.")
+    lookups: dict[Name, Any] = Field({}, description="Where thin events are made whole, by name.")
     mappings: dict[str, dict[str, Any]] = Field({}, description="Mappings of one's own, by name.")
     presets: dict[Name, dict[str, Any]] = Field({}, description="Platforms of one's own, by name.")
     routes: list[Route] = Field([], description="Which events go where.")

@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from gateway.clock import Clock
 from gateway.deliver import tell
 from gateway.deliver.intent import intent_of
+from gateway.deliver.kept import Answers
 from gateway.deliver.outbound import Left
 from gateway.deliver.plan import Destination
+from gateway.deliver.queue import Now
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalUnavailable, Reason
 from gateway.journal.base import Delivery
@@ -46,6 +48,7 @@ class Exchange:
         self._journal = journal
         self._tokens = tokens
         self._clock = clock
+        self._answers = Answers()
 
     async def of(
         self, destination: Destination, batch: Batch, step: Step | None, left: Left = None
@@ -75,15 +78,31 @@ class Exchange:
     async def _once_through(
         self, destination: Destination, batch: Batch, request: Request, left: Left
     ) -> tuple[Answer, Verdict]:
-        timeout_s = destination.settings.timeout
-        answer = await self._tokens.send(destination.vendor, _traced(request, batch), timeout_s, left)
+        known = self._known(batch, request)
+        asked = self._now()
+        answer = known or await self._tokens.send(
+            destination.vendor, _traced(request, batch), destination.settings.timeout, left
+        )
         if not isinstance(answer, Answer):
             return NO_TOKEN, same(answer, batch)
         try:
-            return answer, destination.vendor.judge(batch, answer)
+            verdict = destination.vendor.judge(batch, answer)
         except Exception as error:  # noqa: BLE001  an answer that its vendor's file cannot read must not stop the account
             tell.not_judged(batch, error)
             return answer, same(Retry(Reason.UNEXPECTED_ANSWER, type(error).__name__), batch)
+        if known is None and request.cache_s is not None and isinstance(answer, Response) and _all_delivered(verdict):
+            self._answers.keep((batch.destination, batch.channel), answer, asked)
+        return answer, verdict
+
+    def _known(self, batch: Batch, request: Request) -> Response | None:
+        """An answer that serves the batch without a call."""
+        if request.cache_s is None:
+            return None
+        latest_ms = max(record.received_at_ms for record in batch.records)
+        return self._answers.find((batch.destination, batch.channel), latest_ms, self._now(), request.cache_s)
+
+    def _now(self) -> Now:
+        return Now(self._clock.now_ms(), self._clock.monotonic_s())
 
     async def _steps(
         self,
@@ -121,6 +140,10 @@ class Exchange:
     async def _intend(self, batch: Batch, kind: str, step: Step | None) -> None:
         intent = intent_of(self._lease.account, batch, kind, step, self._clock.now_ms())
         await self._journal.intend(self._lease, (intent,))
+
+
+def _all_delivered(verdict: Verdict) -> bool:
+    return all(isinstance(one, Delivered) for one in verdict.outcomes)
 
 
 def _not_built(batch: Batch, error: Exception) -> Outcome:

@@ -4,7 +4,7 @@ What does not depend on the destination (parsing, normalising, routing) is done 
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
@@ -20,6 +20,7 @@ from gateway.vendors.base import BatchRules, Draft, Limit, Record, Vendor
 
 REMEMBERED = 4096
 """Normal events that are kept for the other lanes, at most."""
+NO_LOOKUPS: Mapping[str, Sequence[str]] = {}
 
 
 class Destination(Struct, frozen=True):
@@ -56,9 +57,16 @@ Routed = tuple[tuple[NormalEvent, Targets], ...]
 
 
 class Planner:
-    """The pure way from an event to a lane's records, for one configuration."""
+    """The pure way from an event to a lane's records, for one configuration. `lookups`: the names of each source's."""
 
-    def __init__(self, normalisers: Mapping[str, Normaliser], router: Router, book: Book) -> None:
+    def __init__(
+        self,
+        normalisers: Mapping[str, Normaliser],
+        router: Router,
+        book: Book,
+        lookups: Mapping[str, Sequence[str]] = NO_LOOKUPS,
+    ) -> None:
+        self._lookups = lookups
         self._normalisers = normalisers
         self._router = router
         self._book = book
@@ -97,9 +105,13 @@ class Planner:
         return _planned(event, destination, lane, generation, list(zip(drafts, stems, strict=True)), deaths)
 
     def routed(self, event: Event) -> Routed:
-        """The event's normal forms with who wants each. Raises MappingError."""
+        """The event's normal forms with who wants each. What a look-up found is not looked up again. Raises
+        MappingError.
+        """
         normals = self._normalisers[event.source].normal(event)
-        return tuple((normal, self._router.targets(normal)) for normal in normals)
+        lookups = () if event.derived_from else self._lookups.get(event.source, ())
+        asked: Targets = {name: {None: 0.0} for name in lookups}
+        return tuple((normal, self._router.targets(normal) | asked) for normal in normals)
 
     def _remembered(self, event: Event) -> Routed | MappingError:
         found = self._routed.get(event.seq)

@@ -6,6 +6,7 @@ from gateway.vendors.altcraft import Altcraft
 from gateway.vendors.amperity import Amperity
 from gateway.vendors.base import Vendor
 from gateway.vendors.http import Http
+from gateway.vendors.lookup import Lookup
 from gateway.vendors.octolis import Octolis
 from gateway.vendors.ometria import Ometria
 from gateway.vendors.ometria_batch import OmetriaBatch
@@ -18,3 +19,6 @@ VENDORS: Mapping[str, type[Vendor]] = {
     "ometria": Ometria,
     "ometria_batch": OmetriaBatch,
 }
+
+TARGETS: Mapping[str, type[Vendor]] = {**VENDORS, Lookup.name: Lookup}
+"""What a lane may lead to: a vendor, or what is asked."""

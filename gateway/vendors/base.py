@@ -140,7 +140,8 @@ class Request(Struct, frozen=True):
     keyed (after a crash it goes out again with the same members and key), steps (it goes on at its step) or once
     (after a crash, or a timeout, nobody can say: its records are dead, AMBIGUOUS). `answer_bytes`: how much of the
     answer is worth reading (results of each record, with what is stored, run long). `token`: a fetched token goes
-    where `TOKEN` stands in the headers.
+    where `TOKEN` stands in the headers. `cache_s`: it only asks, and its answer serves again whatever asks in the same
+    channel: events that came before it was asked for, and later ones while it is younger than this.
     """
 
     method: str
@@ -151,6 +152,7 @@ class Request(Struct, frozen=True):
     intent: str = ""
     answer_bytes: int = 1 << 20
     token: bool = False
+    cache_s: float | None = None
 
 
 TOKEN = "{token}"  # noqa: S105  a place, not a token

@@ -81,7 +81,7 @@ class Meaning:
             return base.same(base.Retry(Reason.UNEXPECTED_ANSWER, answers.bounded(said, secrets)), batch)
 
     def _read(self, batch: base.Batch, answer: base.Response, secrets: Sequence[str]) -> base.Verdict:
-        scope = _scope(answer) if self._rules or self._results else {}
+        scope = scope_of(answer) if self._rules or self._results else {}
         if _holds(self._rules, "retry_when", scope):
             said, wait_s = self._told(scope, answer, secrets), answers.retry_after_s(answer, batch.sent_at_ms)
             return base.same(base.Retry(Reason.BUSY, said, wait_s), batch)
@@ -150,7 +150,7 @@ def _holds(rules: Mapping[str, Expression], name: str, scope: Mapping[str, Any])
     return name in rules and rules[name].true(scope)
 
 
-def _scope(answer: base.Response) -> dict[str, Any]:
+def scope_of(answer: base.Response) -> dict[str, Any]:
     """What expressions read: `body` is the JSON document, or the text where it is none."""
     body = answers.json_of(answer)
     return {

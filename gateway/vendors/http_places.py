@@ -21,6 +21,7 @@ from gateway.mapping.types import string
 Values = Mapping[str, str]
 """What stands in the places of one record's request: by the expression's text. A null is left out."""
 
+NONE: Mapping[str, str] = {}
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 """A header's name (RFC 9110, 5.6.2)."""
@@ -126,6 +127,16 @@ def _url(text: str) -> Url:
     return Url(text)
 
 
+def _place(text: str) -> Url:
+    _url(f"https://host{text}" if text.startswith("/") else text)
+    return Url(text)
+
+
+def _text(text: str) -> str:
+    _template(text)
+    return text
+
+
 def _method(text: str) -> str:
     if not _template(text).places and text not in METHODS:
         raise ValueError(f"a method is one of {', '.join(METHODS)}, or has a place that makes one")
@@ -147,6 +158,14 @@ ExpressionText = Annotated[str, AfterValidator(_expression)]
 UrlText = Annotated[Url, AfterValidator(_url), WithJsonSchema({"type": "string", "pattern": "^(https?://|\\$\\{)"})]
 """A URL with places behind its host."""
 
+PlaceText = Annotated[
+    Url, AfterValidator(_place), WithJsonSchema({"type": "string", "pattern": "^(https?://|/|\\$\\{)"})
+]
+"""A URL with places behind its host, or a path with places below another."""
+
+TemplateText = Annotated[str, AfterValidator(_text)]
+"""A text with places."""
+
 MethodText = Annotated[
     str,
     AfterValidator(_method),
@@ -159,18 +178,24 @@ HeaderTexts = Annotated[dict[str, str], AfterValidator(_headers)]
 
 
 class Head:
-    """The method, URL and headers of a destination's requests."""
+    """The method, URL and headers of a destination's requests, and `texts` that are made of the same places."""
 
-    def __init__(self, method: str, url: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], texts: Mapping[str, str] = NONE) -> None:
         self._method = Template(method)
         self._url = Template(url)
         self._headers = {name.lower(): Template(text) for name, text in headers.items()}
-        templates = (self._method, self._url, *self._headers.values())
+        self._texts = {name: Template(text) for name, text in texts.items()}
+        templates = (self._method, self._url, *self._headers.values(), *self._texts.values())
         self._places = {place.text: place for template in templates for place in template.places}
 
     @property
     def has_places(self) -> bool:
         return bool(self._places)
+
+    @property
+    def headers_vary(self) -> bool:
+        """Whether a header has a place."""
+        return any(template.places for template in self._headers.values())
 
     def values(self, scope: Mapping[str, Any]) -> dict[str, str]:
         """What stands in the places for one record. Raises Refusal where no request can be made of them."""
@@ -182,7 +207,7 @@ class Head:
     def method(self, values: Values) -> str:
         """Raises Refusal where it is none that may be sent."""
         method = self._method.filled(values, _VISIBLE)
-        if method not in METHODS:
+        if method is None or (self._method.places and method not in METHODS):
             raise Refusal(Reason.INCOMPLETE, f"`method` makes none of {', '.join(METHODS)}")
         return method
 
@@ -200,6 +225,10 @@ class Head:
         """The headers by their names in lower case. One whose value is missing is left out."""
         filled = {name: template.filled(values, _VISIBLE) for name, template in self._headers.items()}
         return {name: text.strip() for name, text in filled.items() if text is not None}
+
+    def text(self, name: str, values: Values) -> str:
+        """One of the texts; empty where a value is missing."""
+        return (self._texts[name].filled(values, _VISIBLE) or "").strip()
 
 
 def text_of(value: Any) -> str:

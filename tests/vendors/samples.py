@@ -8,15 +8,15 @@ from typing import Any
 from msgspec import Struct
 
 from gateway import document
+from gateway.config.schema import DestinationSettings
 from gateway.model import NormalEvent
-from gateway.vendors import VENDORS
+from gateway.vendors import TARGETS
 from gateway.vendors.base import Batch, Draft, Record, Request, Vendor
-from gateway.vendors.ometria_batch import OmetriaBatch
 
 SENT_AT_MS = 1_767_323_045_000  # 2026-01-02T03:04:05Z
 
 
-EVERY_VENDOR: Mapping[str, type[Vendor]] = {**VENDORS, OmetriaBatch.name: OmetriaBatch}
+EVERY_VENDOR: Mapping[str, type[Vendor]] = TARGETS
 
 
 class Sample(Struct, frozen=True):
@@ -57,6 +57,15 @@ SAMPLES: Mapping[str, Sample] = {
         an_event(),
         [{"id": "C-1", "first_name": "Zoë 🌍"}],
     ),
+    "lookup": Sample(
+        {
+            "base_url": "https://shop.example.test",
+            "urls": {"customer.*": "/v2/customers/{subject}"},
+            "auth": {"header": {"name": "X-Auth-Token", "value": "hush-lookup"}},
+        },
+        an_event(),
+        None,
+    ),
     "http": Sample(
         {"url": "https://crm.example.test/in?team=1", "auth": {"bearer": "hush-bearer"}},
         an_event(data={"id": "C-1", "first_name": "Zoë 🌍"}),
@@ -84,10 +93,16 @@ def content_of(request: Request) -> bytes:
         return b"\n".join(archive.read(name) for name in archive.namelist())
 
 
+def the_settings(name: str, told: Mapping[str, Any]) -> DestinationSettings:
+    """Settings as the configuration reads them; a look-up names no vendor."""
+    model = EVERY_VENDOR[name].Settings
+    return model.model_validate({"vendor": name, **told} if "vendor" in model.model_fields else told)
+
+
 def a_vendor(name: str, /, **settings: Any) -> Vendor:
     """A vendor with these settings alone."""
     vendor = EVERY_VENDOR[name]
-    return vendor("crm", vendor.Settings.model_validate({"vendor": name, **settings}))
+    return vendor("crm", the_settings(name, settings))
 
 
 def the_vendor(name: str, **changed: Any) -> Vendor:

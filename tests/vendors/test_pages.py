@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from gateway.config.schema import DestinationSettings
-from tests.vendors.samples import EVERY_VENDOR
+from gateway.vendors import VENDORS
 
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", EVERY_VENDOR)
+@pytest.mark.parametrize("name", VENDORS)
 def test_a_vendors_page_names_its_settings(name: str) -> None:
     page = (DOCS / "vendors" / f"{name.replace('_', '-')}.md").read_text("utf-8")
-    own = EVERY_VENDOR[name].Settings.model_fields.keys() - DestinationSettings.model_fields.keys()
+    own = VENDORS[name].Settings.model_fields.keys() - DestinationSettings.model_fields.keys()
     assert [setting for setting in sorted(own) if setting not in page] == []
     assert "Certain" in page or name == "http"
 
