@@ -34,13 +34,15 @@ def _some(urls: dict[str, str]) -> dict[str, str]:
 class LookupSettings(DestinationSettings):
     """Where thin events are made whole: a GET for each, whose answer becomes an event of its own.
 
-    Beside these keys it takes what every destination takes but `vendor`, `batch` and `dry_run`: its own pace
-    (`limits`), `timeout`, `retry`, `concurrency`, `account` and so on.
+    Beside these keys it takes what every destination takes but `vendor`, `batch`, `dry_run`, `coalesce` and
+    `stale`: its own pace (`limits`), `timeout`, `retry`, `concurrency`, `account` and so on.
     """
 
     vendor: ClassVar[str] = "lookup"  # type: ignore[misc]  # no key of a look-up's
     batch: ClassVar[BatchSetting] = BatchSetting()  # type: ignore[misc]  # one URL a request
     dry_run: ClassVar[bool] = False  # type: ignore[misc]  # what is not asked for is not found
+    coalesce: ClassVar[bool] = False  # type: ignore[misc]  # each event has what it asked for
+    stale: ClassVar[bool] = False  # type: ignore[misc]  # likewise
 
     urls: Annotated[dict[str, PlaceText], AfterValidator(_some)] = Field(
         description="What is asked for, by globs over the normal event's type, of which the first that matches counts: "
