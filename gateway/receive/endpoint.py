@@ -41,6 +41,9 @@ SOURCES = "/webhooks/"
 REJECTED_BODY_BYTES = 4096
 """How much of a refused body is kept."""
 
+KEYS_PER_REQUEST = 2
+"""Keys that are fetched before a request is judged: a certificate, and who issued it."""
+
 _OURS = frozenset({Cause.OVERLOADED, Cause.JOURNAL_UNAVAILABLE, Cause.KEY_UNAVAILABLE})
 """Causes that are not the sender's: answered and counted, not kept among the rejected."""
 
@@ -156,15 +159,18 @@ class Endpoint:
         return None
 
     async def _verify(self, verify: Verify, request: Request) -> None:
-        """Check the signature; where a published key is missing, fetch it and check again."""
+        """Check the signature; where a published key, or its certificate's issuer, is missing, fetch it and check
+        again.
+        """
+        for _ in range(KEYS_PER_REQUEST):
+            try:
+                return verify(request.wire, request.fields, request.arrived_ms)
+            except KeyNeeded as needed:
+                await self._keys.fetch(needed)
         try:
             verify(request.wire, request.fields, request.arrived_ms)
-        except KeyNeeded as needed:
-            await self._keys.fetch(needed)
-            try:
-                verify(request.wire, request.fields, request.arrived_ms)
-            except KeyNeeded:
-                raise Rejected(Cause.KEY_UNAVAILABLE) from None
+        except KeyNeeded:
+            raise Rejected(Cause.KEY_UNAVAILABLE) from None
 
     async def _read(self, door: Door, request: Request, receive: Receive) -> None:
         """Read the body as it streams in, never more than the source takes."""

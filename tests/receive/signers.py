@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 from cryptography.x509.verification import Store
 
 NOW_S = 1_795_000_000
@@ -214,12 +214,13 @@ def jwks(*names: str) -> bytes:
 
 @dataclass(frozen=True)
 class Issued:
-    """How a certificate is made out: for how long, by whom, and whether its issuer comes with it."""
+    """How a certificate is made out: for how long, by whom, whether its issuer comes with it, or is to be had where."""
 
     days: int = 30
     issuer: str = "trusted"
     whole: bool = True
     alternative: bool = True
+    issuer_url: str = ""
 
 
 @cache
@@ -228,6 +229,10 @@ def certificate(host: str, issued: Issued = Issued(), name: str = "ours") -> byt
     made = _issued(host, rsa_key(name).public_key(), issued.issuer, issued.days)
     if issued.alternative:
         made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    if issued.issuer_url:
+        place = x509.UniformResourceIdentifier(issued.issuer_url)
+        told = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
+        made = made.add_extension(x509.AuthorityInformationAccess([told]), critical=False)
     leaf = made.sign(_ec(issued.issuer), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     return leaf + (authority(issued.issuer).public_bytes(serialization.Encoding.PEM) if issued.whole else b"")
 
@@ -237,6 +242,11 @@ def authority(name: str = "trusted") -> x509.Certificate:
     """Who issues: an intermediate that the root of its name has signed."""
     key = _ec(name).public_key()
     return _authority(_issued(f"{name} issuer", key, f"{name} root")).sign(_ec(f"{name} root"), hashes.SHA256())
+
+
+def issuer_der(name: str = "trusted") -> bytes:
+    """An intermediate as its authority publishes it."""
+    return authority(name).public_bytes(serialization.Encoding.DER)
 
 
 @cache
@@ -299,6 +309,9 @@ JWKS_URL = "https://shop.example/.well-known/jwks.json"
 PAYPAL_URL = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42"
 ADOBE_PATHS = ("/prod/keys/pub-key-1.pem", "/prod/keys/pub-key-2.pem")
 SNS_URL = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-abc123.pem"
+SNS_ISSUER_URL = "http://crt.r2m01.trust.example/r2m01.cer"
+SNS_ISSUED = Issued(whole=False, issuer_url=SNS_ISSUER_URL)
+"""As SNS publishes it: alone, and telling where its issuer is."""
 
 
 def saleor(body: bytes, _now_s: int) -> Signed:
@@ -447,7 +460,7 @@ SCHEMES: dict[str, Scheme] = {
         {"api_key": "bridge"},
         {"api_key": "another"},
         sns,
-        {SNS_URL: certificate("sns.amazonaws.com")},
+        {SNS_URL: certificate("sns.amazonaws.com", SNS_ISSUED), SNS_ISSUER_URL: issuer_der()},
         whole=False,
         body=json.dumps(sns_message()).encode(),
     ),

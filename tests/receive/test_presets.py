@@ -229,7 +229,7 @@ async def test_commercetools_sns_is_proved_unwrapped_and_its_subscription_confir
     confirm = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription&Token=t"
     asked = signers.sns_message("SubscriptionConfirmation", SubscribeURL=confirm, Token="t")
     kind = "x-amz-sns-message-type"
-    async with opened(BRIDGE, fetch=fetched) as visitor:
+    async with opened(BRIDGE, fetch=fetched, roots=signers.roots) as visitor:
         assert (await bridged(visitor, asked, **{kind: "SubscriptionConfirmation"})).status == 200
         assert (await bridged(visitor, signers.sns_message(), **{kind: "Notification"})).status == 200
         forged = {**asked, "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?forged"}
@@ -246,10 +246,10 @@ async def test_commercetools_sns_is_proved_unwrapped_and_its_subscription_confir
 async def test_commercetools_a_confirmation_elsewhere_is_never_called(url: str) -> None:
     VISITED.clear()
     asked = signers.sns_message("SubscriptionConfirmation", SubscribeURL=url, Token="t")
-    async with opened(BRIDGE, fetch=fetched) as visitor:
+    async with opened(BRIDGE, fetch=fetched, roots=signers.roots) as visitor:
         reply = await bridged(visitor, asked, **{"x-amz-sns-message-type": "SubscriptionConfirmation"})
     assert reply.status == 400
-    assert VISITED == [signers.SNS_URL]
+    assert VISITED == [signers.SNS_URL, signers.SNS_ISSUER_URL]
 
 
 async def test_commercetools_event_grids_handshake_is_answered() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ from gateway.receive.request import fields_of
 from gateway.receive.roots import web_roots
 from gateway.receive.verify import certificates, jws
 from gateway.receive.verify.base import Verify
-from gateway.receive.verify.rsa import PayPal
+from gateway.receive.verify.rsa import PayPal, Sns
 from tests.receive import signers
 from tests.receive.knock import StillClock, opened, raw_headers
 from tests.receive.signers import NOW_S, SCHEMES, Issued, Scheme, Signed
@@ -34,7 +35,7 @@ SIGNATURE_CAUSES = {
 }
 
 
-def verifier(scheme: Scheme, settings: Mapping[str, Any], own: PayPal | None = None) -> Verify:
+def verifier(scheme: Scheme, settings: Mapping[str, Any], own: PayPal | Sns | None = None) -> Verify:
     """The scheme's check with its published keys fetched already."""
 
     async def fetch(url: str) -> bytes:
@@ -48,7 +49,8 @@ def verifier(scheme: Scheme, settings: Mapping[str, Any], own: PayPal | None = N
         assert list(found.faults(source)) == []
         verify = found.verifier(source, keys)
         for url in scheme.published:
-            await keys.fetch(KeyNeeded(url, PARSERS[scheme.preset]))
+            is_issuer = url.startswith("http:")
+            await keys.fetch(KeyNeeded(url, certificates.read_issuer if is_issuer else PARSERS[scheme.preset]))
         return verify
 
     return asyncio.run(prepared())
@@ -57,7 +59,7 @@ def verifier(scheme: Scheme, settings: Mapping[str, Any], own: PayPal | None = N
 PARSERS: dict[str, Callable[[bytes], Any]] = {
     "saleor": jws.read_jwks,
     "paypal": certificates.read_chain,
-    "commercetools": certificates.read_certificate,
+    "commercetools": certificates.read_chain,
     "adobe-commerce": jws.read_public_key,
 }
 
@@ -463,6 +465,83 @@ def test_sns_signs_a_subject_only_where_there_is_one_and_by_either_version() -> 
     assert sns_judged({**signers.sns_message(), "SignatureVersion": "3"}) is Cause.SIGNATURE_MALFORMED
 
 
+def sns_judged_with(certificate: bytes, issuer: bytes = b"", scheme: Sns | None = None) -> Cause | None:
+    """What is said to a right signature under another certificate, or with another issuer."""
+    signer = SCHEMES["sns"]
+    published = {signers.SNS_URL: certificate, signers.SNS_ISSUER_URL: issuer or signers.issuer_der()}
+    other = Scheme(signer.preset, signer.source, {}, signer.sign, published)
+    return judge("sns", verify=verifier(other, signer.source, scheme))
+
+
+SNS = "sns.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("host", "issued"),
+    [
+        ("sns.evil.example", signers.SNS_ISSUED),
+        ("sns.amazonaws.com.evil.example", signers.SNS_ISSUED),
+        (SNS, replace(signers.SNS_ISSUED, days=-1)),
+        (SNS, replace(signers.SNS_ISSUED, issuer="nobody")),
+        (SNS, replace(signers.SNS_ISSUED, alternative=False)),
+        (SNS, Issued(issuer="nobody")),
+        (SNS, Issued(whole=False)),
+    ],
+    ids=["elsewhere", "lookalike", "out of force", "unknown", "no alternative name", "unknown, whole", "nowhere"],
+)
+def test_sns_a_certificate_that_is_not_amazons_is_refused(host: str, issued: Issued) -> None:
+    assert sns_judged_with(signers.certificate(host, issued)) is Cause.SIGNATURE_WRONG
+
+
+@pytest.mark.parametrize("issued", [signers.SNS_ISSUED, Issued()], ids=["alone", "with its issuer"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        SNS,
+        "sns.eu-west-1.amazonaws.com",
+        "sns-signing.af-south-1.amazonaws.com",
+        "sns-cn-north-1.amazonaws.com.cn",
+        "sns-us-gov-west-1.amazonaws.com",
+    ],
+)
+def test_sns_a_certificate_of_any_region_that_leads_to_a_root_is_taken(host: str, issued: Issued) -> None:
+    assert sns_judged_with(signers.certificate(host, issued)) is None
+
+
+def test_sns_an_issuer_that_nobody_trusts_leads_nowhere() -> None:
+    issued = replace(signers.SNS_ISSUED, issuer="nobody")
+    wrong = sns_judged_with(signers.certificate(SNS, issued), signers.issuer_der("nobody"))
+    assert wrong is Cause.SIGNATURE_WRONG
+
+
+@pytest.mark.parametrize(
+    "url", ["ldap://x.example/c", "http://127.0.0.1/c.cer", "http://x.example:81/c.cer", "http://localhost/c.cer", "x"]
+)
+def test_sns_an_issuer_is_fetched_from_a_name_on_the_web_only(url: str) -> None:
+    issued = replace(signers.SNS_ISSUED, issuer_url=url)
+    assert sns_judged_with(signers.certificate(SNS, issued)) is Cause.SIGNATURE_WRONG
+
+
+def test_sns_a_preset_of_ones_own_may_do_without_the_chain() -> None:
+    text = signers.certificate(SNS, Issued(issuer="nobody", whole=False))
+    assert sns_judged_with(text, scheme=Sns(chain=False)) is None
+    assert sns_judged_with(signers.certificate("evil.example"), scheme=Sns(chain=False)) is Cause.SIGNATURE_WRONG
+
+
+async def test_sns_a_forged_signature_makes_nobody_look_for_an_issuer() -> None:
+    fetched: list[str] = []
+
+    async def fetch(url: str) -> bytes:
+        fetched.append(url)
+        return SCHEMES["sns"].published[url]
+
+    body = json.dumps({**signers.sns_message(), "Message": "forged"}).encode()
+    source = {"preset": "commercetools", **SCHEMES["sns"].source}
+    async with opened({"shop": source}, fetch=fetch, roots=signers.roots) as visitor:
+        assert (await visitor.post("shop", body, signed("sns").headers)).status == 401
+    assert fetched == [signers.SNS_URL]
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"null", b"{", b'{"Type": []}'])
 def test_sns_a_body_that_is_no_message_is_refused(body: bytes) -> None:
     assert judge("sns", body) in SIGNATURE_CAUSES
@@ -512,7 +591,7 @@ async def test_a_published_key_is_fetched_for_the_first_request_that_needs_it(na
             request = signed(name)
             reply = await visitor.post("shop", request.body, request.headers)
             assert reply.status == 200, reply.body
-    assert len(fetched) == 1
+    assert len(fetched) == (2 if name == "sns" else 1)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if SCHEMES[name].published])

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from gateway.errors import Cause, Rejected
+from gateway.receive.keys import Keys
 
 Certificate = x509.Certificate
 
@@ -20,6 +21,10 @@ DEPTH = 4
 """Issuers between a certificate and its root, at most."""
 
 
+ISSUER_URL = re.compile(r"https?://([a-z0-9-]+\.)+[a-z]{2,}/[A-Za-z0-9/_.-]{1,200}")
+"""Where an issuer's certificate may be: a name on the web, at its usual port."""
+
+
 class Chain:
     """A certificate and those that came with it, which lead to its root. The way to the root is walked once."""
 
@@ -28,27 +33,41 @@ class Chain:
     def __init__(self, leaf: Certificate, rest: Sequence[Certificate]) -> None:
         self.leaf = leaf
         self.rest = list(rest)
-        self._trusted: bool | None = None
+        self._trusted = False
 
-    def key(self, names: re.Pattern[str], arrived_ms: int, roots: Store | None) -> RSAPublicKey:
-        """The certificate's key, if it is in force, made out to the platform, and leads to a root (None: to any)."""
-        key = key_of(self.leaf, names, arrived_ms)
-        if roots is None:
-            return key
-        if self._trusted is None:
-            self._trusted = self._leads_to(roots, names, arrived_ms)
+    def key(self, names: re.Pattern[str], arrived_ms: int) -> RSAPublicKey:
+        """The certificate's key, if it is in force and made out to the platform. Raises Rejected."""
+        return key_of(self.leaf, names, arrived_ms)
+
+    def prove(self, names: re.Pattern[str], arrived_ms: int, keys: Keys) -> None:
+        """Raise Rejected unless the certificate leads to a root that the web trusts; KeyNeeded where its issuer did not
+        come with it and has to be fetched first. Its URL stands in the certificate, which the platform's host gave.
+        """
+        if self._trusted:
+            return
+        url = None if self.rest else self._issuer_url()
+        rest = self.rest if url is None else [keys.get(url, read_issuer)]
+        self._trusted = self._leads_to(keys.roots(), rest, names, arrived_ms)
         if not self._trusted:
             raise Rejected(Cause.SIGNATURE_WRONG, "the certificate leads to no root that the web trusts")
-        return key
 
-    def _leads_to(self, roots: Store, names: re.Pattern[str], at_ms: int) -> bool:
+    def _issuer_url(self) -> str | None:
+        try:
+            told = self.leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        except x509.ExtensionNotFound:
+            return None
+        places = (one.access_location for one in told if one.access_method == AuthorityInformationAccessOID.CA_ISSUERS)
+        urls = (place.value for place in places if isinstance(place, x509.UniformResourceIdentifier))
+        return next((url for url in urls if ISSUER_URL.fullmatch(url)), None)
+
+    def _leads_to(self, roots: Store, rest: list[Certificate], names: re.Pattern[str], at_ms: int) -> bool:
         name = next((name for name in _alternative_names(self.leaf) if names.fullmatch(name)), None)
         if name is None:
             return False
         policy = PolicyBuilder().store(roots).time(datetime.fromtimestamp(at_ms / 1000, UTC)).max_chain_depth(DEPTH)
         try:
             host = x509.DNSName(name.replace("*", "any"))
-            policy.build_server_verifier(host).verify(self.leaf, self.rest)
+            policy.build_server_verifier(host).verify(self.leaf, rest)
         except (VerificationError, ValueError):
             return False
         return True
@@ -60,9 +79,11 @@ def read_chain(text: bytes) -> Chain:
     return Chain(_with_rsa(leaf), rest)
 
 
-def read_certificate(text: bytes) -> Certificate:
-    """The first certificate in a PEM text. Raises ValueError where there is none with an RSA key."""
-    return _with_rsa(x509.load_pem_x509_certificate(text))
+def read_issuer(text: bytes) -> Certificate:
+    """The certificate of an authority, DER as they publish them, or PEM. Raises ValueError."""
+    if text.startswith(b"-----BEGIN"):
+        return x509.load_pem_x509_certificate(text)
+    return x509.load_der_x509_certificate(text)
 
 
 def _with_rsa(certificate: Certificate) -> Certificate:

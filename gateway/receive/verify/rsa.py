@@ -22,7 +22,7 @@ from gateway.config.values import Seconds
 from gateway.errors import Cause, Rejected
 from gateway.receive.keys import KeyNeeded, Keys
 from gateway.receive.verify.base import Fields, Scheme, Verify, from_base64, signature
-from gateway.receive.verify.certificates import key_of, read_certificate, read_chain
+from gateway.receive.verify.certificates import Chain, read_chain
 from gateway.receive.verify.jws import read_public_key
 
 URL_BYTES = 512
@@ -88,10 +88,11 @@ class PayPal(Scheme):
                 raise Rejected(Cause.SIGNATURE_MALFORMED)
             sent_ms = _moment_ms(parts[1])
             signed = b"|".join((*parts, webhook_id, b"%d" % zlib.crc32(body)))
-            roots = keys.roots() if self.chain else None
-            key = keys.get(url, read_chain).key(_PAYPAL_NAMES, arrived_ms, roots)
-            if not fits(key, given, signed, SHA256()):
+            chain: Chain = keys.get(url, read_chain)
+            if not fits(chain.key(_PAYPAL_NAMES, arrived_ms), given, signed, SHA256()):
                 raise Rejected(Cause.SIGNATURE_WRONG)
+            if self.chain:
+                chain.prove(_PAYPAL_NAMES, arrived_ms, keys)
             in_time(sent_ms, arrived_ms)
 
         return verify
@@ -179,7 +180,10 @@ def _recipients(body: bytes) -> tuple[Any, ...]:
 
 _SNS_HOST = re.compile(r"sns\.[a-z0-9-]{3,32}\.amazonaws\.com(\.cn)?")
 _SNS_PATH = re.compile(r"/SimpleNotificationService-[A-Za-z0-9]{1,64}\.pem")
-_SNS_NAMES = re.compile(r"sns\.amazonaws\.com|sns\.[a-z0-9-]+\.amazonaws\.com(\.cn)?")
+_SNS_NAMES = re.compile(
+    r"(sns|sns\.[a-z0-9-]+|sns-signing\.[a-z0-9-]+|sns-(cn|us-gov)-[a-z0-9-]+)\.amazonaws\.com(\.cn)?"
+)
+"""One name for the older regions, one for each newer one, and for those of China and of the US government."""
 _SNS_FIELDS = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
     "SubscriptionConfirmation": ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"),
@@ -192,9 +196,14 @@ _SNS_DIGESTS: dict[str, HashAlgorithm] = {
 
 
 class Sns(Scheme):
-    """Amazon SNS, where a request is SNS's; others pass, and are proved by what the source asks for beside this."""
+    """Amazon SNS, where a request is SNS's; others pass, and are proved by what the source asks for beside this.
+
+    The certificate comes over TLS from a host of SNS, must be in force, made out to SNS, and lead to a root that the
+    web trusts. SNS publishes it alone: its issuer is fetched from where the certificate says.
+    """
 
     scheme: Literal["sns"] = "sns"
+    chain: bool = Field(True, description="Whether the certificate must lead to a root that the web trusts.")
 
     def faults(self, source: Source) -> Iterator[str]:
         if not (source.api_key or source.basic or source.bearer):
@@ -211,9 +220,11 @@ class Sns(Scheme):
                 raise Rejected(Cause.SIGNATURE_MALFORMED)
             given = from_base64(signature(str(message.get("Signature") or "").encode()))
             url = pinned(str(message.get("SigningCertURL")), _SNS_HOST, _SNS_PATH)
-            key = key_of(keys.get(url, read_certificate), _SNS_NAMES, arrived_ms)
-            if not fits(key, given, _signed(message, kind), digest):
+            chain: Chain = keys.get(url, read_chain)
+            if not fits(chain.key(_SNS_NAMES, arrived_ms), given, _signed(message, kind), digest):
                 raise Rejected(Cause.SIGNATURE_WRONG)
+            if self.chain:
+                chain.prove(_SNS_NAMES, arrived_ms, keys)
 
         return verify
 
