@@ -24,10 +24,10 @@ from gateway import __version__, app
 from gateway.admin import app as admin
 from gateway.admin.status import Role, Status
 from gateway.clock import Clock, SystemChance, SystemClock
-from gateway.config.lanes import lane_specs
 from gateway.config.load import Loaded
 from gateway.config.reload import Snapshots, needing_restart
 from gateway.config.schema import Config
+from gateway.deliver.begin import begin
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.lease import this_owner
 from gateway.deliver.outbound import HttpOutbound
@@ -280,7 +280,7 @@ class Replica:
         asyncio.get_running_loop().call_later(DRAIN_S, self._snapshots.drop, before)
 
     async def _apply(self, copy: Path, loaded: Loaded) -> None:
-        await self.journal.register(lane_specs(loaded.config, loaded.targets))
+        await begin(self.journal, loaded.config, loaded.targets, SystemClock(), SystemChance())
         self._revision = await self.journal.revise(loaded.digest, loaded.config.revision)
         self._copy, self._loaded, self._types = copy, loaded, app.types_of(loaded)
         log.info("configuration.loaded", digest=loaded.digest, revision=self._revision, files=loaded.files)

@@ -6,9 +6,7 @@ from gateway.config.lanes import lane_specs
 from gateway.config.load import Loaded, Problem
 from gateway.config.schema import RouteTarget
 from gateway.journal.base import LaneRow
-from gateway.model import LaneSpec
-
-LIVE = "live"
+from gateway.model import LIVE, LaneSpec
 
 
 def changes(loaded: Loaded, rows: Sequence[LaneRow]) -> Iterator[Problem]:

@@ -18,12 +18,7 @@ def lane_specs(config: Config, destinations: Mapping[str, DestinationSettings]) 
     ]
     looked_up = [(source, name) for source, settings in config.sources.items() for name in settings.lookup]
     pairs = dict.fromkeys(pair for pair in (*routed, *looked_up) if pair[1] in destinations)
-    return tuple(_spec(source, name, destinations[name]) for source, name in pairs)
-
-
-def _spec(source: str, name: str, settings: DestinationSettings) -> LaneSpec:
-    start_seq = 0 if settings.start == "beginning" else None
-    return LaneSpec(source, name, start_seq=start_seq, was=tuple(settings.was))
+    return tuple(LaneSpec(source, name, was=tuple(destinations[name].was)) for source, name in pairs)
 
 
 def _sources(config: Config, route: Route) -> list[str]:

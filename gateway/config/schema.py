@@ -374,7 +374,7 @@ class DestinationSettings(Section):
     read_ahead: int = Field(10_000, ge=1, le=100_000, description="Unsettled events planned at once, per lane.")
     start: Moment = Field(
         "now",
-        description="Where a new lane starts: `now`, `beginning` or a time.",
+        description="Where a new lane starts: `now`, `beginning` or a time. What lies before is sent as a replay.",
         examples=["beginning", "2026-01-31T09:00:00Z"],
     )
     was: list[Name] = Field(
