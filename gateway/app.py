@@ -94,6 +94,14 @@ def destinations_of(loaded: Loaded) -> dict[str, Destination]:
     return {name: _destination(name, settings) for name, settings in loaded.targets.items()}
 
 
+def accounts_of(loaded: Loaded) -> dict[str, tuple[str, ...]]:
+    """The accounts, and the destinations of each."""
+    found: dict[str, tuple[str, ...]] = {}
+    for destination in destinations_of(loaded).values():
+        found[destination.account] = (*found.get(destination.account, ()), destination.name)
+    return found
+
+
 def setup_of(loaded: Loaded, revision: int) -> Setup:
     """What the configuration means for delivery. Its payloads are watched for drift."""
     planner = planners_of(loaded, watched=True)()

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvicorn
 import uvloop
 
@@ -31,6 +32,7 @@ from gateway.deliver.begin import begin
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.lease import this_owner
 from gateway.deliver.outbound import HttpOutbound
+from gateway.deliver.standing import AccountStanding
 from gateway.errors import ConfigurationError, Fault, JournalUnavailable
 from gateway.journal.base import Journal, Keep, Log
 from gateway.model import Event
@@ -171,7 +173,8 @@ async def _dispatcher_status(worker: Dispatcher, parent: Parent, digest: str) ->
     parent.say(applied=digest)
     while True:
         ready = worker.ready.is_set()
-        parent.say(ready=ready, why="" if ready else "the journal does not answer")
+        accounts = [msgspec.to_builtins(one) for one in worker.standings()]
+        parent.say(ready=ready, why="" if ready else "the journal does not answer", accounts=accounts)
         if ready:
             await asyncio.sleep(STATUS_EVERY_S)
         else:
@@ -242,7 +245,9 @@ class Replica:
             revision=self._revision,
             started_at_ms=self._started_at_ms,
             sources=frozenset(config.sources),
-            destinations=frozenset(self._loaded.targets),
+            destinations=self._loaded.targets,
+            accounts=self._accounts,
+            standings=tuple(standing for child in self.supervisor.status() for standing in _standings(child)),
             refused=self._refused,
         )
 
@@ -283,6 +288,7 @@ class Replica:
         await begin(self.journal, loaded.config, loaded.targets, SystemClock(), SystemChance())
         self._revision = await self.journal.revise(loaded.digest, loaded.config.revision)
         self._copy, self._loaded, self._types = copy, loaded, app.types_of(loaded)
+        self._accounts = app.accounts_of(loaded)
         log.info("configuration.loaded", digest=loaded.digest, revision=self._revision, files=loaded.files)
         for lane in await self.journal.lanes():
             known = lane.source in loaded.config.sources and lane.destination in loaded.targets
@@ -300,6 +306,11 @@ class Replica:
         if self._role in ("all", "dispatcher"):
             specs.append(ChildSpec("dispatcher", ("child", "dispatcher", *common)))
         return specs
+
+
+def _standings(child: ChildStatus) -> list[AccountStanding]:
+    """What a dispatcher says of its accounts; nothing while it is being started again."""
+    return msgspec.convert(child.said.get("accounts", []) if child.ready else [], list[AccountStanding])
 
 
 async def _until_told(replica: Replica, folder: Path) -> None:

@@ -7,19 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 
-from gateway.admin import views
+from gateway.admin import accounts, audited, views
 from gateway.admin.answers import Problem
 from gateway.admin.status import Status
 from gateway.clock import Clock
 from gateway.errors import Cause, Reason
 from gateway.journal.base import DeadFilter, DeadRow, Desk, EventFilter, EventView, Operation
-from gateway.model import seq_of
+from gateway.model import Lane, seq_of
 from gateway.telemetry import log as logs
 
 TIMEOUT_S = 10.0
@@ -31,6 +31,9 @@ _DIGITS = 17
 log = logs.get("admin")
 
 
+Shape = TypeVar("Shape", bound=Struct)
+
+
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
     """Which dead letters: by id, or by reason, source and destination together; `all` where none of them is given."""
 
@@ -38,6 +41,15 @@ class Which(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Reason | None = None
     source: str | None = None
     destination: str | None = None
+    all: bool = False
+
+
+class WhichLanes(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which lanes: by source, destination and account together; `all` where none of them is given."""
+
+    source: str | None = None
+    destination: str | None = None
+    account: str | None = None
     all: bool = False
 
 
@@ -82,8 +94,12 @@ async def list_lanes(room: Room, _: Request) -> views.Lanes:
     return views.lanes(await room.desk.lane_rows(), room.clock.now_ms(), room.status())
 
 
-async def run_audit(room: Room, _: Request) -> views.Audit:
-    return views.audit(await room.desk.audit())
+async def list_accounts(room: Room, _: Request) -> accounts.Accounts:
+    return accounts.accounts(room.status())
+
+
+async def run_audit(room: Room, _: Request) -> audited.Audit:
+    return audited.audit(await room.desk.audit())
 
 
 async def list_events(room: Room, request: Request) -> views.Events:
@@ -120,18 +136,26 @@ async def show_dead(room: Room, request: Request) -> views.DeadDetails:
 
 
 async def retry_dead(room: Room, request: Request) -> views.Changed:
-    which = filter_of(await _body(request))
+    which = filter_of(await _body(request, Which))
     return await change_dead(room, "retry", which, who(request))
 
 
 async def discard_dead(room: Room, request: Request) -> views.Changed:
-    which = filter_of(await _body(request))
+    which = filter_of(await _body(request, Which))
     return await change_dead(room, "discard", which, who(request))
 
 
 async def list_rejected(room: Room, request: Request) -> views.Rejects:
     limit = _number(request, "limit", 100, 1000) or 100
     return views.rejected(await room.desk.rejected(_text(request, "source"), limit))
+
+
+async def pause_lanes(room: Room, request: Request) -> views.Lanes:
+    return await change_lanes(room, await _body(request, WhichLanes), "pause", who(request))
+
+
+async def resume_lanes(room: Room, request: Request) -> views.Lanes:
+    return await change_lanes(room, await _body(request, WhichLanes), "resume", who(request))
 
 
 async def pause_lane(room: Room, request: Request) -> views.Lanes:
@@ -182,6 +206,33 @@ async def change_dead(room: Room, what: Literal["retry", "discard"], which: Dead
     count = await change(which, operation)
     log.info("operation.done", who=by, what=what, subject=subject, count=count)
     return views.Changed(count)
+
+
+async def change_lanes(room: Room, which: WhichLanes, what: str, by: str) -> views.Lanes:
+    """Pause or resume every lane that is meant, and write down who did. Gives them as they are then. Nothing given
+    means nothing, so that a slip does not mean everything.
+    """
+    given = {"source": which.source, "destination": which.destination, "account": which.account}
+    if any(given.values()) is which.all:
+        raise Problem(400, "which_lanes", "give source, destination or account; or `all`, and nothing else")
+    found = {row.lane.id: row.lane for row in await room.desk.lane_rows() if _is_meant(row.lane, which, room.status())}
+    if not found:
+        raise Problem(404, "not_found", "there is no such lane")
+    subject = "lanes " + (" ".join(f"{name}={value}" for name, value in given.items() if value) or "all")
+    for number in found:
+        await room.desk.change_lane(number, Operation(room.clock.now_ms(), by, what, subject))
+    log.info("operation.done", who=by, what=what, subject=subject, count=len(found))
+    rows = [row for row in await room.desk.lane_rows() if row.lane.id in found]
+    return views.lanes(rows, room.clock.now_ms(), room.status())
+
+
+def _is_meant(lane: Lane, which: WhichLanes, status: Status) -> bool:
+    return (
+        not lane.ended
+        and which.source in (None, lane.source)
+        and which.destination in (None, lane.destination)
+        and (which.account is None or lane.destination in status.accounts.get(which.account, ()))
+    )
 
 
 def document_of(which: DeadFilter) -> str:
@@ -243,10 +294,10 @@ def _time(request: Request, name: str) -> int | None:
     return int(moment.timestamp() * 1000)
 
 
-async def _body(request: Request) -> Which:
+async def _body(request: Request, shape: type[Shape]) -> Shape:
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return msgspec.json.decode(await read_body(request), type=Which)
+            return msgspec.json.decode(await read_body(request), type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Problem(400, "body", str(error)) from None
 
@@ -273,6 +324,9 @@ def _limit(default: int, most: int) -> Parameter:
 
 CALLS = (
     Call("GET", "/lanes", "lanes", "Every lane and its figures.", views.Lanes, list_lanes),
+    Call("POST", "/lanes/pause", "pause_lanes", "Pause lanes.", views.Lanes, pause_lanes, body=WhichLanes),
+    Call("POST", "/lanes/resume", "resume_lanes", "Resume lanes.", views.Lanes, resume_lanes, body=WhichLanes),
+    Call("GET", "/accounts", "accounts", "How every account stands.", accounts.Accounts, list_accounts),
     Call("POST", "/lanes/{id:int}/pause", "pause", "Keep everything, send nothing.", views.Lanes, pause_lane),
     Call("POST", "/lanes/{id:int}/resume", "resume", "Go on sending.", views.Lanes, resume_lane),
     Call(
@@ -280,7 +334,7 @@ CALLS = (
         "/audit",
         "audit",
         "Recount every lane from its rows.",
-        views.Audit,
+        audited.Audit,
         run_audit,
         timeout_s=AUDIT_TIMEOUT_S,
     ),

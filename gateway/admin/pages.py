@@ -19,7 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway import document
-from gateway.admin import api, views
+from gateway.admin import accounts, api, views
 from gateway.admin.access import COOKIE, SESSION_S, Access
 from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import Room
@@ -92,7 +92,14 @@ async def overview(room: Room, _: Request) -> Response:
     status = room.status()
     found = views.lanes(await room.desk.lane_rows(), room.clock.now_ms(), status)
     rejects = views.rejected(await room.desk.rejected(None, 5))
-    return render("overview.html", here="/", status=status, lanes=found.lanes, rejected=rejects.rejected)
+    return render(
+        "overview.html",
+        here="/",
+        status=status,
+        lanes=found.lanes,
+        accounts=accounts.accounts(status).accounts,
+        rejected=rejects.rejected,
+    )
 
 
 async def events(room: Room, request: Request) -> Response:
@@ -139,6 +146,15 @@ async def change_lane(room: Room, request: Request) -> Response:
     return RedirectResponse("/", HTTPStatus.SEE_OTHER)
 
 
+async def change_lanes(room: Room, request: Request) -> Response:
+    form = await _form(request)
+    source, destination, account = (form.get(name, [None])[0] for name in ("source", "destination", "account"))
+    which = api.WhichLanes(source, destination, account)
+    what = "pause" if form.get("what") == ["pause"] else "resume"
+    await api.change_lanes(room, which, what, api.who(request))
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
+
 async def rejected(room: Room, request: Request) -> Response:
     source = request.query_params.get("source", "")
     found = views.rejected(await room.desk.rejected(source or None, REJECTS))
@@ -172,6 +188,7 @@ def routes(room: Room, access: Access) -> list[Route]:
         ("GET", "/events/{id}", event),
         ("GET", "/dead", dead),
         ("POST", "/dead", change_dead),
+        ("POST", "/lanes", change_lanes),
         ("POST", "/lanes/{id:int}", change_lane),
         ("GET", "/rejected", rejected),
     )

@@ -1,7 +1,10 @@
 """How the gateway is, as the one who supervises it knows."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
+from gateway.config.schema import DestinationSettings
+from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
 
 
@@ -26,8 +29,9 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Roles, the configuration in force (`digest`, `revision`, its sources and destinations), and the faults of a newer
-    one that was refused: those do not make the gateway unready.
+    """Roles, the configuration in force (`digest`, `revision`, its sources, its destinations with their settings, its
+    accounts with their destinations), how this replica's accounts stand, and the faults of a newer configuration that
+    was refused: those do not make the gateway unready.
     """
 
     roles: tuple[Role, ...]
@@ -35,7 +39,9 @@ class Status:
     revision: int
     started_at_ms: int
     sources: frozenset[str] = frozenset()
-    destinations: frozenset[str] = frozenset()
+    destinations: Mapping[str, DestinationSettings] = field(default_factory=dict)
+    accounts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    standings: tuple[AccountStanding, ...] = ()
     refused: tuple[Fault, ...] = ()
 
     @property

@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from gateway import document
 from gateway.admin.status import Status
-from gateway.journal.base import AttemptRow, AuditRow, DeadGroup, DeadRow, EventView, LaneRow
+from gateway.config.quiet import QuietHours
+from gateway.journal.base import AttemptRow, DeadGroup, DeadRow, EventView, LaneRow
 from gateway.model import Event, Lane, ParkedRow, Rejection, State
 
 TypeOf = Callable[[Event], str | None]
@@ -26,7 +27,9 @@ TypeOf = Callable[[Event], str | None]
 
 
 class LaneView(Struct, frozen=True):
-    """A lane: how far it is, what became of its events, how long its oldest waiting one has been waiting."""
+    """A lane: how far it is, what became of its events, how long its oldest waiting one has been waiting. `paused`: by
+    a command or in the configuration.
+    """
 
     id: int
     source: str
@@ -43,6 +46,7 @@ class LaneView(Struct, frozen=True):
     paused: bool
     ended: bool
     orphaned: bool
+    quiet_until: str | None
     lag_seconds: float
 
 
@@ -50,33 +54,6 @@ class Lanes(Struct, frozen=True):
     """Every lane."""
 
     lanes: tuple[LaneView, ...]
-
-
-class AuditLane(Struct, frozen=True):
-    """A lane recounted: `expected` events up to its cursor and in ahead against those found by state."""
-
-    source: str
-    destination: str
-    kind: str
-    cursor: int
-    waiting: int
-    delivered: int
-    filtered: int
-    superseded: int
-    parked: int
-    dead: int
-    discarded: int
-    expected: int
-    removed: int
-    balanced: bool
-    why: str
-
-
-class Audit(Struct, frozen=True):
-    """Whether the books balance."""
-
-    balanced: bool
-    lanes: tuple[AuditLane, ...]
 
 
 class AttemptView(Struct, frozen=True):
@@ -273,6 +250,8 @@ def moment(at_ms: int) -> str:
 def lane(row: LaneRow, now_ms: int, status: Status | None = None) -> LaneView:
     """One lane. Without a status nobody can tell whether it is orphaned, so it is not."""
     one, counts = row.lane, row.lane.counts
+    settings = None if status is None else status.destinations.get(one.destination)
+    quiet_until_ms = None if settings is None else QuietHours(settings.quiet).until_ms(now_ms)
     lag_ms = 0 if row.oldest_waiting_at_ms is None else max(0, now_ms - row.oldest_waiting_at_ms)
     return LaneView(
         id=one.id,
@@ -287,9 +266,10 @@ def lane(row: LaneRow, now_ms: int, status: Status | None = None) -> LaneView:
         parked=counts.parked,
         dead=counts.dead,
         discarded=counts.discarded,
-        paused=one.paused,
+        paused=one.paused or (settings is not None and settings.paused),
         ended=one.ended,
         orphaned=status is not None and is_orphaned(one, status),
+        quiet_until=None if quiet_until_ms is None else moment(quiet_until_ms),
         lag_seconds=lag_ms / 1000,
     )
 
@@ -302,31 +282,6 @@ def is_orphaned(one: Lane, status: Status) -> bool:
 def lanes(rows: Iterable[LaneRow], now_ms: int, status: Status | None = None) -> Lanes:
     """`lanes list`."""
     return Lanes(tuple(lane(row, now_ms, status) for row in rows))
-
-
-def audit(rows: Sequence[AuditRow]) -> Audit:
-    """`audit`: balanced when every lane is. The figures are the lane's own."""
-    return Audit(all(row.balanced for row in rows), tuple(_audited(row) for row in rows))
-
-
-def _audited(row: AuditRow) -> AuditLane:
-    return AuditLane(
-        source=row.lane.source,
-        destination=row.lane.destination,
-        kind=row.lane.kind,
-        cursor=row.lane.cursor,
-        waiting=row.waiting,
-        delivered=row.booked.delivered,
-        filtered=row.booked.filtered,
-        superseded=row.booked.superseded,
-        parked=row.booked.parked,
-        dead=row.booked.dead,
-        discarded=row.booked.discarded,
-        expected=row.expected,
-        removed=row.removed,
-        balanced=row.balanced,
-        why=row.why,
-    )
 
 
 def events(views: Iterable[EventView], type_of: TypeOf | None = None) -> Events:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import click
 
 from gateway import app
-from gateway.admin import views
+from gateway.admin import audited, views
 from gateway.cli import show
 from gateway.cli.options import DONE, NO, WRONG_USE, config_option, json_option
 from gateway.clock import SystemClock
@@ -72,7 +72,7 @@ def operation(what: str, subject: str) -> Operation:
 @click.pass_context
 def audit(ctx: click.Context, config: Path, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
     """Recount every lane from its rows. Exits 1, naming the lane, when one does not balance."""
-    found = views.audit(ask(app.load_config(config), lambda journal: journal.audit()))
+    found = audited.audit(ask(app.load_config(config), lambda journal: journal.audit()))
     if as_json:
         show.as_json(views.plain(found))
     else:

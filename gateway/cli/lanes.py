@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import click
 
 from gateway import app
 from gateway.admin import views
+from gateway.admin.status import Status
 from gateway.cli import show
 from gateway.cli.desk import FIGURES, ask, opened, operation
 from gateway.cli.options import NO, config_option, json_option
@@ -50,16 +51,13 @@ async def _balanced(journal: Journal) -> tuple[Sequence[LaneRow], dict[int, bool
 
 def _figures(rows: Sequence[LaneRow], loaded: Loaded) -> list[dict[str, Any]]:
     """The lanes as they are shown. YAML pauses a lane as a command does."""
-    found = [views.plain(lane) for lane in views.lanes(rows, SystemClock().now_ms()).lanes]
-    for row in found:
-        settings = loaded.targets.get(row["destination"])
-        row["orphaned"] = not row["ended"] and (settings is None or row["source"] not in loaded.config.sources)
-        row["paused"] = row["paused"] or (settings is not None and settings.paused)
-    return found
+    status = Status((), loaded.digest, 0, 0, sources=frozenset(loaded.config.sources), destinations=loaded.targets)
+    return [views.plain(lane) for lane in views.lanes(rows, SystemClock().now_ms(), status).lanes]
 
 
 def _standing(row: dict[str, Any]) -> str:
-    return next((state for state in ("ended", "orphaned", "paused") if row[state]), "open")
+    quiet = f"quiet until {row['quiet_until'][:16]}Z" if row["quiet_until"] else "open"
+    return next((state for state in ("ended", "orphaned", "paused") if row[state]), quiet)
 
 
 def _change(what: str, done: str, warning: str = "") -> None:
@@ -70,6 +68,7 @@ def _change(what: str, done: str, warning: str = "") -> None:
     @click.argument("names", metavar="LANE...", nargs=-1)
     @click.option("--source", help="Lanes from this source.")
     @click.option("--destination", help="Lanes to this destination.")
+    @click.option("--account", help="Lanes to the destinations of this account.")
     @click.option("--all", "everything", is_flag=True, help="Every lane.")
     @click.option("--yes", is_flag=True, help="Do not ask.")
     @config_option
@@ -77,9 +76,9 @@ def _change(what: str, done: str, warning: str = "") -> None:
     @click.pass_context
     def change(ctx: click.Context, /, config: Path, **chosen: Any) -> None:
         loaded = app.load_config(config)
-        if not (chosen["names"] or chosen["source"] or chosen["destination"] or chosen["everything"]):
-            raise click.UsageError("name lanes, or --source, --destination or --all")
-        found = _chosen(ask(loaded, lambda journal: journal.lanes()), chosen)
+        if not any(chosen[name] for name in ("names", "source", "destination", "account", "everything")):
+            raise click.UsageError("name lanes, or --source, --destination, --account or --all")
+        found = _chosen(ask(loaded, lambda journal: journal.lanes()), chosen, app.accounts_of(loaded))
         if not found:
             click.echo("Error: there is no such lane; `gateway lanes list` names them", err=True)
             ctx.exit(NO)
@@ -93,7 +92,7 @@ def _change(what: str, done: str, warning: str = "") -> None:
             click.echo(show.clean(f"{done} {_path(lane)}"))
 
 
-def _chosen(known: Sequence[Lane], chosen: dict[str, Any]) -> list[Lane]:
+def _chosen(known: Sequence[Lane], chosen: dict[str, Any], accounts: Mapping[str, Sequence[str]]) -> list[Lane]:
     """The lanes that the options name; none at all where a name names none. Ended lanes are gone."""
     fit = [
         lane
@@ -101,6 +100,7 @@ def _chosen(known: Sequence[Lane], chosen: dict[str, Any]) -> list[Lane]:
         if not lane.ended
         and chosen["source"] in (None, lane.source)
         and chosen["destination"] in (None, lane.destination)
+        and (chosen["account"] is None or lane.destination in accounts.get(chosen["account"], ()))
     ]
     names: tuple[str, ...] = chosen["names"]
     if not names:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from gateway.config.quiet import QuietHours
 from gateway.config.values import (
     MAX_INTEGER,
     NAME,
@@ -56,6 +57,24 @@ def _journal_url(value: Url) -> Url:
         raise ValueError("a journal's URL begins with sqlite:/// or postgresql://")
     return value
 
+
+def _quiet(value: list[str]) -> list[str]:
+    if QuietHours(value).always():
+        raise ValueError("it would never be anything but quiet: `paused: true` stops a destination")
+    return value
+
+
+def _span(value: str) -> str:
+    QuietHours([value])
+    return value
+
+
+Quiet = Annotated[
+    list[Annotated[str, AfterValidator(_span)]],
+    AfterValidator(_quiet),
+    BeforeValidator(listed, json_schema_input_type=str | list[str]),
+]
+"""Quiet hours, one or several."""
 
 IdentityParts = Annotated[
     list[Annotated[str, AfterValidator(_identity)]],
@@ -381,6 +400,11 @@ class DestinationSettings(Section):
         [], description="Former names of this destination, whose lanes it takes over.", examples=[["old-name"]]
     )
     paused: bool = Field(False, description="Keep everything, send nothing.")
+    quiet: Quiet = Field(
+        [],
+        description="When nothing is sent: times, days or both, with their time zone; one or several.",
+        examples=["22:00-07:00 Europe/London", ["sat-sun Europe/London", "mon-fri 20:00-08:00 Europe/London"]],
+    )
     dry_run: bool = Field(False, description="Do everything but the send; records count as delivered.")
 
     def coalesces(self, entity: str | None) -> bool:

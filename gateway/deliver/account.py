@@ -12,6 +12,7 @@ from math import ceil
 from msgspec import Struct
 
 from gateway.clock import Chance
+from gateway.config.quiet import QuietHours
 from gateway.deliver.gate import Gate
 from gateway.deliver.intent import ONCE, batch_of, step_of
 from gateway.deliver.lane import LaneWork
@@ -78,6 +79,8 @@ class Account:
         self._chance = chance
         self._planned: dict[int, Departure] = {}
         self._queues: dict[str, Queue] = {}
+        self._hours: dict[str, QuietHours] = {}
+        self._quiet: dict[str, int] = {}
         self._floor = 0.0
         self._cut_off: list[tuple[Batch, Intent]] = []
         self._steps: dict[str, Step | None] = {}
@@ -89,8 +92,9 @@ class Account:
         """A lane joins; it starts with no claim for the time before."""
         work.served = self._floor
         self.works[work.id] = work
-        queue = Queue(work.destination, self._count, self._withheld, self._supersede)
-        self._queues.setdefault(work.destination.name, queue)
+        name = work.destination.name
+        self._queues.setdefault(name, Queue(work.destination, self._count, self._withheld, self._supersede))
+        self._hours.setdefault(name, QuietHours(work.destination.settings.quiet))
 
     def destinations(self) -> list[Destination]:
         """The destinations that have a lane here."""
@@ -158,7 +162,9 @@ class Account:
         for place, (batch, intent) in enumerate(self._cut_off):
             works = [self.works.get(record.lane) for record in batch.records]
             come = zip(works, batch.records, strict=True)
-            if not all(work is None or work.has_come_to(record.seq, record.part) for work, record in come):
+            if batch.destination in self._quiet or not all(
+                work is None or work.has_come_to(record.seq, record.part) for work, record in come
+            ):
                 continue
             if intent.kind == ONCE:
                 del self._cut_off[place]
@@ -191,6 +197,7 @@ class Account:
 
     def next_batch(self, now: Now) -> Batch | float | None:
         """The batch that leaves now; or the monotonic time to ask again; or None: nothing to do until news."""
+        self.look(now)
         if self.in_flight >= self.concurrency(now.s):
             return None
         opens_s = self.gate.opens_s(now.s)
@@ -198,7 +205,7 @@ class Account:
             return opens_s
         if self._cut_off and (batch := self._cut_off_batch(now)) is not None:
             return batch
-        again: list[float] = []
+        again = [now.s + (until_ms - now.ms) / 1000 for until_ms in self._quiet.values()]
         for queue in self._by_need():
             found = self._of_queue(queue, now)
             if isinstance(found, Batch):
@@ -207,9 +214,16 @@ class Account:
                 again.append(found)
         return min(again) if again else None
 
+    def look(self, now: Now) -> None:
+        """Which destinations are in their quiet hours, and until when."""
+        ends = ((name, hours.until_ms(now.ms)) for name, hours in self._hours.items())
+        self._quiet = {name: until_ms for name, until_ms in ends if until_ms is not None}
+        for work in self.works.values():
+            work.look(now.s, quiet=work.destination.name in self._quiet)
+
     def _by_need(self) -> list[Queue]:
         """The destinations with work, that of the lane with the least of its share first."""
-        need = {name: self._floor for name, queue in self._queues.items() if queue.splits}
+        need = {name: self._floor for name, queue in self._queues.items() if queue.splits and name not in self._quiet}
         for work in self.works.values():
             if work.queued and work.ready():
                 name = work.destination.name

@@ -18,8 +18,10 @@ from gateway.deliver.loop import AccountLoop
 from gateway.deliver.outbound import Outbound
 from gateway.deliver.pace import Pace
 from gateway.deliver.plan import Destination, Setup
+from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.replay import Again
+from gateway.deliver.standing import AccountStanding, standing_of, told
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable
 from gateway.journal.base import Head, Journal
@@ -86,6 +88,14 @@ class Dispatcher:
         for loop in self._loops.values():
             loop.stop()
         self._nudge.set()
+
+    def standings(self) -> list[AccountStanding]:
+        """How the accounts stand that this process serves."""
+        now = Now(self._clock.now_ms(), self._clock.monotonic_s())
+        found = [standing_of(loop.account, now) for loop in self._loops.values()]
+        for one in found:
+            tell.stands(one)
+        return told(found)
 
     async def run(self) -> None:
         """Deliver until `stop`; then what is in flight is finished and settled, and the leases are free."""

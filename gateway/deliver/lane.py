@@ -76,6 +76,9 @@ class LaneWork:
         self.read_to = lane.cursor
         self.queued = 0
         self.filling = False
+        self.quiet = False
+        self.stood_ms = 0
+        self._stood_since_s: float | None = None
         self.served = 0.0
         settings = destination.settings
         self.parked = ParkedIndex(parked, longest_wait_ms=int(settings.retry.max * 1000))
@@ -123,8 +126,17 @@ class LaneWork:
         return is_over(self.lane) and not (self._open or self.parked or self._settling or self.dirty())
 
     def standing(self) -> bool:
-        """Whether the lane stands still by an operator's will."""
-        return self.lane.paused or self.lane.ended or self.destination.settings.paused
+        """Whether the lane stands still by an operator's will: paused, ended, or in its quiet hours."""
+        return self.quiet or self.lane.paused or self.lane.ended or self.destination.settings.paused
+
+    def look(self, now_s: float, *, quiet: bool) -> None:
+        """It is quiet now, or not. Time in which the lane stands still does not count against its records."""
+        self.quiet = quiet
+        if self.standing():
+            self._stood_since_s = now_s if self._stood_since_s is None else self._stood_since_s
+        elif self._stood_since_s is not None:
+            self.stood_ms += int((now_s - self._stood_since_s) * 1000)
+            self._stood_since_s = None
 
     def ready(self) -> bool:
         """Whether what is queued may be sent: the lane does not stand, and no page is being read of which only the
@@ -229,10 +241,10 @@ class LaneWork:
         """The record was not delivered: its row is parked, or dead."""
         ref = (record.seq, record.part)
         before = self.parked.row(ref) if ref in self.parked else None
-        stopped_ms = tried.stopped_ms - self._stopped_ms.get(ref, 0)
+        stopped_ms = tried.stopped_ms + self.stood_ms - self._stopped_ms.get(ref, 0)
         row = row_after(record, outcome, replace(tried, stopped_ms=stopped_ms), self.destination.settings.retry, before)
         if row.state is State.PARKED:
-            self._stopped_ms[ref] = tried.stopped_ms
+            self._stopped_ms[ref] = tried.stopped_ms + self.stood_ms
         else:
             self._stopped_ms.pop(ref, None)
         attempt = attempt_of(record, row.state, tried, row.reason)

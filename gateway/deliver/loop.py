@@ -89,6 +89,7 @@ class AccountLoop:
         try:
             while not self._lost and not self._finished():
                 self._wake.clear()
+                self.account.look(self._now())
                 busy = await self._read() if self._reading() else False
                 await self._retry()
                 self._send()

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from gateway.deliver.account import News
 from gateway.deliver.gate import Standing
+from gateway.deliver.standing import AccountStanding
 from gateway.errors import Reason
 from gateway.model import Intent, Settlement, State
 from gateway.telemetry import log as logs
@@ -65,6 +66,13 @@ def sent(batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now_m
         events=[record.event_id for record in batch.records],
         took_ms=int(now_ms - batch.sent_at_ms),
     )
+
+
+def stands(one: AccountStanding) -> None:
+    """How an account stands, now and then."""
+    meters = metrics.account(one.account)
+    meters.stands(one.standing)
+    meters.found_per_second.set(one.found_per_s or 0)
 
 
 def standing(account: str, news: News, now: Standing) -> None:

@@ -113,6 +113,13 @@ limit_units_per_second = Gauge(
     multiprocess_mode="livemostrecent",
     registry=REGISTRY,
 )
+found_requests_per_second = Gauge(
+    "gateway_found_requests_per_second",
+    "Requests a second that an account without limits was found to take; 0 where it never refused one.",
+    ["account"],
+    multiprocess_mode="livemostrecent",
+    registry=REGISTRY,
+)
 account_standing = Gauge(
     "gateway_account_standing",
     "1 for what the account is: open, throttled, suspended, broken or probing; 0 for what it is not.",
@@ -246,6 +253,7 @@ class AccountMeters:
     name: str
     units: Counter
     units_per_second: Gauge
+    found_per_second: Gauge
     held: Gauge
 
     def stands(self, standing: str) -> None:
@@ -288,6 +296,7 @@ def account(name: str) -> AccountMeters:
         name=name,
         units=limit_units.labels(name),
         units_per_second=limit_units_per_second.labels(name),
+        found_per_second=found_requests_per_second.labels(name),
         held=account_held.labels(name),
     )
 

@@ -4,7 +4,9 @@ import pytest
 
 from gateway.admin.app import build
 from gateway.admin.status import Role, Status
+from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
+from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
 from gateway.model import Event
 from tests.admin.asgi import Client
@@ -19,6 +21,8 @@ class Gateway:
     def __init__(self) -> None:
         self.roles = [Role("receiver", ready=True, since_ms=NOW_MS), Role("dispatcher", ready=True, since_ms=NOW_MS)]
         self.refused: tuple[Fault, ...] = ()
+        self.settings = DestinationSettings(vendor="ometria")
+        self.standings: tuple[AccountStanding, ...] = ()
 
     def status(self) -> Status:
         return Status(
@@ -27,7 +31,9 @@ class Gateway:
             revision=7,
             started_at_ms=NOW_MS,
             sources=frozenset({"uk-shop"}),
-            destinations=frozenset({"ometria-uk"}),
+            destinations={"ometria-uk": self.settings},
+            accounts={"ometria:abc": ("ometria-uk",)},
+            standings=self.standings,
             refused=self.refused,
         )
 

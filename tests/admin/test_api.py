@@ -6,10 +6,12 @@ from structlog.testing import capture_logs
 
 from gateway.admin import api
 from gateway.admin.api import CALLS
+from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
+from gateway.deliver.standing import AccountStanding
 from gateway.journal.base import DeadFilter, DeadRow
 from tests.admin.asgi import Client
-from tests.admin.conftest import TOKEN, Making
+from tests.admin.conftest import TOKEN, Gateway, Making
 from tests.admin.shelf import DEAD, EVENT, LANE, NOW_MS, Shelf
 
 WHERE = {"{id:int}": "1", "{id}": EVENT.id}
@@ -22,7 +24,12 @@ def path(call: api.Call) -> str:
     return "/api" + where
 
 
-BODIES = {"/dead/retry": b'{"ids":["dl_1"]}', "/dead/discard": b'{"reason":"record_refused"}'}
+BODIES = {
+    "/lanes/pause": b'{"all": true}',
+    "/lanes/resume": b'{"all": true}',
+    "/dead/retry": b'{"ids":["dl_1"]}',
+    "/dead/discard": b'{"reason":"record_refused"}',
+}
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
@@ -114,6 +121,7 @@ async def test_lanes_are_the_ledger_with_lag_and_standing(operator: Client) -> N
         "paused": False,
         "ended": False,
         "orphaned": False,
+        "quiet_until": None,
         "lag_seconds": 90.0,
     }
     assert lanes[1]["orphaned"] is True
@@ -242,6 +250,64 @@ async def test_a_lane_is_paused_and_goes_on(operator: Client, desk: Shelf) -> No
 
     assert [lane["paused"] for lane in (*paused, *resumed)] == [True, False]
     assert [change[1].what for change in desk.changes] == ["pause", "resume"]
+
+
+async def test_the_lanes_of_an_account_are_paused_and_go_on(operator: Client, desk: Shelf) -> None:
+    paused = (await operator.post("/api/lanes/pause", b'{"account": "ometria:abc"}')).json["lanes"]
+    resumed = (await operator.post("/api/lanes/resume", b'{"destination": "ometria-uk"}')).json["lanes"]
+
+    assert [(lane["id"], lane["paused"]) for lane in (*paused, *resumed)] == [(1, True), (1, False)]
+    assert [change[1].subject for change in desk.changes] == [
+        "lanes account=ometria:abc",
+        "lanes destination=ometria-uk",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{}", 400),
+        (b'{"source": "uk-shop", "all": true}', 400),
+        (b'{"lane": 1}', 400),
+        (b'{"source": "de-shop"}', 404),
+        (b'{"account": "gone"}', 404),
+    ],
+)
+async def test_lanes_that_are_not_meant_clearly_do_not_change(
+    operator: Client, desk: Shelf, body: bytes, status: int
+) -> None:
+    assert (await operator.post("/api/lanes/pause", body)).status == status
+    assert desk.changes == []
+
+
+async def test_a_lane_in_its_quiet_hours_says_when_they_end(operator: Client, gateway: Gateway) -> None:
+    gateway.settings = DestinationSettings(vendor="ometria", quiet=["08:00-17:00 UTC"])
+    lanes = (await operator.get("/api/lanes")).json["lanes"]
+    assert [lane["quiet_until"] for lane in lanes] == ["2026-01-31T17:00:00.000Z", None]
+
+
+async def test_a_lane_that_the_configuration_pauses_is_paused(operator: Client, gateway: Gateway) -> None:
+    gateway.settings = DestinationSettings(vendor="ometria", paused=True)
+    assert (await operator.get("/api/lanes")).json["lanes"][0]["paused"] is True
+
+
+async def test_accounts_say_how_they_stand(operator: Client, gateway: Gateway) -> None:
+    (unknown,) = (await operator.get("/api/accounts")).json["accounts"]
+    gateway.standings = (
+        AccountStanding("ometria:abc", "broken", "server_error", "500", NOW_MS // 1000 + 30, 4.0, None),
+    )
+    (broken,) = (await operator.get("/api/accounts")).json["accounts"]
+    assert (unknown["standing"], broken["standing"]) == ("", "broken")
+    assert broken == {
+        "account": "ometria:abc",
+        "destinations": ["ometria-uk"],
+        "standing": "broken",
+        "reason": "server_error",
+        "detail": "500",
+        "opens_at": "2026-01-31T09:00:30.000Z",
+        "allowed_per_s": 4.0,
+        "found_per_s": None,
+    }
 
 
 async def test_a_lane_that_is_not_there_is_a_404(operator: Client, desk: Shelf) -> None:

@@ -6,12 +6,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.admin.pages import readable, span
+from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
+from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
 from gateway.journal.base import DeadFilter, DeadRow
 from tests.admin.asgi import Client
 from tests.admin.conftest import TOKEN, Gateway, Making
-from tests.admin.shelf import DEAD, EVENT, LANE, Shelf, Still
+from tests.admin.shelf import DEAD, EVENT, LANE, NOW_MS, Shelf, Still
 
 PAGES = ["/", "/events", f"/events/{EVENT.id}", "/dead", "/rejected"]
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -164,6 +166,30 @@ async def test_the_overview_shows_roles_lanes_and_what_was_refused(stranger: Cli
     assert "not configured" in text, "the orphaned lane"
     assert "gateway.yaml:3:7: routes[0].to" in text
     assert "signature_wrong" in text
+
+
+async def test_the_overview_shows_how_accounts_stand_and_which_lanes_are_quiet(
+    stranger: Client, gateway: Gateway
+) -> None:
+    gateway.settings = DestinationSettings(vendor="ometria", quiet=["08:00-17:00 UTC"])
+    gateway.standings = (
+        AccountStanding("ometria:abc", "suspended", "key_refused", "401", NOW_MS // 1000 + 60, None, 2.5),
+    )
+
+    text = (await (await signed_in(stranger)).get("/")).text
+
+    assert "suspended" in text
+    assert "key_refused" in text
+    assert "2026-01-31 09:01:00" in text
+    assert "2.5" in text
+    assert "quiet until <time>2026-01-31 17:00:00</time>" in text
+
+
+async def test_an_account_is_paused_from_the_overview(stranger: Client, desk: Shelf) -> None:
+    answer = await (await signed_in(stranger)).post("/lanes", b"account=ometria%3Aabc&what=pause")
+
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+    assert desk.changes[0][1].subject == "lanes account=ometria:abc"
 
 
 async def test_a_lane_is_paused_from_the_overview(stranger: Client, desk: Shelf) -> None:

@@ -112,6 +112,21 @@ def test_elsewhere_than_on_a_terminal_tables_are_aligned_lines(run: Run) -> None
     assert len({line.index("uk-shop") for line in lines[1:]}) == 1
 
 
+def test_lanes_of_an_account_are_paused(run: Run, config: Path) -> None:
+    account = app.destinations_of(app.load_config(config, ENV))["crm"].account
+    assert run("lanes", "pause", "--account", "no-such").exit_code == 1
+    assert run("lanes", "pause", "--account", account).stdout == "paused uk-shop/crm\n"
+    assert [lane["paused"] for lane in answer(run("lanes", "list", "--json"))["lanes"]] == [True, False]
+
+
+def test_lanes_list_says_until_when_a_lane_is_quiet(run: Run, config: Path) -> None:
+    quiet = "{vendor: ometria, quiet: [mon-sat UTC, 'sun 00:00-23:59 UTC'],"
+    config.write_text(config.read_text().replace("{vendor: ometria,", quiet))
+    crm, other = answer(run("lanes", "list", "--json"))["lanes"]
+    assert (crm["quiet_until"][10:], other["quiet_until"]) == ("T23:59:00.000Z", None)
+    assert "quiet until" in run("lanes", "list").stdout
+
+
 def test_lanes_list_has_the_same_rows_with_lag_and_pause(run: Run) -> None:
     crm, other = answer(run("lanes", "list", "--json"))["lanes"]
     assert LANE_KEYS | STATES | {"paused", "lag_seconds"} <= crm.keys()

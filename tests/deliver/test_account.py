@@ -2,7 +2,10 @@
 
 from itertools import pairwise
 
+from gateway.config.schema import RetrySetting
 from gateway.deliver.account import Account
+from gateway.deliver.intent import intent_of
+from gateway.deliver.settle import unpack
 from gateway.errors import Reason
 from gateway.model import State
 from gateway.vendors.base import (
@@ -363,6 +366,58 @@ def test_a_paused_lane_sends_nothing_and_the_others_go_on() -> None:
     feed(made, moving, record(2, number=2))
     assert seqs(leave(made)) == [2]
     assert made.next_batch(now(100.0)) is None
+
+
+DAY_S = 86_400.0
+SIX = 6 * 3600.0
+"""Six in the morning of the first day, in UTC."""
+
+
+def test_in_quiet_hours_nothing_is_sent_and_other_destinations_go_on() -> None:
+    still, moving = work(1, destination("night", quiet=["22:00-07:00 UTC"])), work(2, destination("day"))
+    made = account(still, moving)
+    feed(made, still, record(1), at_s=SIX)
+    assert made.next_batch(now(SIX)) == SIX + 3600
+    assert not still.wants_more(100)
+    feed(made, moving, record(2, number=2), at_s=SIX)
+    assert seqs(leave(made, SIX)) == [2]
+    assert seqs(leave(made, SIX + 3600)) == [1]
+
+
+def test_halves_and_what_is_due_wait_for_the_end_of_quiet_hours() -> None:
+    one = work(1, destination(quiet=["00:00-07:00 UTC"]))
+    made = account(one)
+    evening_s = DAY_S - 10
+    feed(made, one, record(1), record(2), at_s=evening_s)
+    finish(made, leave(made, evening_s), Split(Reason.PAYLOAD_REFUSED), evening_s)
+    assert made.next_batch(now(DAY_S)) == DAY_S + 7 * 3600
+    assert made.due(one, now(DAY_S), 10) == []
+    assert seqs(leave(made, DAY_S + 7 * 3600)) == [1]
+
+
+def test_a_call_that_a_crash_cut_off_waits_for_the_end_of_quiet_hours() -> None:
+    one = work(1, destination(quiet=["00:00-07:00 UTC"]))
+    made = account(one)
+    made.resume(intent_of("paper", Batch("paper", "order", (record(1),)), "keyed", None, 0))
+    feed(made, one, record(1), at_s=SIX)
+    assert made.next_batch(now(SIX)) == SIX + 3600
+    assert seqs(leave(made, SIX + 3600)) == [1]
+
+
+def test_quiet_hours_and_a_pause_do_not_count_against_a_record() -> None:
+    retry = RetrySetting.model_validate({"first": "1s", "give_up_after": "1h"})
+    one = work(1, destination(quiet=["00:00-07:00 UTC"], retry=retry))
+    made = account(one)
+    feed(made, one, record(1), at_s=DAY_S - 10)
+    finish(made, leave(made, DAY_S - 10), Retry(Reason.TIMEOUT), DAY_S - 10)
+    made.settlement(0)
+    made.settled([work(1).lane])
+    for at_s in (DAY_S, DAY_S + 7 * 3600):
+        made.next_batch(now(at_s))
+    (ref,) = made.due(one, now(DAY_S + 7 * 3600), 5)
+    made.retry(one, unpack(1, one.parked.row(ref)))
+    finish(made, leave(made, DAY_S + 7 * 3600), Retry(Reason.TIMEOUT), DAY_S + 7 * 3600)
+    assert one.parked.row(ref).state is State.PARKED
 
 
 def test_a_retry_goes_before_what_is_newly_planned() -> None:

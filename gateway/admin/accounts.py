@@ -1,0 +1,49 @@
+"""How accounts stand, as operators read it: the shape that the API and the pages share."""
+
+from msgspec import Struct
+
+from gateway.admin.status import Status
+from gateway.admin.views import moment
+from gateway.deliver.standing import AccountStanding
+
+
+class AccountView(Struct, frozen=True):
+    """What limits count over: its destinations, how it stands and why, when it is tried again (`opens_at`), requests a
+    second that its limits allow or that it was found to take. `standing` is empty where another replica serves it.
+    """
+
+    account: str
+    destinations: tuple[str, ...]
+    standing: str
+    reason: str
+    detail: str
+    opens_at: str | None
+    allowed_per_s: float | None
+    found_per_s: float | None
+
+
+class Accounts(Struct, frozen=True):
+    """Every account."""
+
+    accounts: tuple[AccountView, ...]
+
+
+def accounts(status: Status) -> Accounts:
+    """The accounts of the configuration, those first that are not plainly open."""
+    known = {one.account: one for one in status.standings}
+    found = (_account(name, names, known.get(name)) for name, names in status.accounts.items())
+    return Accounts(tuple(sorted(found, key=lambda one: (one.standing in ("", "open"), one.account))))
+
+
+def _account(name: str, destinations: tuple[str, ...], told: AccountStanding | None) -> AccountView:
+    one = told or AccountStanding(name, "")
+    return AccountView(
+        account=name,
+        destinations=destinations,
+        standing=one.standing,
+        reason=one.reason,
+        detail=one.detail,
+        opens_at=moment(one.opens_at_s * 1000) if one.opens_at_s else None,
+        allowed_per_s=one.allowed_per_s,
+        found_per_s=one.found_per_s,
+    )
