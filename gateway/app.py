@@ -14,7 +14,7 @@ from gateway.errors import JournalUnavailable, MappingError
 from gateway.journal.base import Journal
 from gateway.journal.sqlite import SqliteJournal
 from gateway.mapping.book import Book
-from gateway.mapping.drift import Watch
+from gateway.mapping.drift import Watches
 from gateway.mapping.json_schema import mapping_schema
 from gateway.mapping.normalise import Normaliser
 from gateway.model import Event
@@ -102,19 +102,19 @@ def accounts_of(loaded: Loaded) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def setup_of(loaded: Loaded, revision: int) -> Setup:
-    """What the configuration means for delivery. Its payloads are watched for drift."""
-    planner = planners_of(loaded, watched=True)()
+def setup_of(loaded: Loaded, revision: int, watches: Watches | None = None) -> Setup:
+    """What the configuration means for delivery. Its payloads are watched for drift, by these watches."""
+    planner = planners_of(loaded, watches or Watches())()
     return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planner, revision, loaded.digest)
 
 
-def planners_of(loaded: Loaded, *, watched: bool = False) -> Callable[[], Planner]:
+def planners_of(loaded: Loaded, watches: Watches | None = None) -> Callable[[], Planner]:
     """Makes planners that share what is compiled, and remember no event of one another."""
     config = loaded.config
     presets = presets_of(loaded)
     book = Book(config.mappings)
     normalisers = {
-        name: Normaliser(name, source, presets[source.preset].normalise, book, Watch(name) if watched else None)
+        name: Normaliser(name, source, presets[source.preset].normalise, book, watches.of(name) if watches else None)
         for name, source in config.sources.items()
     }
     router = Router(config.routes)

@@ -32,9 +32,11 @@ from gateway.deliver.begin import begin
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.lease import this_owner
 from gateway.deliver.outbound import HttpOutbound
+from gateway.deliver.recall import recall
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import ConfigurationError, Fault, JournalUnavailable
 from gateway.journal.base import Journal, Keep, Log
+from gateway.mapping.drift import Watches
 from gateway.model import Event
 from gateway.receive.endpoint import build
 from gateway.receive.server import uvicorn_config
@@ -148,12 +150,13 @@ async def dispatcher(path: Path, revision: int) -> int:
     _configure(loaded, "dispatcher")
     parent = Parent()
     async with _opened(loaded.config) as journal, HttpOutbound() as outbound:
-        setup = app.setup_of(loaded, revision)
+        watches = Watches(recalling=True)
+        setup = app.setup_of(loaded, revision, watches)
         worker = Dispatcher(journal, setup, outbound, this_owner(), SystemClock(), SystemChance())
 
         async def hear(told: dict[str, Any]) -> None:
             newer = app.load_config(Path(told["path"]))
-            worker.swap(app.setup_of(newer, told["revision"]))
+            worker.swap(app.setup_of(newer, told["revision"], watches))
             configuration_revision.labels("dispatcher").set(told["revision"])
             _configure(newer, "dispatcher")
             parent.say(applied=newer.digest)
@@ -161,11 +164,12 @@ async def dispatcher(path: Path, revision: int) -> int:
         attend = asyncio.create_task(parent.attend(lambda _: worker.stop(), hear))
         status = asyncio.create_task(_dispatcher_status(worker, parent, loaded.digest))
         lag = asyncio.create_task(watch_loop("dispatcher", SystemClock()))
+        memory = asyncio.create_task(recall(journal, watches, loaded.config.sources))
         configuration_revision.labels("dispatcher").set(revision)
         gc.collect()
         gc.freeze()
         await worker.run()
-        await _cancelled(status, attend, lag)
+        await _cancelled(status, attend, lag, memory)
     return 0
 
 

@@ -1,6 +1,7 @@
 """Schema drift as it happens: a sample of each source's payloads is held against what its first ones looked like.
 
-What is learned lives in the process, and anew with each configuration. `gateway coverage` looks back over the journal.
+What is learned lives in the process, whatever becomes of its configuration, and is recalled from the journal when the
+next one starts. `gateway coverage` looks back further.
 """
 
 from collections import OrderedDict
@@ -26,23 +27,34 @@ log = logs.get("mapping")
 
 
 class Watch:
-    """Watches the payloads of one source."""
+    """Watches the payloads of one source. While it is `recalling`, it only learns from those of before."""
 
-    def __init__(self, source: str, clock: Clock | None = None) -> None:
+    def __init__(self, source: str, clock: Clock | None = None, *, recalling: bool = False) -> None:
+        self.recalling = recalling
         self._source = source
         self._clock = clock or SystemClock()
         self._topics: OrderedDict[str, _Topic] = OrderedDict()
 
     def look(self, topic: str, body: Any) -> None:
         """One payload more. Where many come, most are passed over."""
+        if self.recalling:
+            return
+        watched = self._topic(topic)
+        if watched.wants(self._clock.monotonic_s()) and watched.add(body):
+            self._tell(topic, watched)
+
+    def recall(self, topic: str, body: Any) -> None:
+        """One payload of before: learned from, where that is not enough yet."""
+        self._topic(topic).recall(body)
+
+    def _topic(self, topic: str) -> "_Topic":
         watched = self._topics.get(topic)
         if watched is None:
             watched = self._topics[topic] = _Topic()
             if len(self._topics) > TOPICS_MAX:
                 self._topics.popitem(last=False)
         self._topics.move_to_end(topic)
-        if watched.wants(self._clock.monotonic_s()) and watched.add(body):
-            self._tell(topic, watched)
+        return watched
 
     def _tell(self, topic: str, watched: "_Topic") -> None:
         for number, one in enumerate(watched.drift()):
@@ -59,6 +71,27 @@ class Watch:
                 )
 
 
+class Watches:
+    """The watches of all sources. They outlive a configuration; with `recalling` they begin when all is recalled."""
+
+    def __init__(self, clock: Clock | None = None, *, recalling: bool = False) -> None:
+        self._clock = clock or SystemClock()
+        self._recalling = recalling
+        self._watches: dict[str, Watch] = {}
+
+    def of(self, source: str) -> Watch:
+        """The watch of a source."""
+        if source not in self._watches:
+            self._watches[source] = Watch(source, self._clock, recalling=self._recalling)
+        return self._watches[source]
+
+    def recalled(self) -> None:
+        """All is known that can be: from now on every payload is looked at."""
+        self._recalling = False
+        for watch in self._watches.values():
+            watch.recalling = False
+
+
 class _Topic:
     """What the payloads of a topic look like: those that were learned from, and those of this round."""
 
@@ -73,6 +106,11 @@ class _Topic:
             return False
         self._looked_s = now_s
         return True
+
+    def recall(self, body: Any) -> None:
+        """Learn from a payload of before."""
+        if self._known.payloads < LEARNED:
+            self._known.add(body)
 
     def add(self, body: Any) -> bool:
         """Look at a payload; whether a round is full."""
