@@ -21,6 +21,7 @@ from gateway.deliver.plan import Destination, Setup
 from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.replay import Again
+from gateway.deliver.revision import StandBack
 from gateway.deliver.standing import AccountStanding, standing_of, told
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable
@@ -61,6 +62,8 @@ class Dispatcher:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._head = Head(0, 0)
         self._reader: Reader | None = None
+        self._behind = StandBack()
+        self._standing_back = False
         self._stopping = asyncio.Event()
         self._nudge = asyncio.Event()
         self.ready = asyncio.Event()
@@ -118,7 +121,8 @@ class Dispatcher:
             if self._reader is None:
                 self._head = await self._journal.head()
                 self._reader = Reader(self._journal, self._head, self._setup.revision)
-            await self._keeper.turn(self._accounts)
+            self._look_for_newer(self._reader.newest)
+            await self._keeper.turn(() if self._standing_back else self._accounts)
         except JournalUnavailable as error:
             self.ready.clear()
             log.error("journal.unavailable", reason=str(error))
@@ -132,6 +136,15 @@ class Dispatcher:
             if self._keeper.held(account) is not None and (task is None or task.done()):
                 self._tasks[account] = asyncio.create_task(self._serve(account))
 
+    def _look_for_newer(self, newest: int) -> None:
+        """Where events of a newer revision have been waiting for long, the accounts are left to who has it."""
+        before = self._standing_back
+        self._standing_back = self._behind.look(newest, self._setup.revision, self._clock.monotonic_s())
+        if self._standing_back and not before:
+            log.warning("leases.given_up", revision=self._setup.revision, newest=newest)
+            for loop in self._loops.values():
+                loop.stop()
+
     async def _serve(self, account: str) -> None:
         """Serve an account while the lease is held, anew after each change of its lanes and each failure."""
         wait_s = RESTART_S
@@ -139,7 +152,7 @@ class Dispatcher:
             try:
                 await self._serve_once(account, lease)
                 wait_s = RESTART_S
-                if account not in self._accounts:
+                if account not in self._accounts or self._standing_back:
                     await self._keeper.give_up(account)
                     return
                 await self._keeper.turn([account])

@@ -17,11 +17,14 @@ PAGES = 16
 
 
 class Reader:
-    """The log as the lanes of one dispatcher read it. Events of a revision above `revision` are not given."""
+    """The log as the lanes of one dispatcher read it. Events of a revision above `revision` are not given; `newest` is
+    the newest of those that were met.
+    """
 
     def __init__(self, log: Log, head: Head, revision: int) -> None:
         self._log = log
         self._revision = revision
+        self.newest = 0
         self._low = self._high = head.seq
         self._events: deque[Event] = deque()
         self._bytes = 0
@@ -71,6 +74,7 @@ class Reader:
         """The page up to the first event that was accepted under a newer configuration."""
         for place, event in enumerate(page.events):
             if event.revision > self._revision:
+                self.newest = max(self.newest, event.revision)
                 return Page(page.events[:place], event.seq - 1)
         return page
 

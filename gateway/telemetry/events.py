@@ -23,6 +23,7 @@ EVENTS: dict[str, str] = {
     "settle.done": "What became of events was committed: `account`, `delivered`, `parked`, `dead`, `filtered`.",
     "settle.conflict": "A settle was refused since the lane or lease had changed; it is read again: `account`.",
     "record.dead": "A record was given up: `event`, `destination`, `part`, `reason`, `detail`.",
+    "leases.given_up": "Events of a newer configuration wait; another process is to take over: `revision`, `newest`.",
     "account.served": "An account is served by this process from now on: `account`, `lanes`.",
     "account.throttled": "A vendor asked for a pause: `account`, `reason`, `for_s`.",
     "account.suspended": "A vendor refuses the key; nothing is sent but a probe: `account`, `reason`, `detail`.",

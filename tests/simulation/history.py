@@ -52,7 +52,7 @@ class History:
         self.told = Told()
         self.processes: list[Process] = []
         self.tasks: list[asyncio.Task[None]] = []
-        self._setup = _setup()
+        self._setup = setup()
         self._groups = 0
 
     async def run(self) -> None:
@@ -209,7 +209,7 @@ def turns(seed: int) -> int:
     return random.Random(seed).randint(3, 14)
 
 
-def _setup() -> Setup:
+def setup() -> Setup:
     destinations = {}
     for name, account in DESTINATIONS.items():
         settings = PaperSettings(vendor="paper", account=account, timeout="5s")
