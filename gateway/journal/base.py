@@ -162,6 +162,12 @@ class Registry(Protocol):
         """
         ...
 
+    async def states(self, lane: int, after_seq: int, to_seq: int) -> tuple[tuple[int, State | None], ...]:
+        """What each event of a lane with after_seq < seq <= to_seq is, by seq; None where that is no longer known. The
+        range bounds the work: ask for some thousand at a time.
+        """
+        ...
+
     async def replay(self, replay: Replay, lanes: Sequence[LaneSpec], by: Operation) -> tuple[Lane, ...]:
         """Begin a replay on these lanes, whose `kind` is its id. Atomic, and idempotent by the id."""
         ...

@@ -283,6 +283,21 @@ def after_skip(lane: Lane, to_seq: int, waiting: int) -> Lane:
     return replace(lane, cursor=to_seq, ahead=beyond(lane.ahead, to_seq), counts=counts)
 
 
+def state_at(
+    lane: Lane, seq: int, with_rows: Mapping[int, State], bits: Mapping[int, int], skips: Iterable[tuple[int, int]]
+) -> State | None:
+    """What an event is on a lane: by its rows, by what attempts tell (`bits`), or skipped within (after_seq, last_seq].
+    None where nobody knows any more.
+    """
+    if seq in with_rows:
+        return with_rows[seq]
+    if not settled_before(lane, seq):
+        return State.WAITING
+    if bits.get(seq):
+        return STATE_OF_BITS[bits[seq]]
+    return State.DISCARDED if any(after < seq <= last for after, last in skips) else None
+
+
 # --- the recount -----------------------------------------------------------------------------------------------------
 
 

@@ -1,8 +1,11 @@
 """Replays: events done again on lanes of their own; and what a destination is known to have."""
 
+import random
+
 from gateway.journal.base import Journal
-from gateway.model import Counts, Lane, LaneSpec, Pick, Replay
-from tests.journal.making import DAY_MS, HOUR_MS, NOW_MS, Lanehand, accept, by, keep_all, rules
+from gateway.model import Counts, Lane, LaneSpec, Pick, Replay, State
+from tests.journal.bookkeeper import Bookkeeper
+from tests.journal.making import DAY_MS, HOUR_MS, NOW_MS, Lanehand, accept, by, keep_all, row, rules, tried
 
 REPLAY = Replay(
     "rpl_0123456789abcdef",
@@ -123,6 +126,68 @@ async def test_a_time_finds_its_place_in_the_log(journal: Journal) -> None:
     assert await journal.seq_at(NOW_MS + 1) == 2
     assert await journal.seq_at(NOW_MS + 2 * HOUR_MS) == 4
     assert await journal.seq_at(NOW_MS + DAY_MS) == 8
+
+
+async def test_the_states_of_a_lanes_events_are_told_in_bulk(hand: Lanehand) -> None:
+    await accept(hand.journal, 3)
+    await accept(hand.journal, 2, source="erp")
+    await accept(hand.journal, 5)
+    await hand.settle(
+        7,
+        ahead=((9, 9),),
+        counts=Counts(delivered=3, filtered=1),
+        parked=[row(3, "a"), row(3, "b", State.DEAD), row(6, state=State.DEAD)],
+        attempts=[tried(1), tried(2, State.FILTERED, ""), tried(3, State.PARKED, "a"), tried(7), tried(9)],
+    )
+    assert await hand.journal.states(hand.lane.id, 0, 10) == (
+        (1, State.DELIVERED),
+        (2, State.FILTERED),
+        (3, State.PARKED),
+        (6, State.DEAD),
+        (7, State.DELIVERED),
+        (8, State.WAITING),
+        (9, State.DELIVERED),
+        (10, State.WAITING),
+    )
+    assert await hand.journal.states(hand.lane.id, 2, 6) == ((3, State.PARKED), (6, State.DEAD))
+    assert await hand.journal.states(hand.lane.id, 3, 5) == ()
+    assert await hand.journal.states(hand.lane.id, 10, 99) == ()
+
+
+async def test_states_are_those_of_the_lanes_own_range(journal: Journal) -> None:
+    await accept(journal, 6)
+    (lane,) = await journal.replay(REPLAY, [_lane(start_seq=2, end_seq=4)], by("replay"))
+    assert await journal.states(lane.id, 0, 6) == ((3, State.WAITING), (4, State.WAITING))
+    await journal.change_lane(lane.id, by("end"))
+    assert await journal.states(lane.id, 0, 6) == ((3, State.DISCARDED), (4, State.DISCARDED))
+
+
+async def test_a_state_that_is_no_longer_known_is_none_and_an_event_that_is_gone_has_none(hand: Lanehand) -> None:
+    await accept(hand.journal, 2)
+    await accept(hand.journal, 3, received_at_ms=NOW_MS + DAY_MS)
+    await hand.deliver(1, 3)
+    await hand.settle(4, parked=[row(4, state=State.DEAD)], at_ms=NOW_MS + DAY_MS)
+    old = rules(NOW_MS + DAY_MS + HOUR_MS, keep_ms=2 * HOUR_MS, attempts_ms=2 * HOUR_MS)
+    assert (await keep_all(hand.journal, old)).events == 2
+    assert await hand.journal.states(hand.lane.id, 0, 5) == ((3, None), (4, State.DEAD), (5, State.WAITING))
+
+
+async def test_states_in_bulk_are_those_of_one_event_after_the_other(journal: Journal) -> None:
+    chance = random.Random(7)
+    hand = await Lanehand.on(journal)
+    keeper = Bookkeeper(journal, hand)
+    moves = [keeper.take, keeper.settle, keeper.attempt, keeper.remap, keeper.retry, keeper.discard, keeper.keep]
+    await keeper.take([1] * 10)
+    for _ in range(60):
+        await chance.choice(moves)([chance.randrange(1_000) for _ in range(6)])
+    head = (await journal.head()).seq
+    told = dict(await journal.states(hand.lane.id, 0, head))
+    for seq in range(1, head + 1):
+        view = await journal.view(seq)
+        if view is None or view.event.source != "shop":
+            assert seq not in told
+        else:
+            assert told[seq] == next((state for lane, state, _, _ in view.lanes if lane.id == hand.lane.id), None)
 
 
 async def test_the_newest_version_that_a_destination_has_is_known(hand: Lanehand) -> None:

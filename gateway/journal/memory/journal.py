@@ -1,6 +1,7 @@
 """`MemoryJournal`: the contracts over plain Python values. Fast and deterministic: nothing but `wait` ever suspends."""
 
 import asyncio
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from itertools import islice
@@ -114,6 +115,12 @@ class MemoryJournal:
     async def revise(self, digest: str, revision: int | None = None) -> int:
         return self._store.revise(digest, revision)
 
+    async def states(self, lane: int, after_seq: int, to_seq: int) -> tuple[tuple[int, State | None], ...]:
+        one = self._store.of(lane)
+        low, high = max(after_seq, one.lane.start_seq), min(to_seq, self._store.last_seq(one.lane))
+        seqs = self._store.by_source.get(one.lane.source, [])
+        return _states(one, seqs[bisect_right(seqs, low) : bisect_right(seqs, high)])
+
     async def replay(self, replay: Replay, lanes: Sequence[LaneSpec], by: Operation) -> tuple[Lane, ...]:
         if self._store.begin(replay):
             self._note(by, 0)
@@ -198,7 +205,7 @@ class MemoryJournal:
             lane = one.lane
             if lane.source == event.source and lane.start_seq < seq <= (lane.end_seq or seq):
                 tried = tuple(AttemptRow(t.at_ms, a, t.config) for t in one.tried for a in t.attempts if a.seq == seq)
-                state = _state(one, seq)
+                ((_, state),) = _states(one, [seq])
                 if state is not None:
                     found.append((lane, state, tuple(one.rows.get(seq, {}).values()), tried))
         return EventView(event, tuple(found))
@@ -306,19 +313,17 @@ class MemoryJournal:
         )
 
 
-def _state(store: LaneStore, seq: int) -> State | None:
-    """What an event is on a lane; None when that is no longer known."""
-    if seq in store.rows:
-        return ledger.state_of_rows(store.rows[seq].values())
-    if not ledger.settled_before(store.lane, seq):
-        return State.WAITING
+def _states(store: LaneStore, seqs: Sequence[int]) -> tuple[tuple[int, State | None], ...]:
+    """What neighbouring events are on a lane; None where that is no longer known."""
+    if not seqs:
+        return ()
+    told = {seq: ledger.state_of_rows(store.rows[seq].values()) for seq in seqs if seq in store.rows}
     bits: dict[int, int] = {}
     for tried in store.tried:
         if tried.counted:
-            ledger.fold(bits, tried.attempts, seq - 1, seq, own=tried.own)
-    if bits.get(seq):
-        return ledger.STATE_OF_BITS[bits[seq]]
-    return State.DISCARDED if any(after < seq <= last for after, last, _ in store.skips) else None
+            ledger.fold(bits, tried.attempts, seqs[0] - 1, seqs[-1], own=tried.own)
+    skips = [(after, last) for after, last, _ in store.skips]
+    return tuple((seq, ledger.state_at(store.lane, seq, told, bits, skips)) for seq in seqs)
 
 
 def _retry_event(store: LaneStore, seq: int, at_ms: int) -> int:

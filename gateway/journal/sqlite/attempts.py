@@ -46,17 +46,22 @@ def of_event(db: Db, lane: int, seq: int) -> Iterator[tuple[Counted, AttemptRow]
                 yield Counted(counted), AttemptRow(at_ms, attempt, config)
 
 
+def fold(db: Db, lane: int, after_seq: int, to_seq: int) -> dict[int, int]:
+    """What the attempts that count tell of the events with after_seq < seq <= to_seq, as the ledger's bits."""
+    bits: dict[int, int] = {}
+    rows = db.execute(
+        "SELECT counted, outcomes FROM attempts WHERE lane = ? AND last_seq > ? AND first_seq <= ? AND counted > 0",
+        (lane, after_seq, to_seq),
+    )
+    for counted, outcomes in rows:
+        ledger.fold(bits, unpack_attempts(outcomes), after_seq, to_seq, own=counted == Counted.OWN)
+    return bits
+
+
 def recount(db: Db, lane: int, after_seq: int, to_seq: int, with_rows: Sequence[int]) -> Counts:
     """The events with after_seq < seq <= to_seq that attempts tell of, by state, without those that have rows."""
     counts = Counts()
     for low in range(after_seq, to_seq, SEQS_PER_LOOK):
         high = min(low + SEQS_PER_LOOK, to_seq)
-        bits: dict[int, int] = {}
-        rows = db.execute(
-            "SELECT counted, outcomes FROM attempts WHERE lane = ? AND last_seq > ? AND first_seq <= ? AND counted > 0",
-            (lane, low, high),
-        )
-        for counted, outcomes in rows:
-            ledger.fold(bits, unpack_attempts(outcomes), low, high, own=counted == Counted.OWN)
-        counts = ledger.plus(counts, ledger.count_closed(bits, with_rows))
+        counts = ledger.plus(counts, ledger.count_closed(fold(db, lane, low, high), with_rows))
     return counts

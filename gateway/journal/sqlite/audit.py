@@ -45,12 +45,7 @@ def last_seq(db: Db, lane: Lane) -> int:
 
 def waiting_places(part: Part, lane: Lane, to_seq: int) -> list[int]:
     """The seqs of a batch that wait on a lane."""
-    bits = int.from_bytes(part.places, "little") if part.places is not None else -1
-    return [
-        seq
-        for seq in range(max(part.first_seq, lane.cursor + 1), min(part.last_seq, to_seq) + 1)
-        if bits >> (seq - part.first_seq) & 1 and not contains(lane.ahead, seq)
-    ]
+    return [seq for seq in part.seqs(lane.cursor, to_seq) if not contains(lane.ahead, seq)]
 
 
 def _oldest_waiting_at_ms(db: Db, lane: Lane) -> int | None:

@@ -28,6 +28,12 @@ class Part(NamedTuple):
         bits = int.from_bytes(self.places, "little") >> (low - self.first_seq)
         return (bits & ((1 << (high - low + 1)) - 1)).bit_count()
 
+    def seqs(self, after_seq: int, to_seq: int) -> list[int]:
+        """Their seqs."""
+        bits = int.from_bytes(self.places, "little") if self.places is not None else -1
+        low, high = max(after_seq + 1, self.first_seq), min(to_seq, self.last_seq)
+        return [seq for seq in range(low, high + 1) if bits >> (seq - self.first_seq) & 1]
+
 
 def bitmap(places: Iterable[int]) -> bytes:
     """Places of a batch as a little-endian bitmap."""

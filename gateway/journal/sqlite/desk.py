@@ -9,12 +9,11 @@ from gateway.errors import JournalError
 from gateway.journal import ledger
 from gateway.journal.base import AttemptRow, DeadFilter, DeadGroup, DeadRow, EventFilter, EventView, Operation
 from gateway.journal.filters import is_event
-from gateway.journal.ledger import LaneBook, settled_before
+from gateway.journal.ledger import LaneBook
 from gateway.journal.records import event_of, unpack_rejection, unpack_stored
-from gateway.journal.sqlite import attempts, lanes, log, rows
+from gateway.journal.sqlite import attempts, counting, lanes, log, rows
 from gateway.journal.sqlite.audit import last_seq, waiting_on
 from gateway.journal.sqlite.connection import Db
-from gateway.journal.sqlite.counting import source_id
 from gateway.model import Event, Lane, ParkedRow, Rejection, State, event_id
 
 ROWS_PER_SLICE = 200
@@ -62,27 +61,31 @@ _OnLane = tuple[State, tuple[ParkedRow, ...], tuple[AttemptRow, ...]]
 def _on_lane(db: Db, lane: Lane, seq: int) -> _OnLane | None:
     held = rows.of_event(db, lane.id, seq)
     tried = list(attempts.of_event(db, lane.id, seq))
-    state = _state(db, lane, seq, held, tried)
-    return (state, held, tuple(one for _, one in tried)) if state is not None else None
-
-
-def _state(
-    db: Db, lane: Lane, seq: int, held: tuple[ParkedRow, ...], tried: list[tuple[attempts.Counted, AttemptRow]]
-) -> State | None:
-    if held:
-        return ledger.state_of_rows(held)
-    if not settled_before(lane, seq):
-        return State.WAITING
+    told = {seq: ledger.state_of_rows(held)} if held else {}
     bits: dict[int, int] = {}
     for counted, one in tried:
         if counted:
             ledger.fold(bits, (one.attempt,), seq - 1, seq, own=counted == attempts.Counted.OWN)
-    if bits.get(seq):
-        return ledger.STATE_OF_BITS[bits[seq]]
-    skipped = db.execute(
-        "SELECT 1 FROM skips WHERE lane = ? AND after_seq < ? AND last_seq >= ?", (lane.id, seq, seq)
-    ).fetchone()
-    return State.DISCARDED if skipped else None
+    state = ledger.state_at(lane, seq, told, bits, _skips(db, lane.id, seq - 1, seq))
+    return (state, held, tuple(one for _, one in tried)) if state is not None else None
+
+
+def states(db: Db, number: int, after_seq: int, to_seq: int) -> tuple[tuple[int, State | None], ...]:
+    """What the events of a lane between two seqs are."""
+    lane = lanes.book(db, number).lane
+    low, high = max(after_seq, lane.start_seq), min(to_seq, last_seq(db, lane))
+    told = dict(rows.states(db, number, low, high))
+    bits = attempts.fold(db, number, low, high)
+    skips = _skips(db, number, low, high)
+    held = counting.parts(db, counting.source_id(db, lane.source) or 0, low, high)
+    return tuple((seq, ledger.state_at(lane, seq, told, bits, skips)) for part in held for seq in part.seqs(low, high))
+
+
+def _skips(db: Db, lane: int, after_seq: int, to_seq: int) -> list[tuple[int, int]]:
+    return db.execute(
+        "SELECT after_seq, last_seq FROM skips WHERE lane = ? AND last_seq > ? AND after_seq < ?",
+        (lane, after_seq, to_seq),
+    ).fetchall()
 
 
 def _batches_down(db: Db, which: EventFilter) -> Iterator[tuple[int, bytes, bytes]]:
@@ -100,7 +103,7 @@ def _batches_down(db: Db, which: EventFilter) -> Iterator[tuple[int, bytes, byte
     if which.source is not None:
         table = "batch_sources s JOIN batches b ON b.first_seq = s.first_seq"
         conditions.append("s.source_id = ?")
-        values.append(source_id(db, which.source) or 0)
+        values.append(counting.source_id(db, which.source) or 0)
     order = "b.first_seq" if which.source is None else "s.first_seq"
     yield from db.execute(
         f"SELECT b.first_seq, b.group_id, b.payload FROM {table} WHERE {' AND '.join(conditions)}"  # noqa: S608  constants

@@ -30,7 +30,20 @@ from gateway.journal.sqlite.log import Append
 from gateway.journal.sqlite.settle import Settle
 from gateway.journal.sqlite.watcher import Watcher
 from gateway.journal.sqlite.worker import Reader, Writer
-from gateway.model import Event, Group, Intent, Lane, LaneSpec, Lease, ParkedRow, Receipt, Rejection, Replay, Settlement
+from gateway.model import (
+    Event,
+    Group,
+    Intent,
+    Lane,
+    LaneSpec,
+    Lease,
+    ParkedRow,
+    Receipt,
+    Rejection,
+    Replay,
+    Settlement,
+    State,
+)
 
 SEARCH_S = 60.0
 AUDIT_S = 600.0
@@ -123,6 +136,9 @@ class SqliteJournal:
 
     async def revise(self, digest: str, revision: int | None = None) -> int:
         return await self._writer.run(partial(lane_rows.revise, digest=digest, revision=revision))
+
+    async def states(self, lane: int, after_seq: int, to_seq: int) -> tuple[tuple[int, State | None], ...]:
+        return await self._desk.run(partial(desk.states, number=lane, after_seq=after_seq, to_seq=to_seq))
 
     async def replay(self, replay: Replay, lanes: Sequence[LaneSpec], by: Operation) -> tuple[Lane, ...]:
         return await self._writer.run(partial(replays.begin, replay=replay, specs=lanes, by=by))

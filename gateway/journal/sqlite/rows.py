@@ -16,6 +16,7 @@ from gateway.journal.sqlite.log import group_of
 from gateway.model import Attempt, ParkedRow, State
 
 _KEYS_PER_LOOK = 200
+_NO_END = 1 << 62
 _LIGHT = (
     "seq, part, channel, key, state, attempt, due_at_ms, first_failed_at_ms, at_ms, reason, mapping, generation,"
     " delivered_parts"
@@ -108,10 +109,12 @@ def remove(db: Db, lane: int, refs: Iterable[tuple[int, str]]) -> None:
     )
 
 
-def states(db: Db, lane: int) -> Iterator[tuple[int, State]]:
+def states(db: Db, lane: int, after_seq: int = 0, to_seq: int = _NO_END) -> Iterator[tuple[int, State]]:
     """The events of a lane that have rows, each with its state: parked while any part is, else dead."""
     for seq, waiting in db.execute(
-        "SELECT seq, max(state = 'parked') FROM parked WHERE lane = ? GROUP BY seq ORDER BY seq", (lane,)
+        "SELECT seq, max(state = 'parked') FROM parked WHERE lane = ? AND seq > ? AND seq <= ?"
+        " GROUP BY seq ORDER BY seq",
+        (lane, after_seq, to_seq),
     ):
         yield seq, State.PARKED if waiting else State.DEAD
 
