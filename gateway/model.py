@@ -305,6 +305,10 @@ class Lane(Struct, frozen=True):
     paused: bool = False
     ended: bool = False
 
+    def spans(self, seq: int) -> bool:
+        """Whether an event of its source with this seq is the lane's."""
+        return self.start_seq < seq and (self.end_seq is None or seq <= self.end_seq)
+
 
 class ParkedRow(Struct, frozen=True):
     """A record that waits (`state` parked) or was given up (`state` dead).

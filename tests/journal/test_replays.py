@@ -80,6 +80,13 @@ async def test_a_replay_over_a_hole_counts_what_is_there(journal: Journal) -> No
     assert (await hand.audited()).balanced
 
 
+async def test_an_event_is_only_on_the_lanes_that_span_it(journal: Journal) -> None:
+    await journal.replay(REPLAY, [_lane(0, 0), _lane(1, 2, "lake")], by("replay"))
+    await accept(journal, 3)
+    found = [await journal.view(seq) for seq in (1, 2, 3)]
+    assert [[lane.destination for lane, *_ in view.lanes] for view in found if view] == [[], ["lake"], []]
+
+
 async def test_a_replay_is_given_up_by_ending_its_lanes(journal: Journal) -> None:
     await accept(journal, 6)
     (lane,) = await journal.replay(REPLAY, [_lane()], by("replay"))

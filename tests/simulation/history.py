@@ -17,7 +17,7 @@ from gateway.deliver.route import Router
 from gateway.journal.base import DeadFilter, Operation
 from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
-from gateway.model import Group, LaneSpec, Offer, Receipt
+from gateway.model import LIVE, Group, LaneSpec, Offer, Receipt, Replay
 from tests.simulation.paper import LIMIT, Paper, PaperSettings
 from tests.simulation.virtual import START_MS, SeededChance, VirtualClock
 from tests.simulation.world import MOODS, Door, Process, Through, Weather, World
@@ -28,6 +28,14 @@ DESTINATIONS = {"left": "one", "right": "one", "far": "two"}
 WINDOW_MS = 7 * 86_400_000
 WELL_S = 2 * 86_400.0
 """How long after the last trouble everything must have been dealt with."""
+
+
+@dataclass
+class Again:
+    """A replay that was begun, and how far the journal had come then."""
+
+    replay: Replay
+    head_seq: int
 
 
 @dataclass
@@ -50,9 +58,11 @@ class History:
         self.world = World(self.rng)
         self.weather = Weather()
         self.told = Told()
+        self.replays: dict[str, Again] = {}
+        self.times_are_clear = True
         self.processes: list[Process] = []
         self.tasks: list[asyncio.Task[None]] = []
-        self._setup = setup()
+        self.setup = setup(seed)
         self._groups = 0
 
     async def run(self) -> None:
@@ -89,6 +99,7 @@ class History:
             self._jump,
             self._away,
             self._operator,
+            self._replay,
         ]
         await self.rng.choice(turns)()
 
@@ -109,7 +120,7 @@ class History:
     def _offer(self) -> Offer:
         source = self.rng.choice(SOURCES)
         n = self.rng.randint(1, 40)
-        body: dict[str, Any] = {"key": f"k{n % 5}", "n": n}
+        body: dict[str, Any] = {"key": f"k{n % 5}", "n": n, "updated_at": f"2026-03-01T09:{n * 7 % 60:02}:00Z"}
         if n % 11 == 0:
             body["poison"] = True
         if n % 13 == 0:
@@ -141,11 +152,13 @@ class History:
         self._start(dies_after=self.rng.choice([None, None, 3, 10, 40]))
 
     async def _freeze(self) -> None:
+        self.times_are_clear = False
         process = self.rng.choice(self.processes)
         process.freeze()
         asyncio.get_running_loop().call_later(self.rng.choice([0.5, 9.0, 60.0]), process.thaw)
 
     async def _jump(self) -> None:
+        self.times_are_clear = False
         self.rng.choice(self.processes).clock.skew_ms = self.rng.choice([-3_600_000, 0, 3_600_000])
 
     async def _away(self) -> None:
@@ -157,14 +170,36 @@ class History:
 
     async def _operator(self) -> None:
         """Somebody retries or discards what is dead, pauses a lane, or goes on."""
-        by = Operation(START_MS, "simulation", self.rng.choice(["retry", "discard", "pause", "resume"]), "")
+        by = Operation(START_MS, "simulation", self.rng.choice(["retry", "discard", "pause", "resume", "end"]), "")
         if by.what == "retry":
             await self.journal.retry(DeadFilter(), by)
         elif by.what == "discard":
             await self.journal.discard(DeadFilter(destination="far"), by)
         else:
-            lane = self.rng.choice(await self.journal.lanes())
-            await self.journal.change_lane(lane.id, by)
+            of_replays = by.what == "end"
+            lanes = [lane for lane in await self.journal.lanes() if not lane.ended]
+            lanes = [lane for lane in lanes if not of_replays or lane.kind != LIVE]
+            for lane in self.rng.sample(lanes, min(1, len(lanes))):
+                await self.journal.change_lane(lane.id, by)
+
+    async def _replay(self) -> None:
+        """Somebody has a part of the past done again."""
+        head = await self.journal.head()
+        first, last = sorted(self.rng.randint(0, head.seq) for _ in range(2))
+        replay = Replay(
+            f"rpl_{len(self.replays)}",
+            START_MS,
+            "simulation",
+            when=self.rng.choice([None, None, "data.n > `15`"]),
+            every_state=self.rng.random() < 0.3,
+        )
+        self.replays[replay.id] = Again(replay, head.seq)
+        lanes = [
+            LaneSpec(source, to, replay.id, first, last)
+            for source in self.rng.sample(SOURCES, self.rng.randint(1, len(SOURCES)))
+            for to in self.rng.sample(sorted(DESTINATIONS), self.rng.randint(1, 2))
+        ]
+        await self.journal.replay(replay, lanes, Operation(START_MS, "simulation", "replay", replay.id))
 
     # --- peace --------------------------------------------------------------------------------------------------
 
@@ -177,7 +212,8 @@ class History:
             process.thaw()
             process.clock.skew_ms = 0
         for lane in await self.journal.lanes():
-            await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", "resume", ""))
+            if not lane.ended:
+                await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", "resume", ""))
         self._start()
         waited_s = 0.0
         while waited_s < WELL_S and not await self._quiet():
@@ -194,7 +230,7 @@ class History:
         process = Process(len(self.processes) + 1, clock, dies_after=dies_after)
         dispatcher = Dispatcher(
             Through(self.journal, process, self.weather),
-            self._setup,
+            self.setup,
             Door(self.world, process),
             f"process {process.number}",
             clock,
@@ -209,10 +245,13 @@ def turns(seed: int) -> int:
     return random.Random(seed).randint(3, 14)
 
 
-def setup() -> Setup:
+def setup(seed: int | None = None) -> Setup:
+    """The configuration of a seed's history; without one, nothing that is opt-in."""
     destinations = {}
+    rng = random.Random(f"{seed} setup")
     for name, account in DESTINATIONS.items():
-        settings = PaperSettings(vendor="paper", account=account, timeout="5s")
+        coalesce, stale = (rng.random() < 0.25, rng.random() < 0.25) if seed is not None else (False, False)
+        settings = PaperSettings(vendor="paper", account=account, timeout="5s", coalesce=coalesce, stale=stale)
         vendor = Paper(name, settings)
         destinations[name] = Destination(name, settings, vendor, vendor.account(), name, (LIMIT,), vendor.rules())
     book = Book({})

@@ -5,12 +5,17 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from gateway.journal.base import EventView
-from gateway.model import State
+from gateway.model import LIVE, Lane, State
 from tests.simulation.history import DESTINATIONS, History
 from tests.simulation.paper import LIMIT
+from tests.simulation.virtual import START_MS
 
 SLACK_S = 0.001
 TRAVEL_S = 0.005
+MARGIN_S = 1.0
+"""Between a settle and what is sent with its knowledge, at most."""
+WHEN_N = 15
+"""What the condition of the simulation's replays says of `n`."""
 
 
 async def broken(history: History) -> list[str]:
@@ -23,6 +28,14 @@ async def broken(history: History) -> list[str]:
     found += _not_settled(views)
     found += _lost(history, views)
     found += _overtaken(history, views)
+    found += _superseded(history, views)
+    found += _old_states(history, views)
+    found += _stale(history, views)
+    found += [
+        f"{lane.kind} from {lane.source} to {lane.destination} is over and does not say so"
+        for lane in await history.journal.lanes()
+        if lane.end_seq is not None and lane.cursor < lane.end_seq and not lane.ended
+    ]
     return found
 
 
@@ -77,15 +90,17 @@ def _lost(history: History, views: list[EventView]) -> Iterator[str]:
     """What is delivered was applied; what was not is dead, filtered or discarded, for a reason that the body shows."""
     for view in views:
         body = history.told.bodies[view.event.seq]
-        for lane, state, _, _ in view.lanes:
+        for lane, state, _, attempts in view.lanes:
             site = history.world.sites[lane.destination]
             applied = {one.channel for one in site.applied if one.seq == view.event.seq and one.lane == lane.id}
+            replaced = [one.attempt.part for one in attempts if one.attempt.outcome == State.SUPERSEDED]
+            applied |= {part.partition(":")[0] for part in replaced}
             wanted = set(body.get("channels", ["one"]))
             if state is State.DELIVERED and applied != wanted:
                 yield f"event {view.event.seq} is delivered to {lane.destination}, but {wanted - applied} never came"
             if state is State.DEAD and not (body.get("poison") or body.get("unmappable")):
                 yield f"event {view.event.seq} is dead at {lane.destination} for no reason"
-            if state is State.FILTERED and view.event.topic != "thing/ignored":
+            if state is State.FILTERED and _wanted(history, view, lane):
                 yield f"event {view.event.seq} is filtered at {lane.destination} for no reason"
 
 
@@ -106,3 +121,83 @@ def _overtaken(history: History, views: list[EventView]) -> Iterator[str]:
             for earlier, later in pairwise(sorted(times)):
                 if times[later] < times[earlier]:
                     yield f"lane {lane}: {later} of {channel}:{key} overtook {earlier}"
+
+
+def _wanted(history: History, view: EventView, lane: Lane) -> bool:
+    """Whether a lane has something to send of an event."""
+    again = history.replays.get(lane.kind)
+    meant = again is None or again.replay.when is None or history.told.bodies[view.event.seq]["n"] > WHEN_N
+    return meant and view.event.topic != "thing/ignored"
+
+
+def _parts(history: History, view: EventView) -> set[tuple[str, str]]:
+    """The records that an event makes, by channel and key."""
+    body = history.told.bodies[view.event.seq]
+    if view.event.topic == "thing/ignored" or body.get("unmappable"):
+        return set()
+    return {(channel, body["key"]) for channel in body.get("channels", ["one"])}
+
+
+def _superseded(history: History, views: list[EventView]) -> Iterator[str]:
+    """A newer state of the same key went instead, and only where that was asked for."""
+    for view in views:
+        for lane, state, _, _ in view.lanes:
+            if state is not State.SUPERSEDED:
+                continue
+            settings = history.setup.destinations[lane.destination].settings
+            again = history.replays.get(lane.kind)
+            if not (settings.coalesce or settings.stale or (again and not again.replay.every_state)):
+                yield f"event {view.event.seq} is superseded at {lane.destination} for no reason"
+            parts = _parts(history, view)
+            if not any(parts & _parts(history, other) for other in views if other is not view):
+                yield f"event {view.event.seq} is superseded at {lane.destination}, but by nothing"
+
+
+def _old_states(history: History, views: list[EventView]) -> Iterator[str]:
+    """A replay sends no state over a newer one that the journal held when it began."""
+    lanes = {lane.id: lane for view in views for lane, _, _, _ in view.lanes if lane.kind != LIVE}
+    newest: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+    for view in views:
+        for channel, key in _parts(history, view):
+            newest[view.event.source, channel, key].append(view.event.seq)
+    for site in history.world.sites.values():
+        for one in site.applied:
+            lane = lanes.get(one.lane)
+            if lane is None or history.replays[lane.kind].replay.every_state:
+                continue
+            head_seq = history.replays[lane.kind].head_seq
+            newer = [seq for seq in newest[lane.source, one.channel, one.key] if one.seq < seq <= head_seq]
+            if newer:
+                yield f"{lane.kind} sent {one.seq} of {one.channel}:{one.key} over {newer[-1]}"
+            arrived = [
+                other.seq
+                for other in site.applied
+                if (other.channel, other.key) == (one.channel, one.key)
+                and other.seq in newest[lane.source, one.channel, one.key]
+                and other.seq > one.seq
+                and other.at_s < one.at_s
+            ]
+            if arrived and history.times_are_clear:
+                yield f"{lane.kind} sent {one.seq} of {one.channel}:{one.key} after {arrived[-1]} had come"
+
+
+def _stale(history: History, views: list[EventView]) -> Iterator[str]:
+    """Where a destination asks for it, nothing goes that is older than what was settled as delivered."""
+    if not history.times_are_clear:
+        return
+    versions = {seq: body["updated_at"] for seq, body in history.told.bodies.items()}
+    settled: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
+    for view in views:
+        for lane, _, _, attempts in view.lanes:
+            for one in attempts:
+                if one.attempt.outcome == State.DELIVERED:
+                    at_s = (one.at_ms - START_MS) / 1000
+                    settled[lane.destination, one.attempt.part].append((at_s, versions[view.event.seq]))
+    for name, site in history.world.sites.items():
+        if not history.setup.destinations[name].settings.stale:
+            continue
+        for arrival in site.applied:
+            known = settled[name, f"{arrival.channel}:{arrival.key}"]
+            newer = [version for at_s, version in known if at_s < arrival.at_s - MARGIN_S]
+            if any(version > versions[arrival.seq] for version in newer):
+                yield f"{arrival.seq} of {arrival.channel}:{arrival.key} went stale to {name}"

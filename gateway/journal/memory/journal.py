@@ -203,7 +203,7 @@ class MemoryJournal:
         found = []
         for one in self._store.lanes.values():
             lane = one.lane
-            if lane.source == event.source and lane.start_seq < seq <= (lane.end_seq or seq):
+            if lane.source == event.source and lane.spans(seq):
                 tried = tuple(AttemptRow(t.at_ms, a, t.config) for t in one.tried for a in t.attempts if a.seq == seq)
                 ((_, state),) = _states(one, [seq])
                 if state is not None:

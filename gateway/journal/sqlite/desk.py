@@ -48,7 +48,7 @@ def view(db: Db, seq: int) -> EventView | None:
     found = []
     for book in lanes.books(db):
         lane = book.lane
-        if lane.source == event.source and lane.start_seq < seq <= (lane.end_seq or seq):
+        if lane.source == event.source and lane.spans(seq):
             on_lane = _on_lane(db, lane, seq)
             if on_lane is not None:
                 found.append((lane, *on_lane))
