@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 from starlette.requests import Request
 
 from gateway.admin import accounts, audited, views
@@ -25,6 +26,8 @@ from gateway.telemetry import log as logs
 TIMEOUT_S = 10.0
 AUDIT_TIMEOUT_S = 120.0
 BODY_BYTES = 1 << 16
+LETTERS_PER_CALL = 1_000
+"""Dead letters that one call changes, unless it says how many."""
 _TEXT_CHARS = 200
 _DIGITS = 17
 
@@ -35,13 +38,20 @@ Shape = TypeVar("Shape", bound=Struct)
 
 
 class Which(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which dead letters: by id, or by reason, source and destination together; `all` where none of them is given."""
+    """Which dead letters: by id, or by reason, source and destination together; `all` where none of them is given.
+
+    At most `limit` are changed, oldest first. For the rest call again while the answer says `more`, with the same `to`
+    (those that died then or before), or what died again meanwhile is taken twice. `note`: why, kept with the operation.
+    """
 
     ids: tuple[str, ...] = ()
     reason: Reason | None = None
     source: str | None = None
     destination: str | None = None
     all: bool = False
+    to: datetime | None = None
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = LETTERS_PER_CALL
+    note: Annotated[str, Meta(max_length=500)] = ""
 
 
 class WhichLanes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -128,6 +138,13 @@ async def list_dead(room: Room, request: Request) -> views.Dead:
     return views.dead(rows[:limit], more=len(rows) > limit)
 
 
+async def count_dead(room: Room, request: Request) -> views.DeadGroups:
+    which = DeadFilter(
+        reason=_text(request, "reason"), source=_text(request, "source"), destination=_text(request, "destination")
+    )
+    return views.dead_groups(await room.desk.dead_groups(which))
+
+
 async def show_dead(room: Room, request: Request) -> views.DeadDetails:
     rows = await dead_rows(room.desk, DeadFilter(ids=(request.path_params["id"],)), 1)
     if not rows:
@@ -136,13 +153,13 @@ async def show_dead(room: Room, request: Request) -> views.DeadDetails:
 
 
 async def retry_dead(room: Room, request: Request) -> views.Changed:
-    which = filter_of(await _body(request, Which))
-    return await change_dead(room, "retry", which, who(request))
+    which = await _body(request, Which)
+    return await change_dead(room, "retry", filter_of(which), who(request), which.note)
 
 
 async def discard_dead(room: Room, request: Request) -> views.Changed:
-    which = filter_of(await _body(request, Which))
-    return await change_dead(room, "discard", which, who(request))
+    which = await _body(request, Which)
+    return await change_dead(room, "discard", filter_of(which), who(request), which.note)
 
 
 async def list_rejected(room: Room, request: Request) -> views.Rejects:
@@ -195,17 +212,23 @@ def filter_of(which: Which) -> DeadFilter:
     found = DeadFilter(which.ids, which.reason and str(which.reason), which.source, which.destination)
     if (found == DeadFilter()) is not which.all:
         raise Problem(400, "which_dead", "give ids, reason, source or destination; or `all`, and nothing else")
-    return found
+    if which.to is not None and which.to.tzinfo is None:
+        raise Problem(400, "body", "`to` is a time with its zone: 2026-01-31T09:00:00Z")
+    to_ms = None if which.to is None else int(which.to.timestamp() * 1000)
+    return replace(found, to_ms=to_ms, limit=which.limit)
 
 
-async def change_dead(room: Room, what: Literal["retry", "discard"], which: DeadFilter, by: str) -> views.Changed:
+async def change_dead(
+    room: Room, what: Literal["retry", "discard"], which: DeadFilter, by: str, note: str = ""
+) -> views.Changed:
     """Retry or discard dead letters, and write down who did."""
     subject = document_of(which)
-    operation = Operation(room.clock.now_ms(), by, what, subject)
+    operation = Operation(room.clock.now_ms(), by, what, subject, note=note)
     change = room.desk.retry if what == "retry" else room.desk.discard
     count = await change(which, operation)
-    log.info("operation.done", who=by, what=what, subject=subject, count=count)
-    return views.Changed(count)
+    if count or which.limit is None:
+        log.info("operation.done", who=by, what=what, subject=subject, count=count)
+    return views.Changed(count, more=which.limit is not None and count >= which.limit)
 
 
 async def change_lanes(room: Room, which: WhichLanes, what: str, by: str) -> views.Lanes:
@@ -302,13 +325,13 @@ async def _body(request: Request, shape: type[Shape]) -> Shape:
         raise Problem(400, "body", str(error)) from None
 
 
-async def read_body(request: Request) -> bytes:
-    """A request's body, of at most 64 KiB."""
+async def read_body(request: Request, most_bytes: int = BODY_BYTES) -> bytes:
+    """A request's body, bounded."""
     body = b""
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES:
-            raise Problem(413, str(Cause.BODY_TOO_LARGE), f"at most {BODY_BYTES} bytes")
+        if len(body) > most_bytes:
+            raise Problem(413, str(Cause.BODY_TOO_LARGE), f"at most {most_bytes} bytes")
     return body
 
 
@@ -366,6 +389,15 @@ CALLS = (
     ),
     Call("POST", "/dead/retry", "retry", "Map and send anew.", views.Changed, retry_dead, body=Which),
     Call("POST", "/dead/discard", "discard", "Give up for good.", views.Changed, discard_dead, body=Which),
+    Call(
+        "GET",
+        "/dead/groups",
+        "dead_groups",
+        "How many dead letters there are, by reason, source and destination.",
+        views.DeadGroups,
+        count_dead,
+        (_REASON, _SOURCE, _DESTINATION),
+    ),
     Call("GET", "/dead/{id}", "dead_letter", "One dead letter, whole.", views.DeadDetails, show_dead),
     Call(
         "GET",

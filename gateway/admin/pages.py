@@ -5,84 +5,35 @@ the gateway's own pages: the session's cookie is not sent along from elsewhere, 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from msgspec import json
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway import document
-from gateway.admin import accounts, api, views
+from gateway.admin import accounts, api, letters, views
 from gateway.admin.access import COOKIE, SESSION_S, Access
 from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import Room
+from gateway.admin.html import HERE, form_of, render, see
 from gateway.errors import JournalError
-from gateway.journal.base import DeadFilter, EventFilter
+from gateway.journal.base import EventFilter
 from gateway.telemetry import log as logs
 
-HERE = Path(__file__).parent
 EVENTS = 50
-LETTERS = 200
 REJECTS = 50
 WRONG_TOKEN_S = 0.5
 """How long a wrong token waits for its answer."""
 STYLE = (HERE / "static" / "admin.css").read_bytes()
-_FIELDS = LETTERS + 20
+
+BACK = frozenset(("/", "/destinations"))
+"""Pages that a change of lanes may lead back to."""
 
 Page = Callable[[Room, Request], Awaitable[Response]]
 
 log = logs.get("admin")
-
-
-def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.filters["span"] = span
-    made.filters["short"] = short
-    made.filters["readable"] = readable
-    return made
-
-
-def span(seconds: float) -> str:
-    """A length of time as people say it: 42 s, 7 min, 3 h, 2 d."""
-    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length_s:
-            return f"{seconds / length_s:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def short(moment: str) -> str:
-    """A time without its fraction, as the tables show it."""
-    return moment[:19].replace("T", " ")
-
-
-def readable(body: str) -> str:
-    """JSON with line breaks; anything else as it is. Numbers keep the digits they have."""
-    try:
-        document.check(body.encode("utf-8", "surrogatepass"))
-    except document.Unreadable:
-        return body
-    return json.format(body.removeprefix("\N{BYTE ORDER MARK}"), indent=2)
-
-
-TEMPLATES = _environment()
-
-
-def render(name: str, code: int = 200, **values: Any) -> Response:
-    """A template as an answer."""
-    return Response(TEMPLATES.get_template(name).render(**values), code, SAFE, "text/html; charset=utf-8")
 
 
 # --- the pages -------------------------------------------------------------------------------------------------------
@@ -120,61 +71,24 @@ async def event(room: Room, request: Request) -> Response:
     return render("event.html", here="/events", event=views.event(view, room.type_of).events[0])
 
 
-async def dead(room: Room, request: Request) -> Response:
-    which = _letters(request.query_params)
-    rows = await api.dead_rows(room.desk, which, LETTERS + 1)
-    shown = views.dead(rows[:LETTERS], more=len(rows) > LETTERS)
-    reasons = Counter(letter.reason for letter in shown.dead).most_common()
-    return render("dead.html", here="/dead", which=which, letters=shown.dead, more=shown.more, reasons=reasons)
-
-
-async def change_dead(room: Room, request: Request) -> Response:
-    form = await _form(request)
-    what: Literal["retry", "discard"] = "discard" if form.get("what") == ["discard"] else "retry"
-    ids = tuple(form.get("id", ()))
-    if not ids:
-        raise Problem(400, "which_dead", "choose at least one dead letter")
-    if what == "discard" and form.get("sure") != ["yes"]:
-        raise Problem(400, "not_sure", "discarding is for good: say that you are sure")
-    await api.change_dead(room, what, DeadFilter(ids=ids), api.who(request))
-    return RedirectResponse("/dead", HTTPStatus.SEE_OTHER)
-
-
 async def change_lane(room: Room, request: Request) -> Response:
-    form = await _form(request)
-    await (api.pause_lane if form.get("what") == ["pause"] else api.resume_lane)(room, request)
-    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    form = await form_of(request)
+    await (api.pause_lane if form.one("what") == "pause" else api.resume_lane)(room, request)
+    return see("/")
 
 
 async def change_lanes(room: Room, request: Request) -> Response:
-    form = await _form(request)
-    source, destination, account = (form.get(name, [None])[0] for name in ("source", "destination", "account"))
-    which = api.WhichLanes(source, destination, account)
-    what = "pause" if form.get("what") == ["pause"] else "resume"
-    await api.change_lanes(room, which, what, api.who(request))
-    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    form = await form_of(request)
+    source, destination, account = (form.one(name) or None for name in ("source", "destination", "account"))
+    what = "pause" if form.one("what") == "pause" else "resume"
+    await api.change_lanes(room, api.WhichLanes(source, destination, account), what, api.who(request))
+    return see(form.one("back", "/") if form.one("back") in BACK else "/")
 
 
 async def rejected(room: Room, request: Request) -> Response:
     source = request.query_params.get("source", "")
     found = views.rejected(await room.desk.rejected(source or None, REJECTS))
     return render("rejected.html", here="/rejected", rejected=found.rejected, source=source)
-
-
-def _letters(query: Mapping[str, str]) -> DeadFilter:
-    return DeadFilter(
-        reason=query.get("reason") or None,
-        source=query.get("source") or None,
-        destination=query.get("destination") or None,
-    )
-
-
-async def _form(request: Request) -> dict[str, list[str]]:
-    try:
-        text = (await api.read_body(request)).decode()
-        return parse_qs(text, max_num_fields=_FIELDS, errors="strict")
-    except ValueError as error:
-        raise Problem(400, "form", str(error)) from None
 
 
 # --- who may see them ------------------------------------------------------------------------------------------------
@@ -186,11 +100,10 @@ def routes(room: Room, access: Access) -> list[Route]:
         ("GET", "/", overview),
         ("GET", "/events", events),
         ("GET", "/events/{id}", event),
-        ("GET", "/dead", dead),
-        ("POST", "/dead", change_dead),
         ("POST", "/lanes", change_lanes),
         ("POST", "/lanes/{id:int}", change_lane),
         ("GET", "/rejected", rejected),
+        *letters.PAGES,
     )
     made = [Route(path, _guarded(room, access, page), methods=[method]) for method, path, page in pages]
     return [*made, *_doors(room, access)]
@@ -202,11 +115,11 @@ def _doors(room: Room, access: Access) -> list[Route]:
 
     async def enter(request: Request) -> Response:
         try:
-            form = await _form(request)
+            form = await form_of(request)
         except Problem as problem:
             return _refused(problem)
-        onward = _onward({"next": form.get("next", ["/"])[0]})
-        if _is_foreign(request) or not access.by_token(form.get("token", [""])[0]):
+        onward = _onward({"next": form.one("next", "/")})
+        if _is_foreign(request) or not access.by_token(form.one("token")):
             log.warning("admin.refused", path="/login", client=request.client.host if request.client else "")
             await room.clock.sleep(WRONG_TOKEN_S)
             return render("login.html", 401, closed=access.closed(), wrong=True, onward=onward)

@@ -227,9 +227,10 @@ class Rejects(Struct, frozen=True):
 
 
 class Changed(Struct, frozen=True):
-    """How many rows an operation changed."""
+    """How many rows an operation changed. `more`: others may be left, for another call."""
 
     count: int
+    more: bool = False
 
 
 def plain(view: Struct) -> dict[str, Any]:

@@ -205,9 +205,9 @@ async def test_dead_letters_are_retried_or_discarded_and_it_is_written_down(
     with capture_logs() as lines:
         answer = await operator.post(f"/api/dead/{what}", b'{"source":"uk-shop","reason":"record_refused"}')
 
-    assert answer.json == {"count": 1}
+    assert answer.json == {"count": 1, "more": False}
     which, by = desk.changes[0]
-    assert which == DeadFilter(source="uk-shop", reason="record_refused")
+    assert which == DeadFilter(source="uk-shop", reason="record_refused", limit=1000)
     assert (by.what, by.who, by.at_ms) == (what, "admin from 192.0.2.9", NOW_MS)
     assert [line["event"] for line in lines] == ["operation.done"]
 
@@ -235,7 +235,7 @@ async def test_a_slip_changes_nothing(operator: Client, desk: Shelf, body: bytes
 async def test_all_dead_letters_are_meant_only_when_it_is_said(operator: Client, desk: Shelf) -> None:
     await operator.post("/api/dead/retry", b'{"all": true}')
 
-    assert desk.changes[0][0] == DeadFilter()
+    assert desk.changes[0][0] == DeadFilter(limit=1000)
 
 
 async def test_a_body_has_a_limit(operator: Client) -> None:
