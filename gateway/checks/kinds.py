@@ -62,6 +62,13 @@ def known(loaded: Loaded, presets: Mapping[str, Preset], book: Book) -> dict[str
     return {name: _known(source, presets[source.preset], book) for name, source in sources if source.preset in presets}
 
 
+def received(loaded: Loaded, presets: Mapping[str, Preset], book: Book) -> dict[str, Known]:
+    """What each source is known to make of what it receives, without what its look-ups find."""
+    sources = loaded.config.sources.items()
+    plain = {name: source.model_copy(update={"lookup": []}) for name, source in sources}
+    return {name: _known(one, presets[one.preset], book) for name, one in plain.items() if one.preset in presets}
+
+
 def _known(source: Source, preset: Preset, book: Book) -> Known:
     rules = [(glob, name) for table in (source.normalise, preset.normalise) for glob, name in table.items()]
     if not source.lookup:

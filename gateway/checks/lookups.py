@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from gateway.checks.kinds import Known, known, sound_presets
+from gateway.checks.kinds import Known, received, sound_presets
 from gateway.config.load import Loaded, Problem
 from gateway.config.wording import near
 from gateway.mapping.book import Book
@@ -11,7 +11,7 @@ from gateway.vendors.lookup import LookupSettings
 
 def lookups(loaded: Loaded) -> Iterator[Problem]:
     """Globs of look-ups that meet no type of any source that names the look-up."""
-    makes = known(loaded, sound_presets(loaded), Book(loaded.config.mappings))
+    makes = received(loaded, sound_presets(loaded), Book(loaded.config.mappings))
     for name, settings in loaded.lookups.items():
         sources = [
             makes[one] for one, source in loaded.config.sources.items() if name in source.lookup and one in makes

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from msgspec import Struct
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from gateway import document
 from gateway.cli.platform import Post
-from gateway.cli.way import Guide, Way
+from gateway.cli.way import DERIVED_FROM, Guide, Way
 from gateway.config import wording
 from gateway.config.load import Problem
 from gateway.config.places import Document, Entry, Place, Row, Table, Unreadable, dotted, fault
@@ -64,12 +64,21 @@ class Case(Section):
     name: str = Field(min_length=1, description="A sentence: what is shown.")
     source: str = Field(description="Who sends it.")
     topic: str | None = Field(None, description="The topic it came under.")
+    derived: bool = Field(
+        False, description="Whether a look-up found it: it is not looked up again, and no door reads it."
+    )
     headers: dict[str, str] = Field({}, description="Its headers.")
     query: str = Field("", description="Its query string.")
     received_at: Annotated[str, AfterValidator(_time)] = Field("2026-01-01T00:00:00Z", description="When it came.")
     payload: Any = Field(None, description="The body: a document, or a text as it is.")
     file: str | None = Field(None, description="In place of `payload`: a file, from the case's folder.")
     expect: Expected = Field(description="What must become of it.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.derived and self.topic is None:
+            raise ValueError("`derived` needs the `topic` that the look-up gives it: lookup/...")
+        return self
 
     @property
     def received_at_ms(self) -> int:
@@ -166,5 +175,6 @@ def run(guide: Guide, found: Found) -> Way:
         query=case.query,
         headers=tuple(headers.items()),
         body=found.body(),
+        derived_from=DERIVED_FROM if case.derived else None,
     )
     return guide.taken((offer,))

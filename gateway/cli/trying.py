@@ -10,7 +10,7 @@ from gateway.cli import show
 from gateway.cli.options import DONE, NO, config_option, json_option
 from gateway.cli.platform import CannotSign, Platform, Post
 from gateway.cli.sending import given_headers, known_source, read, target
-from gateway.cli.way import Guide, Sent, Way
+from gateway.cli.way import DERIVED_FROM, Guide, Sent, Way
 from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.values import duration
@@ -26,6 +26,7 @@ from gateway.model import NormalEvent, Offer
 @click.option("--topic", help="The topic it came under.")
 @click.option("--header", "headers", multiple=True, metavar="K:V", help="A header beside, or for, the platform's.")
 @click.option("--to", "destination", help="Only this destination.")
+@click.option("--derived", is_flag=True, help="A look-up found FILE, under --topic.")
 @config_option
 @json_option
 @click.pass_context
@@ -40,12 +41,33 @@ def try_(ctx: click.Context, /, source: str, config: Path, **chosen: Any) -> Non
     to = chosen["destination"]
     if to is not None and to not in loaded.targets:
         raise click.BadParameter(f"there is no destination: {near(to, loaded.targets)}", param_hint="--to")
-    way = Guide(loaded).request(source, posted(loaded, source, chosen), to)
+    if chosen["derived"]:
+        way = Guide(loaded).taken((_found(source, chosen),), to)
+    else:
+        way = Guide(loaded).request(source, posted(loaded, source, chosen), to)
     if chosen["as_json"]:
         show.as_json(as_table(way))
     else:
         _tell(way)
     ctx.exit(DONE if way.is_fine else NO)
+
+
+def _found(source: str, chosen: dict[str, Any]) -> Offer:
+    """The event that a look-up would make of a file."""
+    if chosen["topic"] is None:
+        raise click.UsageError("--derived needs the --topic that the look-up gives it: lookup/TOPIC, unless it says so")
+    headers = [("content-type", "application/json"), *((n.lower(), v) for n, v in given_headers(chosen["headers"]))]
+    return Offer(
+        source=source,
+        topic=chosen["topic"],
+        received_at_ms=SystemClock().now_ms(),
+        revision=0,
+        method="GET",
+        query="",
+        headers=tuple(dict(headers).items()),
+        body=read(chosen["file"]),
+        derived_from=DERIVED_FROM,
+    )
 
 
 def posted(loaded: Loaded, source: str, chosen: dict[str, Any]) -> Post:

@@ -23,6 +23,8 @@ from gateway.vendors.base import Batch, Record
 from gateway.vendors.base import Request as VendorRequest
 
 EVENT_ID = "evt_try"
+DERIVED_FROM = "evt_thin"
+"""What an event that a look-up found derives from, where there is no other."""
 
 
 class Sent(Struct, frozen=True):
@@ -149,6 +151,7 @@ def _event(offer: Offer, seq: int) -> Event:
         query=offer.query,
         headers=offer.headers,
         body=offer.body,
+        derived_from=offer.derived_from,
     )
 
 

@@ -31,6 +31,7 @@ from gateway.clock import Chance, Clock, SystemChance, SystemClock
 from gateway.sandbox.altcraft import Altcraft
 from gateway.sandbox.amperity import Amperity
 from gateway.sandbox.api import Api
+from gateway.sandbox.bigcommerce import BigCommerce
 from gateway.sandbox.faults import TRANSPORT, Fault, Faults, Faulty
 from gateway.sandbox.keypair import KeyPair
 from gateway.sandbox.octolis import Octolis
@@ -58,12 +59,21 @@ class Sandbox:
         self.octolis = Octolis(clock, chance)
         self.amperity = Amperity(clock, chance)
         self.ometria_batch = OmetriaBatch(clock, chance)
+        self.bigcommerce = BigCommerce(clock)
         self.sink = Sink(clock)
         self.simulators: dict[str, Simulator] = {one.name: one for one in self._all()}
         self.app = Starlette(routes=self._routes())
 
     def _all(self) -> tuple[Simulator, ...]:
-        return (self.ometria, self.ometria_batch, self.altcraft, self.octolis, self.amperity, self.sink)
+        return (
+            self.ometria,
+            self.ometria_batch,
+            self.altcraft,
+            self.octolis,
+            self.amperity,
+            self.bigcommerce,
+            self.sink,
+        )
 
     def _routes(self) -> list[Route | Mount]:
         served = {

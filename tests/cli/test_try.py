@@ -141,3 +141,53 @@ def test_it_masks_a_key_that_stands_in_a_url(run: Run, order: Path, config: Path
     result = tried(run, order, "--to", "keyed")
     assert "https://x.example/in?v=2&key=***" in result.stdout
     assert "h1dden-key" not in result.output
+
+
+# --- look-ups --------------------------------------------------------------------------------------------------------
+
+LOOKED_UP = """
+sources:
+  shop: {preset: bigcommerce, secrets: "${UK_SHOP_SECRET}", lookup: bc}
+lookups:
+  bc:
+    urls: {"order.*": "https://api.shop.test/v2/orders/{subject}"}
+    auth: {header: {name: X-Auth-Token, value: "${ERP_KEY}"}}
+destinations:
+  crm: {vendor: ometria, api_key: "${CRM_KEY}", collection: uk-shop}
+routes:
+  - {events: order.updated, to: crm}
+"""
+NOTICE = b'{"scope":"store/order/updated","data":{"type":"order","id":250},"hash":"aa","created_at":1,"producer":"s"}'
+WHOLE = (
+    b'{"id":250,"status_id":11,"currency_code":"GBP","total_inc_tax":"5.0000","date_created":"2026-01-02T03:04:05Z",'
+    b'"billing_address":{"email":"ada@example.com"}}'
+)
+
+
+@pytest.fixture
+def looked_up(config: Path) -> Path:
+    config.write_text(LOOKED_UP)
+    return config.parent / "body.json"
+
+
+def test_it_shows_what_a_look_up_would_ask(run: Run, looked_up: Path) -> None:
+    looked_up.write_bytes(NOTICE)
+    found = answer(run("try", "shop", str(looked_up), "--json"))
+    assert found["outcome"] == "delivered"
+    (request,) = found["requests"]
+    assert (request["destination"], request["method"], request["body"]) == ("bc", "GET", "")
+    assert request["url"] == "https://api.shop.test/v2/orders/250"
+    assert request["headers"] == {"accept": "application/json", "x-auth-token": "***"}
+
+
+def test_it_shows_what_becomes_of_what_a_look_up_found(run: Run, looked_up: Path) -> None:
+    looked_up.write_bytes(WHOLE)
+    found = answer(run("try", "shop", str(looked_up), "--derived", "--topic", "lookup/store/order/updated", "--json"))
+    assert found["event"]["type"] == "order.updated"
+    assert [request["destination"] for request in found["requests"]] == ["crm"]
+
+
+def test_what_a_look_up_found_came_under_a_topic(run: Run, looked_up: Path) -> None:
+    looked_up.write_bytes(WHOLE)
+    result = run("try", "shop", str(looked_up), "--derived")
+    assert (result.exit_code, "--topic" in result.stderr) == (2, True)

@@ -24,7 +24,7 @@ each_example = pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.s
 def test_there_is_one_for_each_common_case() -> None:
     assert {
         *("two-shops-one-ometria", "one-shop-five-vendors", "consent", "splitting-an-order", "custom-fields"),
-        *("another-currency", "home-made-source", "klaviyo", "segment", "slack"),
+        *("another-currency", "home-made-source", "klaviyo", "segment", "slack", "looked-up"),
     } <= {file.stem for file in EXAMPLES}
 
 
@@ -62,7 +62,7 @@ def test_every_destination_of_an_example_is_sent_something_by_its_cases(file: Pa
     loaded = app.load_config(file, ENV)
     guide = Guide(loaded)
     ways = [cases.run(guide, one) for one in cases.read(cases.beside(file))]
-    assert {name for way in ways for name, _ in way.records} == set(loaded.destinations)
+    assert {name for way in ways for name, _ in way.records} == set(loaded.targets)
 
 
 def test_the_shipped_configuration_is_tried_too() -> None:

@@ -1,10 +1,13 @@
 """A look-up: what it asks for, and what an answer makes of the events that asked."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway import document
+from gateway import app, document
+from gateway.config.schema import DestinationSettings
 from gateway.errors import Reason, Refusal
 from gateway.vendors.base import (
     Answer,
@@ -19,7 +22,7 @@ from gateway.vendors.base import (
     Throttled,
     Vendor,
 )
-from gateway.vendors.lookup import ANSWER_BYTES
+from gateway.vendors.lookup import ANSWER_BYTES, LookupSettings
 from tests.vendors.samples import SENT_AT_MS, a_batch, a_record, a_vendor, an_event
 
 ORDER = "https://api.shop.test/v2/orders/{subject}?include=items"
@@ -195,3 +198,17 @@ def test_it_leaves_the_api_alone_when_told_so() -> None:
 
 def test_only_the_statuses_that_mean_found_do() -> None:
     assert isinstance(came_of(Response(203, JSON, WHOLE), success=[200]), Retry)
+
+
+# --- its page --------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_names_every_setting_and_its_configuration_is_taken(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lookups.md").read_text("utf-8")
+    own = LookupSettings.model_fields.keys() - DestinationSettings.model_fields.keys()
+    assert [name for name in sorted(own) if f"`{name}" not in page] == []
+    (yaml,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "gateway.yaml"
+    file.write_text(yaml)
+    loaded = app.load_config(file, dict.fromkeys(re.findall(r"\$\{([A-Z_]+)\}", yaml), "x"))
+    assert set(loaded.lookups) == {"shop-api"}
