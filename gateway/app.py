@@ -24,6 +24,7 @@ from gateway.vendors.base import BatchRules, Burst, Limit, Vendor
 from gateway.vendors.lookup import LookupSettings
 
 SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
 
 
 def registry(checks: Sequence[Check] = ()) -> Registry:
@@ -49,13 +50,19 @@ def load_config(path: Path, env: Mapping[str, str] | None = None, checks: Sequen
     return load(path, registry(checks), os.environ if env is None else env)
 
 
-def open_journal(url: str, *, create: bool = False) -> Journal:
-    """The journal of a URL, not yet opened. `create`: the folder of its file is made where there is none."""
+def open_journal(url: str, *, listen_url: str | None = None, create: bool = False) -> Journal:
+    """The journal of a URL, not yet opened. `listen_url`: where it is heard of commits, if not there. `create`: the
+    folder of its file is made where there is none.
+    """
     if url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
         return SqliteJournal(path)
+    if url.startswith(POSTGRES):
+        from gateway.journal.postgres import PostgresJournal  # noqa: PLC0415  who has a file loads no driver
+
+        return PostgresJournal(url, listen_url=listen_url)
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
 
 

@@ -117,7 +117,7 @@ async def _traffic(
         rate_per_s=RATE_PER_S,
         tell=told.hear,
     )
-    journal = app.open_journal(loaded.config.journal.url)
+    journal = app.open_journal(loaded.config.journal.url, listen_url=loaded.config.journal.listen_url)
     await journal.open()
     try:
         await _settled(journal)

@@ -372,7 +372,7 @@ def keep_rules(config: Config, now_ms: int) -> Keep:
 
 @asynccontextmanager
 async def _opened(config: Config) -> AsyncIterator[Journal]:
-    journal = app.open_journal(config.journal.url, create=True)
+    journal = app.open_journal(config.journal.url, listen_url=config.journal.listen_url, create=True)
     await journal.open()
     try:
         yield journal

@@ -28,7 +28,7 @@ FIGURES = ("source", "destination", "cursor", "waiting", *STATES)
 @asynccontextmanager
 async def opened(loaded: Loaded) -> AsyncIterator[Journal]:
     """The configuration's journal, open."""
-    journal = app.open_journal(loaded.config.journal.url)
+    journal = app.open_journal(loaded.config.journal.url, listen_url=loaded.config.journal.listen_url)
     await journal.open()
     try:
         yield journal

@@ -58,6 +58,12 @@ def _journal_url(value: Url) -> Url:
     return value
 
 
+def _postgres_url(value: Url) -> Url:
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("a URL to listen at begins with postgresql://")
+    return value
+
+
 def _quiet(value: list[str]) -> list[str]:
     if QuietHours(value).always():
         raise ValueError("it would never be anything but quiet: `paused: true` stops a destination")
@@ -100,6 +106,12 @@ class Journal(Section):
         Url("sqlite:///var/gateway.db"),
         description="`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user:password@host/database`.",
         examples=["sqlite:///var/gateway.db"],
+    )
+    listen_url: Annotated[Url, AfterValidator(_postgres_url)] | None = Field(
+        None,
+        description="PostgreSQL itself, where `url` is a pooler's (pgbouncer): new events are heard of there at once. "
+        "Without it, and behind a pooler, they are looked for each second.",
+        examples=["postgresql://user:password@db-direct/gateway"],
     )
     keep: Seconds = Field(30 * 86400, description="Events are removed after this, once every lane has settled them.")
     keep_at_most: Seconds = Field(

@@ -6,6 +6,7 @@ from pathlib import Path
 from gateway.journal.base import Journal
 from gateway.journal.memory import MemoryJournal
 from gateway.journal.sqlite import SqliteJournal
+from tests.journal.databases import EmptyPostgres
 
 
 def _memory(_: Path) -> Journal:
@@ -16,6 +17,6 @@ def _sqlite(folder: Path) -> Journal:
     return SqliteJournal(folder / "journal.db")
 
 
-ENGINES: dict[str, Callable[[Path], Journal]] = {"memory": _memory, "sqlite": _sqlite}
+ENGINES: dict[str, Callable[[Path], Journal]] = {"memory": _memory, "sqlite": _sqlite, "postgres": EmptyPostgres}
 """By name: a new journal, not yet opened, whose files lie in a folder. Two made for one folder share what they hold,
 where the engine is SHARED."""

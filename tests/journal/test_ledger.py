@@ -18,7 +18,7 @@ Step = tuple[str, list[int]]
 
 KINDS = ("take", "take", "settle", "settle", "attempt", "retry", "discard", "remap", "late", "keep", "skip")
 STEPS = st.lists(st.tuples(st.sampled_from(KINDS), st.lists(st.integers(0, 99), min_size=1, max_size=6)), max_size=25)
-EXAMPLES = {"memory": 120, "sqlite": 25}
+EXAMPLES = {"memory": 120, "sqlite": 25, "postgres": 8}
 
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from gateway.journal import ledger
 from gateway.journal.admission import Known, admit, derived_id
+from gateway.journal.parts import Part, bitmap
 from gateway.journal.ranges import beyond, contains, flat, paired
 from gateway.journal.records import (
     grow,
@@ -22,7 +23,6 @@ from gateway.journal.records import (
     unpack_ranges,
     unpack_stored,
 )
-from gateway.journal.sqlite.counting import Part, bitmap
 from gateway.model import Attempt, Counts, Lease, Ranges, Settlement, State, state_of_parts
 from tests.journal.making import NOW_MS, offer, row
 

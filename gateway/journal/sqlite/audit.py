@@ -3,11 +3,11 @@
 from gateway.journal import ledger
 from gateway.journal.base import AuditRow, LaneRow
 from gateway.journal.ledger import LaneBook
-from gateway.journal.ranges import contains
+from gateway.journal.parts import waiting_places
 from gateway.journal.records import unpack_stored
 from gateway.journal.sqlite import attempts, lanes, rows
 from gateway.journal.sqlite.connection import Db
-from gateway.journal.sqlite.counting import Part, count_in, head_seq, held_between, parts, source_id, total_at
+from gateway.journal.sqlite.counting import count_in, head_seq, held_between, parts, source_id, total_at
 from gateway.model import LIVE, Counts, Lane, State
 
 
@@ -41,11 +41,6 @@ def last_seq(db: Db, lane: Lane) -> int:
     """The last seq that is the lane's now."""
     head = head_seq(db)
     return head if lane.end_seq is None else min(head, lane.end_seq)
-
-
-def waiting_places(part: Part, lane: Lane, to_seq: int) -> list[int]:
-    """The seqs of a batch that wait on a lane."""
-    return [seq for seq in part.seqs(lane.cursor, to_seq) if not contains(lane.ahead, seq)]
 
 
 def _oldest_waiting_at_ms(db: Db, lane: Lane) -> int | None:

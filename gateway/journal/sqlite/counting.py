@@ -1,46 +1,13 @@
 """How many events of a source lie where, from running totals and bitmaps; no batch is ever unpacked for it."""
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
+from gateway.journal import parts as pieces
+from gateway.journal.parts import Part
 from gateway.journal.sqlite.connection import Db
 from gateway.model import Ranges
 
 _COLUMNS = "first_seq, last_seq, count, total_before, places"
-
-
-class Part(NamedTuple):
-    """What a batch holds of one source."""
-
-    first_seq: int
-    last_seq: int
-    events: int
-    total_before: int
-    places: bytes | None
-
-    def between(self, after_seq: int, to_seq: int) -> int:
-        """Events of the source in this batch with after_seq < seq <= to_seq."""
-        low, high = max(after_seq + 1, self.first_seq), min(to_seq, self.last_seq)
-        if low > high:
-            return 0
-        if self.places is None:
-            return high - low + 1
-        bits = int.from_bytes(self.places, "little") >> (low - self.first_seq)
-        return (bits & ((1 << (high - low + 1)) - 1)).bit_count()
-
-    def seqs(self, after_seq: int, to_seq: int) -> list[int]:
-        """Their seqs."""
-        bits = int.from_bytes(self.places, "little") if self.places is not None else -1
-        low, high = max(after_seq + 1, self.first_seq), min(to_seq, self.last_seq)
-        return [seq for seq in range(low, high + 1) if bits >> (seq - self.first_seq) & 1]
-
-
-def bitmap(places: Iterable[int]) -> bytes:
-    """Places of a batch as a little-endian bitmap."""
-    bits = 0
-    for place in places:
-        bits |= 1 << place
-    return bits.to_bytes((bits.bit_length() + 7) // 8, "little")
 
 
 def source_id(db: Db, name: str) -> int | None:
@@ -76,15 +43,7 @@ def count_in(db: Db, source: int, ranges: Ranges) -> int:
     """Events of the source in ranges of seqs that are close to each other (a lane's `ahead`)."""
     if not ranges:
         return 0
-    count, waiting = 0, list(reversed(ranges))
-    for part in parts(db, source, ranges[0][0] - 1, ranges[-1][1]):
-        while waiting and waiting[-1][1] < part.first_seq:
-            waiting.pop()
-        for first, last in reversed(waiting):
-            if first > part.last_seq:
-                break
-            count += part.between(first - 1, last)
-    return count
+    return pieces.count_in(parts(db, source, ranges[0][0] - 1, ranges[-1][1]), ranges)
 
 
 def parts(db: Db, source: int, after_seq: int, to_seq: int) -> Iterator[Part]:

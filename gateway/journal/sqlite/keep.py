@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from gateway.journal import ledger
 from gateway.journal.base import Keep, Kept
 from gateway.journal.ledger import LaneBook
+from gateway.journal.parts import Part, waiting_places
 from gateway.journal.sqlite import attempts, lanes, rows, versions
-from gateway.journal.sqlite.audit import last_seq, waiting_places
+from gateway.journal.sqlite.audit import last_seq
 from gateway.journal.sqlite.connection import Db
-from gateway.journal.sqlite.counting import Part, parts, source_id
+from gateway.journal.sqlite.counting import parts, source_id
 from gateway.journal.sqlite.identities import ENTRY, LISTS_PER_SLICE, PAGES, SLICES
 from gateway.model import Lane, State
 

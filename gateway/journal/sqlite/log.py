@@ -7,6 +7,7 @@ from itertools import groupby
 
 from gateway.journal.admission import GROUP_ID_BYTES, Admitted, admit, check, check_text
 from gateway.journal.base import Head, Page
+from gateway.journal.parts import bitmap
 from gateway.journal.records import (
     event_of,
     pack_duplicates,
@@ -17,7 +18,7 @@ from gateway.journal.records import (
     unpack_stored,
 )
 from gateway.journal.sqlite.connection import Db
-from gateway.journal.sqlite.counting import bitmap, head_seq, source_id
+from gateway.journal.sqlite.counting import head_seq, source_id
 from gateway.journal.sqlite.identities import Identities
 from gateway.model import Event, Group, Offer, Receipt, Rejection
 
