@@ -48,7 +48,9 @@ class Bodies:
         if self._timer is None:
             self._timer = loop.call_later(self._timeout_s / 4, self._sweep, loop)
         try:
-            return await self._collect(receive, limit_bytes, watch, loop)
+            body, more = _part(await receive())
+            if more:
+                body = await self._rest(body, receive, limit_bytes, watch, loop)
         except asyncio.CancelledError:
             if not watch[2]:
                 raise
@@ -56,38 +58,27 @@ class Bodies:
             raise Rejected(Cause.BODY_STALLED, headers=_CLOSE) from None
         finally:
             self._reading.pop(task, None)
+        if len(body) > limit_bytes:
+            raise Rejected(Cause.BODY_TOO_LARGE, headers=_CLOSE)
+        return body
 
-    async def _collect(
-        self, receive: Receive, limit_bytes: int, watch: list[float], loop: asyncio.AbstractEventLoop
+    async def _rest(
+        self, first: bytes, receive: Receive, limit_bytes: int, watch: list[float], loop: asyncio.AbstractEventLoop
     ) -> bytes:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        first: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            if len(first) > limit_bytes:
-                raise Rejected(Cause.BODY_TOO_LARGE, headers=_CLOSE)
-            return first
-        body = bytearray(first)
+        """The whole of a body that comes in several messages; one that is too large as far as it was read."""
+        body, more = bytearray(first), True
         self._held_bytes += len(first)
         try:
-            while message.get("more_body", False):
-                if len(body) > limit_bytes:
-                    raise Rejected(Cause.BODY_TOO_LARGE, headers=_CLOSE)
+            while more and len(body) <= limit_bytes:
                 if self._held_bytes > self._total_bytes:
                     raise Rejected(Cause.OVERLOADED, "too many bodies are coming in at once", headers=_CLOSE)
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise Gone
-                chunk = message.get("body", b"")
+                chunk, more = _part(await receive())
                 if chunk:
                     watch[0] = min(loop.time() + self._timeout_s, watch[1])
                     self._held_bytes += len(chunk)
                     body += chunk
         finally:
             self._held_bytes -= len(body)
-        if len(body) > limit_bytes:
-            raise Rejected(Cause.BODY_TOO_LARGE, headers=_CLOSE)
         return bytes(body)
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,6 +89,13 @@ class Bodies:
                 watch[2] = 1.0
                 task.cancel()
         self._timer = loop.call_later(self._timeout_s / 4, self._sweep, loop) if self._reading else None
+
+
+def _part(message: MutableMapping[str, Any]) -> tuple[bytes, bool]:
+    """A part of a body, and whether more comes. Raises Gone."""
+    if message["type"] == "http.disconnect":
+        raise Gone
+    return message.get("body", b""), message.get("more_body", False)
 
 
 def declared_length(value: bytes | None) -> int:

@@ -6,7 +6,7 @@ the bytes on the wire, what the body says, topic, identity; then the event is ac
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,6 @@ from gateway.receive.keys import KeyNeeded, Keys
 from gateway.receive.observe import Observer
 from gateway.receive.presets import Preset
 from gateway.receive.request import Request
-from gateway.receive.verify.base import Verify
 from gateway.telemetry.watch import ReceiverWatch
 
 Scope = MutableMapping[str, Any]
@@ -132,8 +131,9 @@ class Endpoint:
         door.admit(request)
         if handshake is not None:
             return handshake(request)
-        await self._read(door, request, receive)
-        aside = await self._prove(door, request)
+        _check_length(door, request)
+        request.wire = request.body = await self._bodies.read(receive, door.limit_bytes)
+        aside = await self._proved(door, request)
         if aside is not None:
             return self._no_event(door, request, aside)
         offers = [door.offer(event, revision) for event in door.events(request)]
@@ -142,13 +142,25 @@ class Endpoint:
         receipts = await self._acceptor.accept(offers)
         return door.accepted(receipts[0].id, duplicate=all(receipt.duplicate for receipt in receipts))
 
-    async def _prove(self, door: Door, request: Request) -> NoEvent | None:
+    async def _proved(self, door: Door, request: Request) -> NoEvent | None:
+        """`_prove`; where a published key, or its certificate's issuer, is missing, fetch it and try again."""
+        for _ in range(KEYS_PER_REQUEST):
+            try:
+                return self._prove(door, request)
+            except KeyNeeded as needed:
+                await self._keys.fetch(needed)
+        try:
+            return self._prove(door, request)
+        except KeyNeeded:
+            raise Rejected(Cause.KEY_UNAVAILABLE) from None
+
+    def _prove(self, door: Door, request: Request) -> NoEvent | None:
         """Signature, encoding, what the body says. Gives what the request is instead of an event, if it is none."""
         for aside in door.unsigned_asides:
             if aside.holds(request):
                 return aside
         if door.verify is not None:
-            await self._verify(door.verify, request)
+            door.verify(request.wire, request.fields, request.arrived_ms)
         encoding = request.fields.get(b"content-encoding")
         if encoding is not None:
             request.body = unpack(request.wire, check_encoding(encoding), door.limit_bytes)
@@ -157,29 +169,6 @@ class Endpoint:
             if aside.holds(request):
                 return aside
         return None
-
-    async def _verify(self, verify: Verify, request: Request) -> None:
-        """Check the signature; where a published key, or its certificate's issuer, is missing, fetch it and check
-        again.
-        """
-        for _ in range(KEYS_PER_REQUEST):
-            try:
-                return verify(request.wire, request.fields, request.arrived_ms)
-            except KeyNeeded as needed:
-                await self._keys.fetch(needed)
-        try:
-            verify(request.wire, request.fields, request.arrived_ms)
-        except KeyNeeded:
-            raise Rejected(Cause.KEY_UNAVAILABLE) from None
-
-    async def _read(self, door: Door, request: Request, receive: Receive) -> None:
-        """Read the body as it streams in, never more than the source takes."""
-        fields = request.fields
-        if declared_length(fields.get(b"content-length")) > door.limit_bytes:
-            raise Rejected(Cause.BODY_TOO_LARGE)
-        if b"content-encoding" in fields:
-            check_encoding(fields[b"content-encoding"])
-        request.wire = request.body = await self._bodies.read(receive, door.limit_bytes)
 
     def _no_event(self, door: Door, request: Request, aside: NoEvent) -> Answer:
         if aside.keep:
@@ -223,13 +212,21 @@ class _Front(Starlette):
         super().__init__(**settings)
         self._endpoint = endpoint
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         source = _source_in(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else ""
         if not source:
-            await super().__call__(scope, receive, send)
-            return
+            return super().__call__(scope, receive, send)
         scope["path_params"] = {"source": source}
-        await self._endpoint(scope, receive, send)
+        return self._endpoint(scope, receive, send)
+
+
+def _check_length(door: Door, request: Request) -> None:
+    """Refuse a body by what its headers say of it, before a byte of it is read."""
+    fields = request.fields
+    if declared_length(fields.get(b"content-length")) > door.limit_bytes:
+        raise Rejected(Cause.BODY_TOO_LARGE)
+    if b"content-encoding" in fields:
+        check_encoding(fields[b"content-encoding"])
 
 
 def _source_in(path: str) -> str:

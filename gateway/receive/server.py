@@ -89,13 +89,10 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._body_bytes = 0
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:  # a trailer is no header: it came after the checks (RFC 9110, 6.5.1)
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        self.headers = []  # a trailer is no header: it comes after the checks (RFC 9110, 6.5.1)
 
     def on_body(self, body: bytes) -> None:
         self._beside_bytes -= len(body)
@@ -145,6 +142,7 @@ def uvicorn_config(app: Starlette, **options: Any) -> uvicorn.Config:
     """
     settings: dict[str, Any] = {
         "http": BoundedHttp,
+        "interface": "asgi3",
         "ws": "none",
         "lifespan": "on",
         "proxy_headers": False,

@@ -1,8 +1,7 @@
 """A signature that is a keyed hash over the request: Shopify, WooCommerce, Square, Shopware, GitHub, Adyen's platform,
 and most of the others.
 
-What is signed is a template: `{body}`, `{timestamp}.{body}`, `{url}{body}`, `v0:{timestamp}:{body}`. Secrets are keyed
-once and copied for each request (3.0 us against 3.3 for a 3 KB body).
+What is signed is a template: `{body}`, `{timestamp}.{body}`, `{url}{body}`, `v0:{timestamp}:{body}`.
 """
 
 import binascii
@@ -49,7 +48,8 @@ class Hmac(HmacScheme, Scheme):
             yield "signed must hold {body}, or anybody could put another body under the signature"
 
     def verifier(self, source: Source, keys: Keys) -> Verify:  # noqa: ARG002  its keys are the secrets
-        keyed = [hmac.new(key, digestmod=self.algorithm) for text in source.secrets for key in self.keys(text.reveal())]
+        algorithm = self.algorithm
+        keys_ = [key for text in source.secrets for key in self.keys(text.reveal())]
         read = compile_header(self.header)
         prefix = self.prefix.encode()
         length = _encoded_length(_DIGEST_BYTES[self.algorithm], self.encoding)
@@ -65,10 +65,8 @@ class Hmac(HmacScheme, Scheme):
                 raise Rejected(Cause.SIGNATURE_MALFORMED)
             signed = message(body, fields)
             expected: list[bytes] = []
-            for key in keyed:
-                state = key.copy()
-                state.update(signed)
-                expected += encode(state.digest())
+            for key in keys_:
+                expected += encode(hmac.digest(key, signed, algorithm))
             if not one_of(given[len(prefix) :], expected):
                 raise Rejected(Cause.SIGNATURE_WRONG)
             if in_time is not None:
