@@ -170,26 +170,18 @@ class LaneWork:
             opened.attempts.append(Attempt(seq, death.part, State.DEAD, reason=death.reason))
         if not planned.records and not planned.deaths:
             opened.attempts.append(Attempt(seq, "", State.FILTERED))
-        ours = [
-            record for record in planned.records if not self.withheld(record, now_ms) and not self._held(record, now_ms)
-        ]
+        ours = [one for one in planned.records if not (self.withheld(one, now_ms) or self._held(one, now_ms))]
         for record in ours:
             self.parked.leaves(record.draft.key_hash, seq)
         self._complete_if_done(seq)
         return [record for record in ours if (seq, record.part) not in self._cut_off]
 
     def _held(self, record: Record, now_ms: int) -> bool:
-        """Whether the record's hold is not over; it is parked until then. A receipt far in the future was told by a
-        clock that has jumped.
-        """
-        if not record.hold_ms:
-            return False
-        sound = record.received_at_ms - now_ms <= LONGEST_WAIT_MS
-        due_at_ms = (record.received_at_ms if sound else now_ms) + record.hold_ms
-        if due_at_ms <= now_ms:
-            return False
-        self.rest(record, now_ms, due_at_ms, Reason.HELD)
-        return True
+        """Whether the record's hold is not over; it is parked until then."""
+        due_at_ms = _hold_over_ms(record, now_ms)
+        if due_at_ms > now_ms:
+            self.rest(record, now_ms, due_at_ms, Reason.HELD)
+        return due_at_ms > now_ms
 
     def hold(self, ref: Ref) -> None:
         """The record is in a batch that a crash cut off: it is not queued when its event is read again."""
@@ -366,7 +358,8 @@ class LaneWork:
             return self.parked.gives_way(ref, key)
         if not self.parked.blocks(key, record.seq):
             return False
-        self.rest(record, now_ms, now_ms, Reason.BEHIND_ANOTHER)
+        if not self._held(record, now_ms):
+            self.rest(record, now_ms, now_ms, Reason.BEHIND_ANOTHER)
         return True
 
     def _row(self, record: Record, row: ParkedRow, attempt: Attempt | None = None) -> None:
@@ -425,3 +418,9 @@ class LaneWork:
 def is_over(lane: Lane) -> bool:
     """Whether a lane has come to its end and nothing is parked on it."""
     return lane.end_seq is not None and lane.cursor >= lane.end_seq and not lane.counts.parked
+
+
+def _hold_over_ms(record: Record, now_ms: int) -> int:
+    """When the record's hold is over. A receipt far in the future was told by a clock that has jumped."""
+    sound = record.received_at_ms - now_ms <= LONGEST_WAIT_MS
+    return (record.received_at_ms if sound else now_ms) + record.hold_ms if record.hold_ms else now_ms

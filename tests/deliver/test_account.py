@@ -2,6 +2,8 @@
 
 from itertools import pairwise
 
+import pytest
+
 from gateway.config.schema import RetrySetting
 from gateway.deliver.account import Account
 from gateway.deliver.intent import intent_of
@@ -427,3 +429,29 @@ def test_a_retry_goes_before_what_is_newly_planned() -> None:
     retried: Record = record(9)
     made.retry(one, retried)
     assert seqs(leave(made)) == [9, 1, 2]
+
+
+@pytest.mark.slow
+def test_a_flood_of_100_000_events_leaves_another_shops_event_the_next_slot() -> None:
+    to = destination(rules=BatchRules(records=100, body_bytes=1 << 20, record_bytes=999))
+    flood, quiet = work(1, to), work(2, to)
+    made = account(flood, quiet, limits=(Limit(allow=4, per_s=1.0),))
+    feed(made, flood, *(record(seq) for seq in range(1, 100_001)))
+    at_s = 100.0
+    for _ in range(8):
+        finish(made, leave(made, at_s), Delivered(), at_s)
+        at_s += 0.26
+    feed(made, quiet, record(200_000, number=2), at_s=at_s)
+    slots = [seqs(leave(made, at_s + place * 0.26)) for place in range(3)]
+    assert 200_000 in slots[0]
+
+
+def test_lanes_of_two_destinations_of_one_account_share_its_slots() -> None:
+    rules = BatchRules(records=1, body_bytes=9999, record_bytes=999)
+    flood, quiet = work(1, destination("flooded", rules)), work(2, destination("quiet", rules))
+    made = account(flood, quiet)
+    feed(made, flood, *(record(seq) for seq in range(1, 1_000)))
+    for _ in range(5):
+        finish(made, leave(made), Delivered())
+    feed(made, quiet, record(2_000, number=2))
+    assert seqs(leave(made)) == [2_000]

@@ -153,6 +153,14 @@ def test_what_comes_after_a_held_record_of_its_key_waits_behind_it() -> None:
     assert len(one.take(3, planned(record(3, "other")), 0)) == 1
 
 
+def test_a_held_record_behind_another_of_its_key_is_held_for_its_own_time() -> None:
+    one = work()
+    one.read_to = 2
+    one.take(1, planned(held(1, "k")), 0)
+    one.take(2, planned(held(2, "k", received_at_ms=5_000)), 5_000)
+    assert [row.due_at_ms for row in settle(one.settlement()).parked] == [600_000, 605_000]
+
+
 def test_a_hold_does_not_count_as_time_in_which_a_record_failed() -> None:
     one = work(to=destination(retry=RetrySetting.model_validate({"give_up_after": "1h"})))
     week_ms = 7 * 86_400_000

@@ -25,6 +25,16 @@ from tests.simulation.world import MOODS, Door, Process, Through, Weather, World
 SOURCES = ("shop-a", "shop-b")
 DESTINATIONS = {"left": "one", "right": "one", "far": "two"}
 """Destination -> account: two destinations share one budget."""
+HOLD_S = 20.0
+HELD_AT = "left"
+QUIET = ["08:54-08:55 UTC", "08:57-09:02 UTC", "Thu 10:30-11:00 UTC"]
+"""Within minutes of the beginning (a Thursday, 08:53:20), and where a clock that is an hour off thinks it is."""
+QUIET_AT = "far"
+BREAKERS: dict[str, Any] = {
+    "left": {"failures": 8, "rate": "40%", "window": "30s", "open": "5s", "max": "1m", "ramp": "20s"},
+    "right": {},
+    "far": False,
+}
 WINDOW_MS = 7 * 86_400_000
 WELL_S = 2 * 86_400.0
 """How long after the last trouble everything must have been dealt with."""
@@ -45,6 +55,7 @@ class Told:
     first: dict[bytes, Receipt] = field(default_factory=dict)
     receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
     bodies: dict[int, dict[str, Any]] = field(default_factory=dict)
+    received_ms: dict[int, int] = field(default_factory=dict)
 
 
 class History:
@@ -116,6 +127,8 @@ class History:
             self.told.receipts.append((identity, receipt))
             self.told.first.setdefault(identity, receipt)
             self.told.bodies.setdefault(receipt.seq, document.parse(offer.body))
+            if not receipt.duplicate:
+                self.told.received_ms[receipt.seq] = offer.received_at_ms
 
     def _offer(self) -> Offer:
         source = self.rng.choice(SOURCES)
@@ -125,6 +138,8 @@ class History:
             body["poison"] = True
         if n % 13 == 0:
             body["unmappable"] = True
+        if n % 3 == 0:
+            body["held"] = True
         if n % 7 == 0:
             body["channels"] = ["one", "two"]
         identity = (source.encode() + n.to_bytes(2, "big")).ljust(16, b"\0")
@@ -159,7 +174,9 @@ class History:
 
     async def _jump(self) -> None:
         self.times_are_clear = False
-        self.rng.choice(self.processes).clock.skew_ms = self.rng.choice([-3_600_000, 0, 3_600_000])
+        clock = self.rng.choice(self.processes).clock
+        clock.skew_ms = self.rng.choice([-3_600_000, 0, 3_600_000])
+        self.world.most_skew_ms = max(self.world.most_skew_ms, clock.skew_ms)
 
     async def _away(self) -> None:
         self.weather.journal_away = True
@@ -250,11 +267,16 @@ def setup(seed: int | None = None) -> Setup:
     destinations = {}
     rng = random.Random(f"{seed} setup")
     for name, account in DESTINATIONS.items():
-        coalesce, stale = (rng.random() < 0.25, rng.random() < 0.25) if seed is not None else (False, False)
-        settings = PaperSettings(vendor="paper", account=account, timeout="5s", coalesce=coalesce, stale=stale)
+        told: dict[str, Any] = {"vendor": "paper", "account": account, "timeout": "5s"}
+        if seed is not None:
+            told |= {"coalesce": rng.random() < 0.25, "stale": rng.random() < 0.25, "breaker": BREAKERS[name]}
+            told |= {"quiet": QUIET if name == QUIET_AT else []}
+        settings = PaperSettings.model_validate(told)
         vendor = Paper(name, settings)
         destinations[name] = Destination(name, settings, vendor, vendor.account(), name, (LIMIT,), vendor.rules())
     book = Book({})
     normalisers = {name: Normaliser(name, Source(), {}, book) for name in SOURCES}
-    router = Router([Route(events=["thing.update"], to=list(DESTINATIONS))])
+    routes = [Route(events=["thing.update"], to=list(DESTINATIONS))]
+    held = Route(events=["thing.update"], when="data.held", to=[HELD_AT], hold=f"{HOLD_S:g}s")
+    router = Router([*routes, held] if seed is not None else routes)
     return Setup(destinations, frozenset(SOURCES), Planner(normalisers, router, book), 0)

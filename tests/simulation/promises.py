@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
+from gateway.config.quiet import QuietHours
 from gateway.journal.base import EventView
 from gateway.model import LIVE, Lane, State
-from tests.simulation.history import DESTINATIONS, History
+from tests.simulation.history import DESTINATIONS, HELD_AT, HOLD_S, QUIET, QUIET_AT, History
 from tests.simulation.paper import LIMIT
 from tests.simulation.virtual import START_MS
 
@@ -20,7 +21,13 @@ WHEN_N = 15
 
 async def broken(history: History) -> list[str]:
     """Everything that a history broke."""
-    found = [*_taken_twice(history), *_breaches(history), *_too_fast(history)]
+    found = [
+        *_taken_twice(history),
+        *_breaches(history),
+        *_too_fast(history),
+        *_too_early(history),
+        *_in_quiet(history),
+    ]
     found += [
         row.why or f"lane {row.lane.id} does not balance" for row in await history.journal.audit() if not row.balanced
     ]
@@ -77,6 +84,29 @@ def _too_fast(history: History) -> Iterator[str]:
         for earlier, later in zip(times, times[allowed:], strict=False):
             if later - earlier < LIMIT.per_s - SLACK_S:
                 yield f"{account}: {allowed + 1} requests within {later - earlier:.4f} s at {later:.3f}"
+
+
+def _too_early(history: History) -> Iterator[str]:
+    """What is held arrives when its hold is over, by the clock that is furthest ahead."""
+    for one in history.world.sites[HELD_AT].applied:
+        due_ms = history.told.received_ms[one.seq] + HOLD_S * 1000
+        now_ms = START_MS + one.at_s * 1000 + one.skew_ms
+        if history.told.bodies[one.seq].get("held") and now_ms < due_ms:
+            yield f"event {one.seq} came {due_ms - now_ms:.0f} ms before its hold was over"
+
+
+def _in_quiet(history: History) -> Iterator[str]:
+    """Nothing leaves in the quiet hours, by the process's own clock, but what it had in its hands when it thawed."""
+    hours = QuietHours(QUIET)
+    for one in history.world.left:
+        until_ms = hours.until_ms(one.own_ms) if one.destination == QUIET_AT else None
+        if until_ms is not None and not _thawed(history, one.process, one.at_s):
+            yield f"a request left for {one.destination} in its quiet hours, at {one.at_s:.3f}"
+
+
+def _thawed(history: History, number: int, at_s: float) -> bool:
+    process = history.processes[number - 1]
+    return any(0 <= at_s - thaw_s < TRAVEL_S for thaw_s in process.thawed_s)
 
 
 def _not_settled(views: list[EventView]) -> Iterator[str]:

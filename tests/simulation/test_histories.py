@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from gateway.config.quiet import QuietHours
+from gateway.deliver import account
+from gateway.deliver.lane import LaneWork
 from gateway.journal.sqlite import SqliteJournal
 from gateway.telemetry import log
 from gateway.vendors.base import Answer, Batch, Delivered, Limit, Verdict, same
@@ -76,3 +79,13 @@ def test_the_promises_see_a_vendor_file_that_says_delivered_too_soon(monkeypatch
 def test_the_promises_see_a_pace_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "LIMIT", Limit(allow=40, per_s=1.0))
     assert any("requests within" in line for seed in range(20) for line in run(seed))
+
+
+def test_the_promises_see_a_hold_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LaneWork, "_held", lambda *_: False)
+    assert any("before its hold was over" in line for seed in range(20) for line in run(seed))
+
+
+def test_the_promises_see_quiet_hours_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account, "QuietHours", lambda _: QuietHours([]))
+    assert any("in its quiet hours" in line for seed in range(20) for line in run(seed))

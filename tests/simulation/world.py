@@ -19,7 +19,7 @@ answer · throttling: 429 · refusing: 401 · busy: 423 for a channel · picky: 
 
 @dataclass
 class Arrival:
-    """One record at a vendor: when, from which process, whether it was applied."""
+    """One record at a vendor: when, from which process, and how far ahead any process's clock had ever been by then."""
 
     at_s: float
     process: int
@@ -28,6 +28,17 @@ class Arrival:
     seq: int
     channel: str
     key: str
+    skew_ms: int = 0
+
+
+@dataclass
+class Leaving:
+    """A request on its way: where to, from which process, when, and what that process's own clock said."""
+
+    destination: str
+    process: int
+    at_s: float
+    own_ms: int
 
 
 @dataclass
@@ -47,10 +58,12 @@ class World:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.sites: dict[str, Site] = defaultdict(Site)
+        self.most_skew_ms = 0
+        self.left: list[Leaving] = []
 
     async def receive(self, process: int, request: Request, timeout_s: float) -> Answer:
         """What a vendor does with a request, as its mood is."""
-        destination = request.url.removeprefix("https://").partition(".")[0]
+        destination = _destination(request)
         site = self.sites[destination]
         items: list[dict[str, Any]] = document.parse(request.body)
         keys = [(item["channel"], item["key"]) for item in items]
@@ -93,7 +106,16 @@ class World:
             statuses.append(422 if item["poison"] else 200)
             if not item["poison"]:
                 site.applied.append(
-                    Arrival(now_s, process, item["id"], item["lane"], item["seq"], item["channel"], item["key"])
+                    Arrival(
+                        now_s,
+                        process,
+                        item["id"],
+                        item["lane"],
+                        item["seq"],
+                        item["channel"],
+                        item["key"],
+                        self.most_skew_ms,
+                    )
                 )
         return Response(200, {}, document.dump(statuses))
 
@@ -186,9 +208,15 @@ class Door:
 
     async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
         await self._process.step()
+        at_s, process = asyncio.get_running_loop().time(), self._process
+        self._world.left.append(Leaving(_destination(request), process.number, at_s, process.clock.now_ms()))
         if left is not None:
             left()
         answer = asyncio.ensure_future(self._world.receive(self._process.number, request, timeout_s))
         result = await asyncio.shield(answer)
         await self._process.step()
         return result
+
+
+def _destination(request: Request) -> str:
+    return request.url.removeprefix("https://").partition(".")[0]
