@@ -94,13 +94,17 @@ class HttpOutbound:
 
 
 def _session(connector: aiohttp.TCPConnector, tracing: list[aiohttp.TraceConfig]) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
+    session = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"webhook-gateway/{__version__}"},
         auto_decompress=True,
         trace_configs=tracing,
     )
+    # Else a PUT or GET whose connection breaks is sent once more behind our back: uncounted by the pace, and perhaps
+    # applied already.
+    session._retry_connection = False  # noqa: SLF001  there is no public switch; aiohttp's own tests use this one
+    return session
 
 
 def _tells_departure() -> aiohttp.TraceConfig:

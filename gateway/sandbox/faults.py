@@ -249,7 +249,7 @@ async def _reset(scope: Scope, receive: Receive) -> None:
     if transport is None:
         raise ConnectionResetError("a fault that was asked for")
     connection = transport.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and connection.fileno() >= 0:  # else the client has gone already
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
     await _gone(receive)

@@ -156,10 +156,13 @@ class OmetriaBatch:
         """Taken, taken before (409), or nobody can say: the report can."""
         if isinstance(answer, base.Response) and answer.status in PROCESSED:
             return base.same(answers.by_status(PROCESSED, batch, answer, self.secrets()), batch)
-        return base.Step("report", step.handle, self._settings.poll, step.asked)
+        heard = isinstance(answer, base.Response) and (answer.status // 100 == TAKEN or answer.status == TAKEN_BEFORE)
+        if heard:
+            return base.Step("report", step.handle, self._settings.poll)
+        return base.Step(DOUBTED, step.handle, self._settings.poll, step.asked)
 
     def _reported(self, batch: base.Batch, step: base.Step, answer: base.Answer) -> base.Step | base.Verdict:
-        """The report, once there is one. Asked for in vain for a while, `process` may never have been heard."""
+        """The report, once there is one. Asked for in vain for a while, a doubted `process` is called again."""
         data: Mapping[str, Any] = {}
         if isinstance(answer, base.Response) and answer.status in REFUSED_KEY:
             return base.same(answers.by_status(PROCESSED, batch, answer, self.secrets()), batch)
@@ -170,10 +173,12 @@ class OmetriaBatch:
         if step.asked >= POLLS:
             detail = f"no report on receipt {step.handle}"
             return base.same(base.Retry(Reason.TIMEOUT, answers.bounded(detail, self.secrets())), batch)
-        if step.asked % ASK_AGAIN == ASK_AGAIN - 1 and not data:
+        doubted = step.name == DOUBTED and not data
+        if doubted and step.asked % ASK_AGAIN == ASK_AGAIN - 1:
             return base.Step("process", step.handle, asked=step.asked + 1)
-        wait_s = min(self._settings.poll * 2 ** min(step.asked, 10), POLL_MAX_S)
-        return base.Step("report", step.handle, wait_s, step.asked + 1)
+        times = step.asked % ASK_AGAIN if doubted else min(step.asked, 10)
+        wait_s = min(self._settings.poll * 2**times, POLL_MAX_S)
+        return base.Step(DOUBTED if doubted else "report", step.handle, wait_s, step.asked + 1)
 
 
 def _by_report(batch: base.Batch, receipt: str, data: Mapping[str, Any], secrets: Sequence[str]) -> base.Verdict:
@@ -229,8 +234,11 @@ COMPLETED, FAILED = "completed", "failed"
 POLL_MAX_S = 300.0
 POLLS = 288
 """A day of asking every five minutes."""
+DOUBTED = "doubted"
+"""The step of asking for a report where nobody can say whether `process` was heard."""
 ASK_AGAIN = 5
-"""Reports asked for in vain before `process` is called again (409 where it was heard)."""
+"""Reports asked for in vain before a doubted `process` is called again (409 where it was heard)."""
+TAKEN_BEFORE = 409
 REFUSED_KEY = (401, 403)
 
 UPLOADED: answers.Statuses = {

@@ -123,10 +123,14 @@ def test_the_requests_of_the_steps_name_the_receipt() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [answer(200), answer(409), answer(500), answer(429), Failure(Reason.TIMEOUT, ""), answer(302)]
+    ("given", "step"),
+    [
+        *[(answer(status), "report") for status in (200, 409)],
+        *[(given, "doubted") for given in (answer(500), answer(429), Failure(Reason.TIMEOUT, ""), answer(302))],
+    ],
 )
-def test_after_process_the_report_tells_whatever_was_heard(given: Answer) -> None:
-    assert follow(Step("process", "rc-1"), given) == REPORT
+def test_after_process_the_report_tells_whatever_was_heard(given: Answer, step: str) -> None:
+    assert follow(Step("process", "rc-1"), given) == Step(step, "rc-1", 30.0)
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
@@ -147,10 +151,22 @@ def test_a_report_that_is_not_there_yet_is_asked_for_later_and_later(given: Answ
     assert follow(Step("report", "rc-1", asked=50), given) == Step("report", "rc-1", 300.0, 51)
 
 
-def test_process_is_called_again_when_no_report_comes_and_the_count_goes_on() -> None:
-    again = follow(Step("report", "rc-1", asked=4), answer(404))
-    assert again == Step("process", "rc-1", asked=5)
-    assert follow(Step("process", "rc-1", asked=5), answer(409)) == Step("report", "rc-1", 30.0, 5)
+def test_a_doubted_process_is_called_again_after_a_few_minutes_and_the_count_goes_on() -> None:
+    waits_s, step = [], follow(Step("process", "rc-1"), answer(500))
+    while isinstance(step, Step) and step.name == "doubted":
+        waits_s.append(step.after_s)
+        step = follow(step, answer(404))
+    assert (waits_s, step) == ([30.0, 30.0, 60.0, 120.0, 240.0], Step("process", "rc-1", asked=5))
+    assert isinstance(step, Step)
+    assert follow(step, Failure(Reason.TIMEOUT, "")) == Step("doubted", "rc-1", 30.0, 5)
+    assert follow(step, answer(409)) == REPORT
+
+
+@pytest.mark.parametrize("asked", range(12))
+def test_a_process_that_was_heard_is_never_called_again(asked: int) -> None:
+    step = follow(Step("report", "rc-1", asked=asked), answer(404))
+    assert isinstance(step, Step)
+    assert step.name == "report"
 
 
 def test_after_a_day_without_a_report_the_products_are_uploaded_again() -> None:

@@ -1,0 +1,44 @@
+"""The door out: a request leaves once, whatever becomes of its connection."""
+
+import asyncio
+
+import pytest
+
+from gateway.deliver.outbound import HttpOutbound
+from gateway.errors import Reason
+from gateway.vendors.base import Failure, Request, Response
+
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+class Server:
+    """Answers so many requests, then closes the connection on the next one, which it has read."""
+
+    def __init__(self, answered: int) -> None:
+        self.heard: list[str] = []
+        self._answered = answered
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            while await reader.readline() not in (b"\r\n", b""):
+                continue
+            self.heard.append(line.decode().split(" ")[0])
+            if len(self.heard) > self._answered:
+                break
+            writer.write(ANSWER)
+        writer.close()
+
+
+@pytest.mark.parametrize("method", ["PUT", "GET", "DELETE", "POST"])
+@pytest.mark.parametrize("paced", [True, False])
+async def test_a_request_on_a_connection_that_breaks_is_not_sent_again(method: str, *, paced: bool) -> None:
+    server = Server(answered=1)
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    request = Request(method, f"http://127.0.0.1:{port}/", (), b"")
+    async with listening, HttpOutbound() as outbound:
+        answers = [await outbound.send(request, 5.0, (lambda: None) if paced else None) for _ in range(2)]
+    assert isinstance(answers[0], Response)
+    assert isinstance(answers[1], Failure)
+    assert answers[1].reason is Reason.TIMEOUT
+    assert server.heard == [method] * 2
