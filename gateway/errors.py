@@ -163,6 +163,10 @@ class Refusal(GatewayError):  # noqa: N818  a decision about a record, as Reject
         super().__init__(f"{reason}: {detail}")
 
 
+class WrongSelection(GatewayError):  # noqa: N818  a decision about what an operator asked for
+    """What an operator selected names something that is not there, or cannot be read."""
+
+
 class JournalError(GatewayError):
     """Something about the journal."""
 

@@ -257,7 +257,7 @@ class Replay(Struct, frozen=True):
     Of its lanes' events those are meant that were received at or after `from_ms` and before `to_ms`, are in `picked`
     where that names their lane, whose normal type matches one of `types` (globs; none: all) and for whose normal form
     `when` (JMESPath) holds. The others are filtered. `every_state`: an old state goes even where the journal holds a
-    newer one. `why`: replay (an operator's), or backfill (a new lane's past).
+    newer one. `why`: replay (an operator's), or backfill (a new lane's past). `note`: the operator's own words.
     """
 
     id: str
@@ -270,6 +270,7 @@ class Replay(Struct, frozen=True):
     when: str | None = None
     every_state: bool = False
     picked: tuple[Pick, ...] = ()
+    note: str = ""
 
 
 LIVE = "live"

@@ -45,14 +45,36 @@ class Newest:
         self._db.close()
 
 
-class Again:
-    """A replay on one lane. `survey_to`: up to where the log is surveyed first, from `surveyed_to` on."""
+class Meaning:
+    """Which events a replay means on the lane of a source and a destination."""
 
-    def __init__(self, replay: Replay, lane: Lane, from_seq: int, head_seq: int) -> None:
+    def __init__(self, replay: Replay, source: str, destination: str) -> None:
         self._replay = replay
         self._types = globs(replay.types) if replay.types else None
         self._when = compile_expression(replay.when) if replay.when is not None else None
-        self._picked = _picked(replay, lane)
+        self._picked = _picked(replay, source, destination)
+
+    def means(self, event: Event) -> bool:
+        """Whether the replay means the event, as far as its time and place tell."""
+        replay, at_ms = self._replay, event.received_at_ms
+        in_time = (replay.from_ms is None or replay.from_ms <= at_ms) and (replay.to_ms is None or at_ms < replay.to_ms)
+        return in_time and (self._picked is None or contains(self._picked, event.seq))
+
+    def wants(self, normal: NormalEvent) -> bool:
+        """Whether the replay means this normal form of an event."""
+        if self._types is not None and self._types.match(normal.type) is None:
+            return False
+        try:
+            return self._when is None or holds(self._when(normal.document()))
+        except EvaluationError:
+            return False
+
+
+class Again(Meaning):
+    """A replay on one lane. `survey_to`: up to where the log is surveyed first, from `surveyed_to` on."""
+
+    def __init__(self, replay: Replay, lane: Lane, from_seq: int, head_seq: int) -> None:
+        super().__init__(replay, lane.source, lane.destination)
         self._newest = Newest()
         self.surveyed_to = min(from_seq, lane.cursor)
         self.survey_to = self.surveyed_to if replay.every_state else head_seq
@@ -70,28 +92,13 @@ class Again:
         """Whether the journal holds a newer state of the record's key."""
         return record.draft.kind == "state" and self._newest.of(record.draft.key_hash) > record.seq
 
-    def means(self, event: Event) -> bool:
-        """Whether the replay means the event, as far as its time and place tell."""
-        replay, at_ms = self._replay, event.received_at_ms
-        in_time = (replay.from_ms is None or replay.from_ms <= at_ms) and (replay.to_ms is None or at_ms < replay.to_ms)
-        return in_time and (self._picked is None or contains(self._picked, event.seq))
-
-    def wants(self, normal: NormalEvent) -> bool:
-        """Whether the replay means this normal form of an event."""
-        if self._types is not None and self._types.match(normal.type) is None:
-            return False
-        try:
-            return self._when is None or holds(self._when(normal.document()))
-        except EvaluationError:
-            return False
-
     def close(self) -> None:
         """The lane is served no more."""
         self._newest.close()
 
 
-def _picked(replay: Replay, lane: Lane) -> Ranges | None:
+def _picked(replay: Replay, source: str, destination: str) -> Ranges | None:
     for pick in replay.picked:
-        if (pick.source, pick.destination) == (lane.source, lane.destination):
+        if (pick.source, pick.destination) == (source, destination):
             return pick.seqs
     return () if replay.picked else None

@@ -40,7 +40,7 @@ class Town:
         planner = Planner(
             {"shop": Normaliser("shop", Source(), {}, book)}, Router([Route(events=["*"], to=["crm"])]), book
         )
-        self._setup = Setup({"crm": destination}, frozenset({"shop"}), planner, 0)
+        self.setup = Setup({"crm": destination}, frozenset({"shop"}), planner, 0)
         self._groups = 0
         self._task: asyncio.Task[None] | None = None
         self._dispatcher: Dispatcher | None = None
@@ -61,7 +61,7 @@ class Town:
         """A dispatcher begins."""
         clock = self.process.clock
         self._dispatcher = Dispatcher(
-            self.journal, self._setup, Door(self.world, self.process), "here", clock, SeededChance(1)
+            self.journal, self.setup, Door(self.world, self.process), "here", clock, SeededChance(1)
         )
         self._task = asyncio.create_task(self._dispatcher.run())
 
