@@ -115,6 +115,12 @@ def setup_of(loaded: Loaded, revision: int, watches: Watches | None = None) -> S
     return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planner, revision, loaded.digest)
 
 
+def trial_of(loaded: Loaded) -> Setup:
+    """What the configuration would mean for delivery, for who only asks: nothing is watched."""
+    planner = planners_of(loaded)()
+    return Setup(destinations_of(loaded), frozenset(loaded.config.sources), planner, 0, loaded.digest)
+
+
 def planners_of(loaded: Loaded, watches: Watches | None = None) -> Callable[[], Planner]:
     """Makes planners that share what is compiled, and remember no event of one another."""
     config = loaded.config

@@ -29,6 +29,8 @@ MODULES = {
     "events": "events",
     "lanes": "lanes",
     "dead": "dead",
+    "replay": "replaying",
+    "replays": "replaying",
     "rejected": "desk",
     "audit": "desk",
     "backup": "desk",

@@ -76,7 +76,7 @@ def audit(ctx: click.Context, config: Path, as_json: bool) -> None:  # noqa: FBT
     if as_json:
         show.as_json(views.plain(found))
     else:
-        columns = (*FIGURES, "balanced")
+        columns = (*FIGURES, "kind", "balanced")
         show.table(columns, [[getattr(lane, column) for column in columns] for lane in found.lanes], "no lanes yet")
         for lane in found.lanes:
             if not lane.balanced:

@@ -13,7 +13,7 @@ from gateway.cli import show
 from gateway.cli.desk import ask
 from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
 from gateway.journal.base import EventFilter, EventView, Journal
-from gateway.model import seq_of
+from gateway.model import LIVE, seq_of
 
 _SEQ_DIGITS = 18
 
@@ -46,7 +46,12 @@ def events_list(config: Path, as_json: bool, before: str | None, **filters: Any)
 
 
 def _states(lanes: Sequence[views.EventLane]) -> str:
-    return ", ".join(f"{lane.destination} {lane.state}" for lane in lanes)
+    return ", ".join(f"{_name(lane)} {lane.state}" for lane in lanes)
+
+
+def _name(lane: views.EventLane) -> str:
+    """The lane's destination, and the replay that it is of."""
+    return lane.destination if lane.kind == LIVE else f"{lane.destination} ({lane.kind})"
 
 
 def _seq(text: str) -> int:
@@ -100,7 +105,7 @@ def _tell(event: views.EventDetail) -> None:
         click.echo(f"{show.clean(name)}: {show.clean(value)}")
     click.echo(f"\n{show.pretty(event.body)}\n")
     for lane in event.lanes:
-        click.echo(show.clean(f"{event.source} > {lane.destination}: {lane.state}"))
+        click.echo(show.clean(f"{event.source} > {_name(lane)}: {lane.state}"))
         for part in lane.parts:
             click.echo(show.clean(_PART.format(**asdict(part))))
         for one in lane.attempts:

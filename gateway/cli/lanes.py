@@ -10,6 +10,7 @@ import click
 
 from gateway import app
 from gateway.admin import views
+from gateway.admin.replays import is_history
 from gateway.admin.status import Status
 from gateway.cli import show
 from gateway.cli.desk import FIGURES, ask, opened, operation
@@ -26,19 +27,27 @@ def lanes() -> None:
 
 
 @lanes.command("list")
+@click.option("--all", "everything", is_flag=True, help="Those of replays that are over, too.")
 @config_option
 @json_option
-def lanes_list(config: Path, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
+def lanes_list(config: Path, everything: bool, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
     """How far every lane is, and what stands on it."""
     loaded = app.load_config(config)
     if as_json:
         rows, balanced = ask(loaded, _balanced)
+        rows = _current(rows, everything=everything)
         show.as_json({"lanes": [{**row, "balanced": balanced[row["id"]]} for row in _figures(rows, loaded)]})
         return
-    found = _figures(ask(loaded, lambda journal: journal.lane_rows()), loaded)
-    columns = (*FIGURES, "lag_seconds")
+    rows = _current(ask(loaded, lambda journal: journal.lane_rows()), everything=everything)
+    found = _figures(rows, loaded)
+    columns = (*FIGURES, "lag_seconds", "kind")
     lines = [[*(row[column] for column in columns), _standing(row)] for row in found]
     show.table([*columns, "state"], lines, "no lanes yet")
+
+
+def _current(rows: Sequence[LaneRow], *, everything: bool) -> list[LaneRow]:
+    """The lanes without those of replays that are over, unless everything is wanted."""
+    return [row for row in rows if everything or not is_history(row.lane)]
 
 
 async def _balanced(journal: Journal) -> tuple[Sequence[LaneRow], dict[int, bool]]:
@@ -93,11 +102,13 @@ def _change(what: str, done: str, warning: str = "") -> None:
 
 
 def _chosen(known: Sequence[Lane], chosen: dict[str, Any], accounts: Mapping[str, Sequence[str]]) -> list[Lane]:
-    """The lanes that the options name; none at all where a name names none. Ended lanes are gone."""
+    """The lanes that the options name; none at all where a name names none. Ended lanes are gone, and those of replays
+    that are over.
+    """
     fit = [
         lane
         for lane in known
-        if not lane.ended
+        if not (lane.ended or is_history(lane))
         and chosen["source"] in (None, lane.source)
         and chosen["destination"] in (None, lane.destination)
         and (chosen["account"] is None or lane.destination in accounts.get(chosen["account"], ()))
