@@ -23,6 +23,7 @@ import uvloop
 
 from gateway import __version__, app
 from gateway.admin import app as admin
+from gateway.admin.question import Question
 from gateway.admin.status import Role, Status
 from gateway.clock import Clock, SystemChance, SystemClock
 from gateway.config.load import Loaded
@@ -46,6 +47,9 @@ from gateway.telemetry.folder import VARIABLE
 from gateway.telemetry.metrics import configuration_reloads, configuration_revision
 from gateway.telemetry.processes import bury
 from gateway.telemetry.watch import watch_loop
+from gateway.trial.platform import pretended
+from gateway.trial.table import as_table
+from gateway.trial.way import Guide
 
 BACKLOG = 4096
 BIND_S = 15.0
@@ -251,8 +255,9 @@ class Replica:
             digest=self._loaded.digest,
             revision=self._revision,
             started_at_ms=self._started_at_ms,
-            sources=frozenset(config.sources),
+            sources=config.sources,
             destinations=self._loaded.targets,
+            routes=tuple(config.routes),
             accounts=self._accounts,
             standings=tuple(standing for child in self.supervisor.status() for standing in _standings(child)),
             refused=self._refused,
@@ -261,6 +266,10 @@ class Replica:
     def type_of(self, event: Event) -> str | None:
         """The type of an event's normal form, for lists."""
         return self._types(event)
+
+    async def trial(self, question: Question) -> dict[str, Any]:
+        """Try a payload, beside everything else."""
+        return await asyncio.to_thread(_tried, self._loaded, question)
 
     def _role_of(self, child: ChildStatus) -> Role:
         return Role(child.name, child.ready, child.why, child.since_ms, child.restarts, child.pid)
@@ -324,7 +333,13 @@ async def _until_told(replica: Replica, folder: Path) -> None:
     clock = SystemClock()
     settings = replica.config.admin
     pages = admin.build(
-        replica.journal, replica.status, settings.token, clock=clock, folder=folder, type_of=replica.type_of
+        replica.journal,
+        replica.status,
+        settings.token,
+        clock=clock,
+        folder=folder,
+        type_of=replica.type_of,
+        trial=replica.trial,
     )
     server = Server.of(pages, drain_s=5)
     loop = asyncio.get_running_loop()
@@ -368,6 +383,13 @@ def keep_rules(config: Config, now_ms: int) -> Keep:
         dead_ms=int(journal.keep_dead * 1000),
         max_bytes=journal.max_size,
     )
+
+
+def _tried(loaded: Loaded, question: Question) -> dict[str, Any]:
+    """The whole way of a payload, as a table."""
+    url = f"http://localhost/webhooks/{question.source}"
+    post = pretended(loaded, question.source, url, question.body, question.topic, list(question.headers))
+    return as_table(Guide(loaded).request(question.source, post, question.to))
 
 
 # --- small parts -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ RESTART_MAX_S = 30.0
 STEADY_S = 60.0
 STOP_S = 30.0
 STATUS_FD = "GATEWAY_STATUS_FD"
-LINE_BYTES = 1 << 16
+LINE_BYTES = 1 << 18
 
 log = logs.get("supervise")
 

@@ -25,6 +25,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"admin", "sandbox", "bench", "supervise"}),
     frozenset({"checks"}),
     frozenset({"app"}),
+    frozenset({"trial"}),
     frozenset({"serve"}),
     frozenset({"demo"}),
     frozenset({"cli"}),

@@ -7,9 +7,19 @@ from gateway.admin.views import moment
 from gateway.deliver.standing import AccountStanding
 
 
+class TroubleView(Struct, frozen=True):
+    """A batch that did not go through, or not all of it."""
+
+    at: str
+    destination: str
+    reason: str
+    detail: str
+
+
 class AccountView(Struct, frozen=True):
     """What limits count over: its destinations, how it stands and why, when it is tried again (`opens_at`), requests a
-    second that its limits allow or that it was found to take. `standing` is empty where another replica serves it.
+    second that its limits allow or that it was found to take, requests under way, and what went wrong lately, the
+    newest first. `standing` is empty where another replica serves it.
     """
 
     account: str
@@ -20,6 +30,8 @@ class AccountView(Struct, frozen=True):
     opens_at: str | None
     allowed_per_s: float | None
     found_per_s: float | None
+    in_flight: int
+    troubles: tuple[TroubleView, ...]
 
 
 class Accounts(Struct, frozen=True):
@@ -46,4 +58,6 @@ def _account(name: str, destinations: tuple[str, ...], told: AccountStanding | N
         opens_at=moment(one.opens_at_s * 1000) if one.opens_at_s else None,
         allowed_per_s=one.allowed_per_s,
         found_per_s=one.found_per_s,
+        in_flight=one.in_flight,
+        troubles=tuple(TroubleView(moment(t.at_s * 1000), t.destination, t.reason, t.detail) for t in one.troubles),
     )

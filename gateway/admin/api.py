@@ -16,6 +16,7 @@ from starlette.requests import Request
 
 from gateway.admin import accounts, audited, views
 from gateway.admin.answers import Problem
+from gateway.admin.question import Trial
 from gateway.admin.status import Status
 from gateway.clock import Clock
 from gateway.errors import Cause, Reason
@@ -71,6 +72,7 @@ class Room:
     status: Callable[[], Status]
     clock: Clock
     type_of: views.TypeOf | None = None
+    trial: Trial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,8 @@ async def list_events(room: Room, request: Request) -> views.Events:
         topic=_text(request, "topic"),
         from_ms=_time(request, "from"),
         to_ms=_time(request, "to"),
-        before_seq=_number(request, "before", None, 2**53),
-        limit=_number(request, "limit", 50, 200) or 50,
+        before_seq=number(request, "before", None, 2**53),
+        limit=number(request, "limit", 50, 200) or 50,
     )
     found = [await room.desk.view(event.seq) for event in await room.desk.events(which)]
     return views.events((view for view in found if view is not None), room.type_of)
@@ -130,7 +132,7 @@ async def show_event(room: Room, request: Request) -> views.EventDetails:
 
 
 async def list_dead(room: Room, request: Request) -> views.Dead:
-    limit = _number(request, "limit", 100, 1000) or 100
+    limit = number(request, "limit", 100, 1000) or 100
     which = DeadFilter(
         reason=_text(request, "reason"), source=_text(request, "source"), destination=_text(request, "destination")
     )
@@ -163,7 +165,7 @@ async def discard_dead(room: Room, request: Request) -> views.Changed:
 
 
 async def list_rejected(room: Room, request: Request) -> views.Rejects:
-    limit = _number(request, "limit", 100, 1000) or 100
+    limit = number(request, "limit", 100, 1000) or 100
     return views.rejected(await room.desk.rejected(_text(request, "source"), limit))
 
 
@@ -295,12 +297,13 @@ def _text(request: Request, name: str) -> str | None:
     return value or None
 
 
-def _number(request: Request, name: str, default: int | None, most: int) -> int | None:
+def number(request: Request, name: str, default: int | None, most: int, least: int = 1) -> int | None:
+    """A number in the query. Raises Problem."""
     value = _text(request, name)
     if value is None:
         return default
-    if not (value.isascii() and value.isdecimal() and len(value) < _DIGITS) or not 1 <= int(value) <= most:
-        raise Problem(400, "query", f"`{name}` is a number from 1 to {most}")
+    if not (value.isascii() and value.isdecimal() and len(value) < _DIGITS) or not least <= int(value) <= most:
+        raise Problem(400, "query", f"`{name}` is a number from {least} to {most}")
     return int(value)
 
 

@@ -17,6 +17,7 @@ from gateway.admin.access import Access
 from gateway.admin.answers import Problem
 from gateway.admin.api import CALLS, Call, Room
 from gateway.admin.openapi import openapi
+from gateway.admin.question import Trial
 from gateway.admin.status import Status
 from gateway.admin.views import TypeOf, moment
 from gateway.clock import Clock
@@ -38,14 +39,15 @@ def build(
     clock: Clock,
     folder: Path | None = None,
     type_of: TypeOf | None = None,
+    trial: Trial | None = None,
 ) -> Starlette:
     """The ASGI application of the admin port.
 
     `status` is asked at each request and must be quick. `folder`: where the processes' metrics are (None: those of
-    this process). `type_of`: the type of an event's normal form, for lists. Without a token the API and the pages are
-    closed.
+    this process). `type_of`: the type of an event's normal form, for lists; `trial`: tries a payload's whole way.
+    Without a token the API and the pages are closed.
     """
-    room = Room(desk, status, clock, type_of)
+    room = Room(desk, status, clock, type_of, trial)
     access = Access(token)
     document = openapi(figures.VERSION)
 

@@ -1,4 +1,4 @@
-"""The pages: overview, events, one event, dead letters, refused requests. Rendered here, plain HTML, no script.
+"""The pages, and who may see them. Plain HTML that works without a script; one small module makes some of them live.
 
 Whoever has the token signs in with it and gets a session. A page that changes something takes a form that comes from
 the gateway's own pages: the session's cookie is not sent along from elsewhere, and a foreign Origin is refused.
@@ -7,13 +7,14 @@ the gateway's own pages: the session's cookie is not sent along from elsewhere, 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.admin import accounts, api, letters, views
+from gateway.admin import api, letters, live, pieces, playground, routemap, views
 from gateway.admin.access import COOKIE, SESSION_S, Access
 from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import Room
@@ -27,6 +28,7 @@ REJECTS = 50
 WRONG_TOKEN_S = 0.5
 """How long a wrong token waits for its answer."""
 STYLE = (HERE / "static" / "admin.css").read_bytes()
+SCRIPT = (HERE / "static" / "admin.js").read_bytes()
 
 BACK = frozenset(("/", "/destinations"))
 """Pages that a change of lanes may lead back to."""
@@ -40,17 +42,20 @@ log = logs.get("admin")
 
 
 async def overview(room: Room, _: Request) -> Response:
+    return render("overview.html", here="/", **await pieces.figures(room))
+
+
+async def destinations(room: Room, _: Request) -> Response:
+    return render("destinations.html", here="/destinations", destinations=await pieces.destinations(room))
+
+
+async def route_map(room: Room, _: Request) -> Response:
     status = room.status()
-    found = views.lanes(await room.desk.lane_rows(), room.clock.now_ms(), status)
-    rejects = views.rejected(await room.desk.rejected(None, 5))
-    return render(
-        "overview.html",
-        here="/",
-        status=status,
-        lanes=found.lanes,
-        accounts=accounts.accounts(status).accounts,
-        rejected=rejects.rejected,
-    )
+    sources = {name: source.preset for name, source in status.sources.items()}
+    vendors = {name: settings.vendor for name, settings in status.destinations.items()}
+    picture = routemap.draw(sources, status.routes, vendors)
+    box = (routemap.BOX_WIDTH, routemap.BOX_HEIGHT)
+    return render("map.html", here="/routes", picture=picture, routes=status.routes, box_size=box)
 
 
 async def events(room: Room, request: Request) -> Response:
@@ -63,7 +68,9 @@ async def events(room: Room, request: Request) -> Response:
     found = [await room.desk.view(event.seq) for event in await room.desk.events(which)]
     shown = views.events((view for view in found if view is not None), room.type_of).events
     older = shown[-1].seq if len(shown) == EVENTS else None
-    return render("events.html", here="/events", events=shown, source=source, topic=topic, older=older)
+    newest = shown[0].seq if shown else 0
+    chosen: dict[str, Any] = {"source": source, "topic": topic, "before": before}
+    return render("events.html", here="/events", events=shown, older=older, newest=newest, **chosen)
 
 
 async def event(room: Room, request: Request) -> Response:
@@ -103,7 +110,11 @@ def routes(room: Room, access: Access) -> list[Route]:
         ("POST", "/lanes", change_lanes),
         ("POST", "/lanes/{id:int}", change_lane),
         ("GET", "/rejected", rejected),
+        ("GET", "/destinations", destinations),
+        ("GET", "/routes", route_map),
         *letters.PAGES,
+        *playground.PAGES,
+        *live.pages(live.Streams()),
     )
     made = [Route(path, _guarded(room, access, page), methods=[method]) for method, path, page in pages]
     return [*made, *_doors(room, access)]
@@ -135,11 +146,15 @@ def _doors(room: Room, access: Access) -> list[Route]:
     async def style(_: Request) -> Response:
         return Response(STYLE, 200, SAFE | {"cache-control": "max-age=3600"}, "text/css")
 
+    async def script(_: Request) -> Response:
+        return Response(SCRIPT, 200, SAFE | {"cache-control": "max-age=3600"}, "text/javascript")
+
     return [
         Route("/login", login, methods=["GET"]),
         Route("/login", enter, methods=["POST"]),
         Route("/logout", leave, methods=["POST"]),
         Route("/static/admin.css", style),
+        Route("/static/admin.js", script),
     ]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gateway.config.schema import DestinationSettings
+from gateway.config.schema import DestinationSettings, Route, Source
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
 
@@ -29,17 +29,18 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Roles, the configuration in force (`digest`, `revision`, its sources, its destinations with their settings, its
-    accounts with their destinations), how this replica's accounts stand, and the faults of a newer configuration that
-    was refused: those do not make the gateway unready.
+    """Roles, the configuration in force (`digest`, `revision`, its sources and destinations with their settings, its
+    routes, its accounts with their destinations), how this replica's accounts stand, and the faults of a newer
+    configuration that was refused: those do not make the gateway unready.
     """
 
     roles: tuple[Role, ...]
     digest: str
     revision: int
     started_at_ms: int
-    sources: frozenset[str] = frozenset()
+    sources: Mapping[str, Source] = field(default_factory=dict)
     destinations: Mapping[str, DestinationSettings] = field(default_factory=dict)
+    routes: tuple[Route, ...] = ()
     accounts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     standings: tuple[AccountStanding, ...] = ()
     refused: tuple[Fault, ...] = ()

@@ -9,8 +9,6 @@ from msgspec import Struct
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from gateway import document
-from gateway.cli.platform import Post
-from gateway.cli.way import DERIVED_FROM, Guide, Way
 from gateway.config import wording
 from gateway.config.load import Problem
 from gateway.config.places import Document, Entry, Place, Row, Table, Unreadable, dotted, fault
@@ -19,6 +17,8 @@ from gateway.config.schema import Section
 from gateway.config.values import listed
 from gateway.errors import ConfigurationError, Fault
 from gateway.model import Offer
+from gateway.trial.platform import Post
+from gateway.trial.way import DERIVED_FROM, Guide, Way
 
 FOLDER = "tests"
 FILE_MAX_BYTES = 16 << 20

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway import document
 from gateway.cli.cases import Expected
-from gateway.cli.way import Way
+from gateway.trial.way import Way
 
 
 class Difference(Struct, frozen=True):

@@ -8,10 +8,10 @@ from msgspec import Struct, field
 
 from gateway import document
 from gateway.cli.comparing import ABSENT, Difference, compare
-from gateway.cli.way import Guide, Way
 from gateway.config.load import Loaded
 from gateway.journal.base import EventFilter, Journal
 from gateway.model import Event
+from gateway.trial.way import Guide, Way
 
 PAGE = 200
 SHOWN = 4

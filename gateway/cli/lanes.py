@@ -60,7 +60,7 @@ async def _balanced(journal: Journal) -> tuple[Sequence[LaneRow], dict[int, bool
 
 def _figures(rows: Sequence[LaneRow], loaded: Loaded) -> list[dict[str, Any]]:
     """The lanes as they are shown. YAML pauses a lane as a command does."""
-    status = Status((), loaded.digest, 0, 0, sources=frozenset(loaded.config.sources), destinations=loaded.targets)
+    status = Status((), loaded.digest, 0, 0, sources=loaded.config.sources, destinations=loaded.targets)
     return [views.plain(lane) for lane in views.lanes(rows, SystemClock().now_ms(), status).lanes]
 
 

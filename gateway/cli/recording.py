@@ -18,11 +18,11 @@ from gateway import document
 from gateway.cli import cases, comparing, show
 from gateway.cli.anonymous import Anonymous
 from gateway.cli.desk import ask
-from gateway.cli.way import Guide, Way
 from gateway.config.load import Loaded
 from gateway.config.places import Place
 from gateway.mapping.normalise import pair_table
 from gateway.model import Event, seq_of
+from gateway.trial.way import Guide, Way
 
 _FORM = "application/x-www-form-urlencoded"
 _UNKEPT = re.compile(r"hmac|signature|-sig|authori|cookie|forwarded|real-ip|trace|user-agent|length|^host$|^via$")

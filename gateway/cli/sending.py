@@ -13,12 +13,12 @@ import click
 from gateway import app, document
 from gateway.cli import show
 from gateway.cli.options import DONE, NO, WRONG_USE, config_option, json_option
-from gateway.cli.platform import CannotSign, Pairs, Platform, Post
 from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.wording import near
 from gateway.sandbox import samples
 from gateway.sandbox.keypair import KeyPair
+from gateway.trial.platform import CannotSign, Pairs, Platform, Post
 
 IN_FLIGHT = 16
 TIMEOUT_S = 15.0

@@ -6,7 +6,6 @@ from typing import Any
 from msgspec import Struct, field
 
 from gateway import app, document
-from gateway.cli.way import Guide
 from gateway.config.load import Loaded
 from gateway.document import Unreadable
 from gateway.errors import MappingError
@@ -17,6 +16,7 @@ from gateway.mapping.reads import made, reads
 from gateway.mapping.shape import Drift, Field, Shape, dotted, drift, gathered
 from gateway.mapping.shape import Path as FieldPath
 from gateway.model import Event, NormalEvent
+from gateway.trial.way import Guide
 
 
 class Topic(Struct):

@@ -11,9 +11,9 @@ from msgspec import Struct
 from gateway import app
 from gateway.cli import cases, comparing, recording, show
 from gateway.cli.options import DONE, NO, WRONG_USE, StandIn, config_option, json_option
-from gateway.cli.way import Guide
 from gateway.clock import SystemClock
 from gateway.config.places import Place
+from gateway.trial.way import Guide
 
 _SHOWN = 12  # differences of one case
 _LONG = 300  # characters of a value

@@ -5,19 +5,20 @@ from typing import Any
 
 import click
 
-from gateway import app, document
+from gateway import app
 from gateway.cli import show
 from gateway.cli.options import DONE, NO, config_option, json_option
-from gateway.cli.platform import CannotSign, Platform, Post
 from gateway.cli.sending import given_headers, known_source, read, target
-from gateway.cli.way import DERIVED_FROM, Guide, Sent, Way
-from gateway.clock import SystemChance, SystemClock
+from gateway.clock import SystemClock
 from gateway.config.load import Loaded
 from gateway.config.values import duration
 from gateway.config.wording import near
 from gateway.deliver.route import Decision
 from gateway.errors import Cause
-from gateway.model import NormalEvent, Offer
+from gateway.model import Offer
+from gateway.trial.platform import Post, pretended
+from gateway.trial.table import as_table, dead, filtered, identity, readable
+from gateway.trial.way import DERIVED_FROM, Guide, Sent, Way
 
 
 @click.command("try", short_help="Show one payload's whole way, without sending.")
@@ -72,86 +73,8 @@ def _found(source: str, chosen: dict[str, Any]) -> Offer:
 
 def posted(loaded: Loaded, source: str, chosen: dict[str, Any]) -> Post:
     """The request that the platform would make of a file."""
-    settings = loaded.config.sources[source]
-    url = target(loaded, source, None)
-    preset = app.presets_of(loaded)[settings.preset]
-    platform = Platform(settings, preset, url, SystemChance(), pretends=True)
-    body, more = read(chosen["file"]), given_headers(chosen["headers"])
-    try:
-        return platform.post(body, chosen["topic"], SystemClock().now_ms(), more)
-    except CannotSign:  # a body that is no JSON, a key that is none: the door says so
-        return Post("POST", url, [("Content-Type", "application/json"), *more], body)
-
-
-# --- as a table ------------------------------------------------------------------------------------------------------
-
-
-def as_table(way: Way) -> dict[str, Any]:
-    """`event`, `routes`, `requests`; beside them what else there is to say."""
-    documents = [normal.document() for normal in way.normals]
-    return {
-        "outcome": way.outcome,
-        "identity": _identity(way.offers[0]) if way.offers else None,
-        "event": documents[0] if documents else None,
-        "events": documents,
-        "routes": [_route(normal, one) for normal, decisions in way.decisions for one in decisions],
-        "requests": [_request(sent) for sent in way.requests],
-        "filtered": _filtered(way),
-        "dead": dead(way),
-        "rejected": None if way.rejected is None else {"cause": str(way.rejected.cause), "detail": way.rejected.detail},
-    }
-
-
-def _identity(offer: Offer) -> str | None:
-    return None if offer.identity is None else offer.identity.hex()
-
-
-def _route(normal: NormalEvent, decision: Decision) -> dict[str, Any]:
-    to = [{"destination": name, "map": mapping} for name, mapping in decision.to]
-    return {
-        "route": decision.route,
-        "event": normal.id,
-        "matched": decision.wants,
-        "why": decision.why,
-        "to": to,
-        "hold_seconds": decision.hold_s,
-    }
-
-
-def _request(sent: Sent) -> dict[str, Any]:
-    request = sent.request
-    return {
-        "destination": sent.destination,
-        "method": request.method,
-        "url": str(request.url),
-        "headers": dict(request.headers),
-        "body": _body(request.body),
-    }
-
-
-def _body(body: bytes) -> Any:
-    """JSON as it is, anything else as text."""
-    try:
-        return document.parse(body)
-    except document.Unreadable:
-        return show.text_of(body)
-
-
-def _filtered(way: Way) -> list[str]:
-    """Destinations that a route leads to and that take nothing of it."""
-    wanted = [name for _, decisions in way.decisions for one in decisions if one.wants for name, _ in one.to]
-    served = {name for name, _ in way.records} | {name for name, _ in way.deaths}
-    return [name for name in dict.fromkeys(wanted) if name not in served]
-
-
-def dead(way: Way) -> list[dict[str, Any]]:
-    """What could not be sent, and why."""
-    if way.failure is not None:
-        return [{"destination": None, "part": "", "reason": "mapping_failed", "detail": str(way.failure)}]
-    return [
-        {"destination": name, "part": death.part, "reason": str(death.reason), "detail": death.detail}
-        for name, death in way.deaths
-    ]
+    url, body = target(loaded, source, None), read(chosen["file"])
+    return pretended(loaded, source, url, body, chosen["topic"], given_headers(chosen["headers"]))
 
 
 # --- for people ------------------------------------------------------------------------------------------------------
@@ -167,7 +90,7 @@ def _tell(way: Way) -> None:
             click.echo("say which with --topic", err=True)
         return
     for offer in way.offers:
-        _line("identity", _identity(offer) or "none: every request is a new event")
+        _line("identity", identity(offer) or "none: every request is a new event")
     for normal, decisions in way.decisions:
         _line("event", f"{normal.type} {normal.subject or ''}")
         show.highlighted(normal.document())
@@ -175,7 +98,7 @@ def _tell(way: Way) -> None:
             _tell_route(decision)
     for sent in way.requests:
         _tell_request(sent)
-    for name in _filtered(way):
+    for name in filtered(way):
         _line("filtered", f"{name}: it takes nothing of this", "yellow")
     for one in dead(way):
         _line("dead", f"{one['destination'] or 'everywhere'}: {one['reason']}: {one['detail']}", "red")
@@ -194,7 +117,7 @@ def _tell_request(sent: Sent) -> None:
     for name, value in sent.request.headers:
         click.echo(f"{click.style(show.clean(name), fg='blue')}: {show.clean(value)}")
     click.echo()
-    show.highlighted(_body(sent.request.body))
+    show.highlighted(readable(sent.request.body))
     click.echo()
 
 

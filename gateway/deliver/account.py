@@ -6,6 +6,7 @@ No two records of one key are in flight at once over all lanes of a destination.
 """
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Sequence
 from math import ceil
 
@@ -51,6 +52,9 @@ CHANNEL_REST_S = 1.0
 """A channel that rests longer than this has its records parked, so that the others pass."""
 QUOTA_NEWS_S = 5.0
 """A shorter wait for a vendor's quota is the rhythm of its window, and no news."""
+TROUBLES = 3
+"""What went wrong lately that is remembered, for those who look on."""
+TROUBLE_CHARS = 120
 ENOUGH_BATCHES = 3
 ENOUGH_RECORDS = 64
 COALESCE_RECORDS = 2_000
@@ -66,6 +70,15 @@ class News(Struct, frozen=True):
     for_s: float = 0.0
 
 
+class Trouble(Struct, frozen=True):
+    """A batch that did not go through, or not all of it: when (whole seconds since the epoch), where to, and why."""
+
+    at_s: int
+    destination: str
+    reason: str
+    detail: str
+
+
 class Account:
     """Everything a dispatcher knows of an account while it holds the lease."""
 
@@ -75,6 +88,7 @@ class Account:
         self.pace = pace
         self.gate = gate
         self.in_flight = 0
+        self.troubles: deque[Trouble] = deque(maxlen=TROUBLES)
         self.works: dict[int, LaneWork] = {}
         self._chance = chance
         self._planned: dict[int, Departure] = {}
@@ -325,6 +339,10 @@ class Account:
         refused = any(isinstance(one, Throttled) and one.reason is Reason.RATE_LIMITED for one in verdict.outcomes)
         self.pace.answered(now.s, latency_s, refused=refused, departure=departure)
         news = (*self._gate_learns(batch, verdict, now), *self._quota_left(batch, answer, now))
+        wrong = next((one for one in verdict.outcomes if not isinstance(one, Delivered | Superseded)), None)
+        if wrong is not None:
+            detail = wrong.detail[:TROUBLE_CHARS]
+            self.troubles.appendleft(Trouble(now.ms // 1000, batch.destination, str(wrong.reason), detail))
         tried = self._tried(answer, latency_s, now)
         half = queue.split_in_flight is batch
         queue.release(batch)

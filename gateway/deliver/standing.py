@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from gateway.deliver.account import Account
+from gateway.deliver.account import Account, Trouble
 from gateway.deliver.gate import Standing
 from gateway.deliver.queue import Now
 
@@ -15,7 +15,8 @@ DETAIL_CHARS = 160
 
 class AccountStanding(Struct, frozen=True):
     """An account: what it is and why, when it is tried again (whole seconds since the epoch; 0: it is open), the
-    requests a second that its limits allow, and those that it was found to take.
+    requests a second that its limits allow, and those that it was found to take; the requests that are under way, and
+    what went wrong lately, the newest first.
     """
 
     account: str
@@ -25,6 +26,8 @@ class AccountStanding(Struct, frozen=True):
     opens_at_s: int = 0
     allowed_per_s: float | None = None
     found_per_s: float | None = None
+    in_flight: int = 0
+    troubles: tuple[Trouble, ...] = ()
 
 
 def standing_of(account: Account, now: Now) -> AccountStanding:
@@ -41,6 +44,8 @@ def standing_of(account: Account, now: Now) -> AccountStanding:
         opens_at_s=0 if gate.opens_s(now.s) <= now.s else round(now.ms / 1000 + gate.opens_s(now.s) - now.s),
         allowed_per_s=account.pace.rate_per_s(),
         found_per_s=None if found is None else float(f"{found:.2g}"),
+        in_flight=account.in_flight,
+        troubles=tuple(account.troubles),
     )
 
 

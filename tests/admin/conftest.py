@@ -4,7 +4,7 @@ import pytest
 
 from gateway.admin.app import build
 from gateway.admin.status import Role, Status
-from gateway.config.schema import DestinationSettings
+from gateway.config.schema import DestinationSettings, Route, Source
 from gateway.config.values import Secret
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
@@ -22,6 +22,7 @@ class Gateway:
         self.roles = [Role("receiver", ready=True, since_ms=NOW_MS), Role("dispatcher", ready=True, since_ms=NOW_MS)]
         self.refused: tuple[Fault, ...] = ()
         self.settings = DestinationSettings(vendor="ometria")
+        self.routes = [Route(events=["order.*"], when="data.total > `0`", to=["ometria-uk"])]
         self.standings: tuple[AccountStanding, ...] = ()
 
     def status(self) -> Status:
@@ -30,7 +31,8 @@ class Gateway:
             digest="3f9c2a",
             revision=7,
             started_at_ms=NOW_MS,
-            sources=frozenset({"uk-shop"}),
+            sources={"uk-shop": Source(preset="shopify")},
+            routes=tuple(self.routes),
             destinations={"ometria-uk": self.settings},
             accounts={"ometria:abc": ("ometria-uk",)},
             standings=self.standings,

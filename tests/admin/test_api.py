@@ -8,6 +8,7 @@ from gateway.admin import api
 from gateway.admin.api import CALLS
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
+from gateway.deliver.account import Trouble
 from gateway.deliver.standing import AccountStanding
 from gateway.journal.base import DeadFilter, DeadRow
 from tests.admin.asgi import Client
@@ -291,10 +292,13 @@ async def test_a_lane_that_the_configuration_pauses_is_paused(operator: Client, 
     assert (await operator.get("/api/lanes")).json["lanes"][0]["paused"] is True
 
 
+TROUBLE = Trouble(NOW_MS // 1000 - 5, "ometria-uk", "timeout", "30 s")
+
+
 async def test_accounts_say_how_they_stand(operator: Client, gateway: Gateway) -> None:
     (unknown,) = (await operator.get("/api/accounts")).json["accounts"]
     gateway.standings = (
-        AccountStanding("ometria:abc", "broken", "server_error", "500", NOW_MS // 1000 + 30, 4.0, None),
+        AccountStanding("ometria:abc", "broken", "server_error", "500", NOW_MS // 1000 + 30, 4.0, None, 3, (TROUBLE,)),
     )
     (broken,) = (await operator.get("/api/accounts")).json["accounts"]
     assert (unknown["standing"], broken["standing"]) == ("", "broken")
@@ -307,6 +311,10 @@ async def test_accounts_say_how_they_stand(operator: Client, gateway: Gateway) -
         "opens_at": "2026-01-31T09:00:30.000Z",
         "allowed_per_s": 4.0,
         "found_per_s": None,
+        "in_flight": 3,
+        "troubles": [
+            {"at": "2026-01-31T08:59:55.000Z", "destination": "ometria-uk", "reason": "timeout", "detail": "30 s"}
+        ],
     }
 
 

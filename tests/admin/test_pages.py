@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from gateway.admin.html import readable, span
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
+from gateway.deliver.account import Trouble
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
 from gateway.journal.base import DeadFilter, DeadRow
@@ -15,7 +16,18 @@ from tests.admin.asgi import Client
 from tests.admin.conftest import TOKEN, Gateway, Making
 from tests.admin.shelf import DEAD, EVENT, LANE, NOW_MS, Shelf, Still
 
-PAGES = ["/", "/events", f"/events/{EVENT.id}", "/dead", "/rejected"]
+PAGES = [
+    "/",
+    "/events",
+    f"/events/{EVENT.id}",
+    "/dead",
+    "/dead/dl_1",
+    "/dead/decide",
+    "/destinations",
+    "/routes",
+    "/try",
+    "/rejected",
+]
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
@@ -54,7 +66,7 @@ async def test_every_page_asks_who_is_there(stranger: Client, path: str) -> None
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_every_page_is_whole_html_without_script_or_style_of_its_own(stranger: Client, path: str) -> None:
+async def test_every_page_is_whole_html_with_one_script_and_no_style_of_its_own(stranger: Client, path: str) -> None:
     browser = await signed_in(stranger)
 
     answer = await browser.get(path)
@@ -62,16 +74,21 @@ async def test_every_page_is_whole_html_without_script_or_style_of_its_own(stran
 
     assert answer.status == 200
     assert tags.open == []
-    assert [tag for tag, given in tags.seen if tag in ("script", "style", "iframe") or "style" in given] == []
-    assert "script-src" not in answer.headers["content-security-policy"]
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    own = {"type": "module", "src": "/static/admin.js"}
+    wrong = [tag for tag, given in tags.seen if tag in ("style", "iframe") or "style" in given]
+    assert wrong == []
+    assert [given for tag, given in tags.seen if tag == "script"] == [own]
+    assert not [name for _, given in tags.seen for name in given if name.startswith("on")]
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self'; connect-src 'self';" in policy
+    assert "unsafe" not in policy
 
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_every_field_of_a_form_has_a_name_that_can_be_read_out(stranger: Client, path: str) -> None:
     text = (await (await signed_in(stranger)).get(path)).text
 
-    for field in re.findall(r"<input[^>]*>", text):
+    for field in re.findall(r"<(?:input|select|textarea)[^>]*>", text):
         labelled = "aria-label=" in field or re.search(rf"<label[^>]*>[^<]*{re.escape(field)}", text)
         assert 'type="hidden"' in field or labelled, field
 
@@ -305,3 +322,29 @@ def test_json_is_indented_and_anything_else_left_as_it_is() -> None:
 async def test_a_browser_tells_our_own_forms_where_they_come_from(stranger: Client) -> None:
     answer = await stranger.get("/login")
     assert answer.headers["referrer-policy"] == "same-origin"  # with no-referrer it writes `Origin: null`
+
+
+async def test_destinations_show_their_pace_their_troubles_and_what_was_given_up(
+    stranger: Client, gateway: Gateway
+) -> None:
+    trouble = Trouble(NOW_MS // 1000 - 5, "ometria-uk", "timeout", "after 30 s")
+    gateway.standings = (AccountStanding("ometria:abc", "open", "", "", 0, 3.75, None, 6, (trouble,)),)
+
+    text = (await (await signed_in(stranger)).get("/destinations")).text
+
+    shown = [
+        "3.75 requests a second are allowed; 6 under way",
+        "timeout: after 30 s",
+        "1 record_refused",
+        "<dd>2, parked",
+    ]
+    assert [one for one in shown if one not in text] == []
+
+
+async def test_a_destination_is_paused_from_its_page(stranger: Client, desk: Shelf) -> None:
+    browser = await signed_in(stranger)
+    answer = await browser.post("/lanes", b"destination=ometria-uk&what=pause&back=%2Fdestinations")
+    assert answer.headers["location"] == "/destinations"
+    assert desk.changes[0][1].what == "pause"
+    elsewhere = await browser.post("/lanes", b"destination=ometria-uk&what=resume&back=https%3A%2F%2Fevil.example")
+    assert elsewhere.headers["location"] == "/"

@@ -11,7 +11,6 @@ import jwt
 import pytest
 
 from gateway import app
-from gateway.cli.platform import CannotSign, Platform, Post
 from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.receive.door import compile_door
@@ -19,6 +18,7 @@ from gateway.receive.guards import Clients
 from gateway.receive.keys import Keys
 from gateway.receive.request import Request
 from gateway.sandbox.keypair import KeyPair
+from gateway.trial.platform import CannotSign, Platform, Post
 from tests.cli.conftest import ENV, Run, answer
 
 NOW_MS = 1_760_000_000_000

@@ -11,7 +11,7 @@ from gateway import app
 from gateway.cli import cases
 from gateway.cli.comparing import differences
 from gateway.cli.options import StandIn
-from gateway.cli.way import Guide
+from gateway.trial.way import Guide
 
 CONFIG = Path(__file__).parents[2] / "config"
 EXAMPLES = sorted((CONFIG / "examples").glob("*.yaml"))

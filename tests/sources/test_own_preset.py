@@ -9,10 +9,10 @@ from click.testing import CliRunner, Result
 
 from gateway import app
 from gateway.cli import gateway
-from gateway.cli.platform import CannotSign, Platform
 from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
 from gateway.model import Event
+from gateway.trial.platform import CannotSign, Platform
 from tests.receive.knock import NOW_MS, CountingChance, opened
 from tests.sources.test_samples import wire
 

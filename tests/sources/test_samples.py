@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from cryptography.x509.verification import Store
 
-from gateway.cli.platform import CannotSign, Platform, Post
 from gateway.config.schema import Config, Source
 from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
@@ -14,6 +13,7 @@ from gateway.model import Event, NormalEvent, Offer
 from gateway.receive.presets import shipped
 from gateway.sandbox import samples, sign
 from gateway.sandbox.keypair import KeyPair
+from gateway.trial.platform import CannotSign, Platform, Post
 from tests.receive.knock import NOW_MS, CountingChance, Reply, Visitor, opened
 
 PAIR = KeyPair.generate()

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from msgspec import Struct
 
 from gateway import app
-from gateway.cli.platform import Post
 from gateway.clock import Clock, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.values import masked
@@ -19,6 +18,7 @@ from gateway.receive.door import Door, compile_door
 from gateway.receive.guards import Clients
 from gateway.receive.keys import Keys
 from gateway.receive.request import Request
+from gateway.trial.platform import Post
 from gateway.vendors.base import Batch, Record
 from gateway.vendors.base import Request as VendorRequest
 

@@ -6,7 +6,9 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from gateway.clock import Chance
+from gateway import app
+from gateway.clock import Chance, SystemChance, SystemClock
+from gateway.config.load import Loaded
 from gateway.config.schema import Source
 from gateway.receive.door import scheme_of
 from gateway.receive.parts import header_names
@@ -175,3 +177,13 @@ def _headers_in(places: list[str]) -> list[str]:
 
 def _header_in(places: list[str]) -> str | None:
     return next(iter(_headers_in(places)), None)
+
+
+def pretended(loaded: Loaded, source: str, url: str, body: bytes, topic: str | None, more: Pairs) -> Post:
+    """The request that a source's platform would make of a body; nobody looks at its signature."""
+    settings = loaded.config.sources[source]
+    platform = Platform(settings, app.presets_of(loaded)[settings.preset], url, SystemChance(), pretends=True)
+    try:
+        return platform.post(body, topic, SystemClock().now_ms(), more)
+    except CannotSign:  # a body that is no JSON, a key that is none: the door says so
+        return Post("POST", url, [("Content-Type", "application/json"), *more], body)

@@ -1,0 +1,22 @@
+"""What the page that tries a payload asks, of whoever knows the configuration."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec import Struct
+
+
+class Question(Struct, frozen=True):
+    """What is tried: a payload of a source, under a topic (None: the platform's own way tells it), with more headers,
+    and only to one destination (None: to all that want it).
+    """
+
+    source: str
+    body: bytes
+    topic: str | None
+    headers: tuple[tuple[str, str], ...]
+    to: str | None
+
+
+Trial = Callable[[Question], Awaitable[dict[str, Any]]]
+"""What becomes of it, as `gateway try --json` prints it."""

@@ -1,0 +1,1 @@
+"""One payload's whole way, tried: nothing is kept, nothing is sent."""
