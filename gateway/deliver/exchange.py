@@ -4,15 +4,16 @@ request > (intent written) > send > judge            a call of one request
 request > send > step > (intent) > send > ... > verdict   a call of several: upload, process, report
 """
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.deliver import tell
 from gateway.deliver.intent import intent_of
-from gateway.deliver.kept import Answers
+from gateway.deliver.kept import Answers, Asked
 from gateway.deliver.outbound import Left
 from gateway.deliver.plan import Destination
-from gateway.deliver.queue import Now
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalUnavailable, Reason
 from gateway.journal.base import Delivery
@@ -43,11 +44,15 @@ NO_TOKEN = Failure(Reason.KEY_REFUSED, "there is no token to be had")
 class Exchange:
     """How batches of one account travel, while its lease is held."""
 
-    def __init__(self, lease: Lease, journal: Delivery, tokens: Tokens, clock: Clock) -> None:
+    def __init__(
+        self, lease: Lease, journal: Delivery, tokens: Tokens, clock: Clock, head: Callable[[], int] = lambda: 0
+    ) -> None:
+        """`head`: the seq up to which the journal is known."""
         self._lease = lease
         self._journal = journal
         self._tokens = tokens
         self._clock = clock
+        self._head = head
         self._answers = Answers()
 
     async def of(
@@ -79,7 +84,7 @@ class Exchange:
         self, destination: Destination, batch: Batch, request: Request, left: Left
     ) -> tuple[Answer, Verdict]:
         known = self._known(batch, request)
-        asked = self._now()
+        asked = Asked(self._head(), self._clock.monotonic_s())
         answer = known or await self._tokens.send(
             destination.vendor, _traced(request, batch), destination.settings.timeout, left
         )
@@ -98,11 +103,9 @@ class Exchange:
         """An answer that serves the batch without a call."""
         if request.cache_s is None:
             return None
-        latest_ms = max(record.received_at_ms for record in batch.records)
-        return self._answers.find((batch.destination, batch.channel), latest_ms, self._now(), request.cache_s)
-
-    def _now(self) -> Now:
-        return Now(self._clock.now_ms(), self._clock.monotonic_s())
+        last_seq = max(record.seq for record in batch.records)
+        what = (batch.destination, batch.channel)
+        return self._answers.find(what, last_seq, self._clock.monotonic_s(), request.cache_s)
 
     async def _steps(
         self,

@@ -1,7 +1,7 @@
 """Answers that may be used again, of requests that only ask. Pure.
 
-An answer holds all that happened before it was asked for: it serves every event that had come by then, and later ones
-for as long as their vendor lets an answer grow old.
+An answer holds all that had happened when it was asked for: it serves every event that was in the journal by then (no
+clock is asked), and later ones for as long as their vendor lets an answer grow old.
 """
 
 from collections import OrderedDict
@@ -9,42 +9,44 @@ from collections.abc import Hashable
 
 from msgspec import Struct
 
-from gateway.deliver.queue import Now
 from gateway.vendors.base import Response
 
 ANSWERS = 256
 BYTES = 8 << 20
-SKEW_MS = 2_000
-"""An event is received by another clock than ours: one that came this shortly before may have come after."""
 
 
-class _Kept(Struct, frozen=True):
-    asked: Now
-    answer: Response
+class Asked(Struct, frozen=True):
+    """When something was asked for: how far the journal was known then, and the monotonic time."""
+
+    head_seq: int
+    at_s: float
 
 
 class Answers:
     """The last answers of an account, the least used forgotten first."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Asked, Response]] = OrderedDict()
         self._bytes = 0
 
-    def find(self, what: Hashable, received_at_ms: int, now: Now, cache_s: float) -> Response | None:
-        """The answer to what was asked for before, for events of which the last came at `received_at_ms`."""
-        kept = self._kept.get(what)
-        if kept is None:
+    def find(self, what: Hashable, last_seq: int, now_s: float, cache_s: float) -> Response | None:
+        """The answer to what was asked for before, for events up to `last_seq`."""
+        if what not in self._kept:
             return None
-        if received_at_ms > kept.asked.ms - SKEW_MS and now.s - kept.asked.s >= cache_s:
+        asked, answer = self._kept[what]
+        if last_seq > asked.head_seq and now_s - asked.at_s >= cache_s:
             return None
         self._kept.move_to_end(what)
-        return kept.answer
+        return answer
 
-    def keep(self, what: Hashable, answer: Response, asked: Now) -> None:
+    def keep(self, what: Hashable, answer: Response, asked: Asked) -> None:
         """An answer to what was asked for at `asked`."""
-        before = self._kept.pop(what, None)
-        self._bytes += len(answer.body) - (len(before.answer.body) if before else 0)
-        self._kept[what] = _Kept(asked, answer)
+        self._bytes += len(answer.body) - self._forget(what)
+        self._kept[what] = asked, answer
         while self._bytes > BYTES or len(self._kept) > ANSWERS:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= len(oldest.answer.body)
+            self._bytes -= self._forget(next(iter(self._kept)))
+
+    def _forget(self, what: Hashable) -> int:
+        """Its bytes."""
+        _, answer = self._kept.pop(what, (None, None))
+        return len(answer.body) if answer is not None else 0

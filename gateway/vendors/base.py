@@ -141,7 +141,7 @@ class Request(Struct, frozen=True):
     (after a crash, or a timeout, nobody can say: its records are dead, AMBIGUOUS). `answer_bytes`: how much of the
     answer is worth reading (results of each record, with what is stored, run long). `token`: a fetched token goes
     where `TOKEN` stands in the headers. `cache_s`: it only asks, and its answer serves again whatever asks in the same
-    channel: events that came before it was asked for, and later ones while it is younger than this.
+    channel: events that were there before it was asked for, and later ones while it is younger than this.
     """
 
     method: str
