@@ -18,6 +18,7 @@ from gateway.journal.base import DeadFilter, Operation
 from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
 from gateway.model import LIVE, Group, LaneSpec, Offer, Receipt, Replay
+from gateway.vendors.lookup import Lookup, LookupSettings
 from tests.simulation.paper import LIMIT, Paper, PaperSettings
 from tests.simulation.virtual import START_MS, SeededChance, VirtualClock
 from tests.simulation.world import MOODS, Door, Process, Through, Weather, World
@@ -35,6 +36,10 @@ BREAKERS: dict[str, Any] = {
     "right": {},
     "far": False,
 }
+LOOKED_UP = "shop-a"
+"""The source whose events are looked up, in every other history."""
+LOOKUP = "whole"
+"""The look-up, an account of its own."""
 WINDOW_MS = 7 * 86_400_000
 WELL_S = 2 * 86_400.0
 """How long after the last trouble everything must have been dealt with."""
@@ -80,6 +85,8 @@ class History:
         """Trouble first, then peace until nothing is left to do."""
         await self.journal.open()
         await self.journal.register([LaneSpec(source, to) for source in SOURCES for to in DESTINATIONS])
+        if LOOKUP in self.setup.destinations:
+            await self.journal.register([LaneSpec(LOOKED_UP, LOOKUP)])
         self._start()
         for place in range(turns(self._seed)):
             if place not in self._without:
@@ -157,7 +164,7 @@ class History:
         )
 
     async def _mood(self) -> None:
-        self.world.sites[self.rng.choice(list(DESTINATIONS))].mood = self.rng.choice(MOODS)
+        self.world.sites[self.rng.choice(list(self.setup.destinations))].mood = self.rng.choice(MOODS)
 
     async def _death(self) -> None:
         """A process dies now or a few steps from now; another is started, sooner or later."""
@@ -274,9 +281,20 @@ def setup(seed: int | None = None) -> Setup:
         settings = PaperSettings.model_validate(told)
         vendor = Paper(name, settings)
         destinations[name] = Destination(name, settings, vendor, vendor.account(), name, (LIMIT,), vendor.rules())
+    if seed is not None and seed % 2:
+        destinations[LOOKUP] = _lookup()
+    lookups = {LOOKED_UP: [LOOKUP]} if LOOKUP in destinations else {}
     book = Book({})
     normalisers = {name: Normaliser(name, Source(), {}, book) for name in SOURCES}
     routes = [Route(events=["thing.update"], to=list(DESTINATIONS))]
     held = Route(events=["thing.update"], when="data.held", to=[HELD_AT], hold=f"{HOLD_S:g}s")
     router = Router([*routes, held] if seed is not None else routes)
-    return Setup(destinations, frozenset(SOURCES), Planner(normalisers, router, book), 0)
+    return Setup(destinations, frozenset(SOURCES), Planner(normalisers, router, book, lookups), 0)
+
+
+def _lookup() -> Destination:
+    """Asks for an entity by its key; what is poisoned is not there."""
+    url = f"https://{LOOKUP}.example/{{data.key}}/{{data.poison || 'sound'}}"
+    settings = LookupSettings.model_validate({"urls": {"thing.update": url}, "timeout": "5s"})
+    vendor = Lookup(LOOKUP, settings)
+    return Destination(LOOKUP, settings, vendor, LOOKUP, LOOKUP, (LIMIT,), vendor.rules())

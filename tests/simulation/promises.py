@@ -4,10 +4,21 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
+from gateway import document
 from gateway.config.quiet import QuietHours
+from gateway.errors import Reason
 from gateway.journal.base import EventView
-from gateway.model import LIVE, Lane, State
-from tests.simulation.history import DESTINATIONS, HELD_AT, HOLD_S, QUIET, QUIET_AT, History
+from gateway.model import LIVE, Event, Lane, State
+from tests.simulation.history import (
+    DESTINATIONS,
+    HELD_AT,
+    HOLD_S,
+    LOOKED_UP,
+    LOOKUP,
+    QUIET,
+    QUIET_AT,
+    History,
+)
 from tests.simulation.paper import LIMIT
 from tests.simulation.virtual import START_MS
 
@@ -33,6 +44,7 @@ async def broken(history: History) -> list[str]:
     ]
     views = await _views(history)
     found += _not_settled(views)
+    found += _whole(views, await _derived(history))
     found += _lost(history, views)
     found += _overtaken(history, views)
     found += _superseded(history, views)
@@ -50,6 +62,45 @@ async def _views(history: History) -> list[EventView]:
     seqs = sorted({receipt.seq for _, receipt in history.told.receipts})
     found = [await history.journal.view(seq) for seq in seqs]
     return [view for view in found if view is not None]
+
+
+async def _derived(history: History) -> dict[str, list[Event]]:
+    """What was found for each event that was looked up."""
+    found: dict[str, list[Event]] = defaultdict(list)
+    seen = 0
+    while (page := await history.journal.read(seen)).events:
+        seen = page.read_to
+        for event in page.events:
+            if event.derived_from is not None:
+                found[event.derived_from].append(event)
+    return found
+
+
+def _whole(views: list[EventView], derived: dict[str, list[Event]]) -> Iterator[str]:
+    """Each event of a source with a look-up ends with exactly one that derives from it, no older than itself and of its
+    entity; or dead, since what it names is not there; or filtered, since it is not looked up.
+    """
+    for view in views:
+        event, found = view.event, derived.pop(view.event.id, [])
+        asked = next((one for one in view.lanes if one[0].destination == LOOKUP), None)
+        if asked is None:
+            if found:
+                yield f"event {event.seq} was looked up, and has no look-up"
+            continue
+        _, state, rows, _ = asked
+        body = document.parse(event.body)
+        expected = State.DEAD if body.get("poison") else State.DELIVERED
+        if event.topic == "thing/ignored":
+            expected = State.FILTERED
+        if state != expected or len(found) != (state is State.DELIVERED):
+            yield f"event {event.seq} is {state} at the look-up and not {expected}; {len(found)} events derive from it"
+        if state is State.DEAD and {row.reason for row in rows} != {Reason.NOT_FOUND}:
+            yield f"event {event.seq} is dead at the look-up for {[row.reason for row in rows]}"
+        for one in found:
+            answer = document.parse(one.body)
+            if one.source != LOOKED_UP or answer["id"] != body["key"] or answer["at_ms"] < event.received_at_ms:
+                yield f"event {one.seq} is not what {event.seq} tells of: {answer}"
+    yield from (f"{name} does not exist, and {len(found)} events derive from it" for name, found in derived.items())
 
 
 def _taken_twice(history: History) -> Iterator[str]:
@@ -72,10 +123,11 @@ def _too_fast(history: History) -> Iterator[str]:
     cannot be helped, and does not count.
     """
     thawed = {(process.number, at_s) for process in history.processes for at_s in process.thawed_s}
-    for account in set(DESTINATIONS.values()):
+    accounts = {**DESTINATIONS, LOOKUP: LOOKUP}
+    for account in set(accounts.values()):
         times = sorted(
             at_s
-            for name, belongs in DESTINATIONS.items()
+            for name, belongs in accounts.items()
             if belongs == account
             for at_s, number in history.world.sites[name].requests
             if not any(number == process and 0 <= at_s - thaw_s < TRAVEL_S for process, thaw_s in thawed)
@@ -121,6 +173,8 @@ def _lost(history: History, views: list[EventView]) -> Iterator[str]:
     for view in views:
         body = history.told.bodies[view.event.seq]
         for lane, state, _, attempts in view.lanes:
+            if lane.destination == LOOKUP:
+                continue
             site = history.world.sites[lane.destination]
             applied = {one.channel for one in site.applied if one.seq == view.event.seq and one.lane == lane.id}
             replaced = [one.attempt.part for one in attempts if one.attempt.outcome == State.SUPERSEDED]
@@ -224,7 +278,7 @@ def _stale(history: History, views: list[EventView]) -> Iterator[str]:
                     at_s = (one.at_ms - START_MS) / 1000
                     settled[lane.destination, one.attempt.part].append((at_s, versions[view.event.seq]))
     for name, site in history.world.sites.items():
-        if not history.setup.destinations[name].settings.stale:
+        if name == LOOKUP or not history.setup.destinations[name].settings.stale:
             continue
         for arrival in site.applied:
             known = settled[name, f"{arrival.channel}:{arrival.key}"]

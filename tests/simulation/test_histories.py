@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.config.quiet import QuietHours
 from gateway.deliver import account
 from gateway.deliver.lane import LaneWork
 from gateway.journal.sqlite import SqliteJournal
 from gateway.telemetry import log
-from gateway.vendors.base import Answer, Batch, Delivered, Limit, Verdict, same
+from gateway.vendors.base import Answer, Batch, Delivered, Limit, Request, Verdict, same
+from gateway.vendors.lookup import Lookup
 from tests.simulation import history
 from tests.simulation.__main__ import run
 from tests.simulation.paper import Paper
@@ -89,3 +91,21 @@ def test_the_promises_see_a_hold_that_is_not_kept(monkeypatch: pytest.MonkeyPatc
 def test_the_promises_see_quiet_hours_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "QuietHours", lambda _: QuietHours([]))
     assert any("in its quiet hours" in line for seed in range(20) for line in run(seed))
+
+
+def test_the_promises_see_a_look_up_that_finds_nothing_and_says_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Empty(Lookup):
+        def judge(self, batch: Batch, answer: Answer) -> Verdict:  # noqa: ARG002  that is its fault
+            return same(Delivered(), batch)
+
+    monkeypatch.setattr(history, "Lookup", Empty)
+    assert any("0 events derive from it" in line for seed in range(20) for line in run(seed))
+
+
+def test_the_promises_see_an_answer_that_is_older_than_its_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgiving(Lookup):
+        def request(self, batch: Batch) -> Request:
+            return replace(super().request(batch), cache_s=3600.0)
+
+    monkeypatch.setattr(history, "Lookup", Forgiving)
+    assert any("is not what" in line for seed in range(20) for line in run(seed))

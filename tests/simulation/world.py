@@ -10,7 +10,7 @@ from gateway import document
 from gateway.deliver.outbound import Left
 from gateway.errors import JournalUnavailable, Reason
 from gateway.vendors.base import Answer, Failure, Request, Response
-from tests.simulation.virtual import VirtualClock
+from tests.simulation.virtual import START_MS, VirtualClock
 
 MOODS = ("well", "slow", "failing", "hanging", "forgetful", "throttling", "refusing", "busy", "picky", "unreachable")
 """well: takes all · slow: takes all, late · failing: 500 · hanging: no answer, not applied · forgetful: applied, no
@@ -65,19 +65,20 @@ class World:
         """What a vendor does with a request, as its mood is."""
         destination = _destination(request)
         site = self.sites[destination]
-        items: list[dict[str, Any]] = document.parse(request.body)
-        keys = [(item["channel"], item["key"]) for item in items]
+        question = request.url if request.method == "GET" else ""
+        items: list[dict[str, Any]] = [] if question else document.parse(request.body)
+        keys = [("", question)] if question else [(item["channel"], item["key"]) for item in items]
         for key in set(keys):
             if key in site.in_flight[process]:
                 site.breaches.append(f"two of {key} in flight at {destination}")
         site.in_flight[process].extend(keys)
         try:
-            return await self._as_mood(site, process, items, timeout_s)
+            return await self._as_mood(site, process, question or items, timeout_s)
         finally:
             for key in keys:
                 site.in_flight[process].remove(key)
 
-    async def _as_mood(self, site: Site, process: int, items: list[dict[str, Any]], timeout_s: float) -> Answer:
+    async def _as_mood(self, site: Site, process: int, asked: str | list[dict[str, Any]], timeout_s: float) -> Answer:
         await asyncio.sleep(self.rng.uniform(0.0, 0.004))
         mood = site.mood
         if mood == "unreachable":
@@ -89,11 +90,13 @@ class World:
         if mood == "slow":
             await asyncio.sleep(self.rng.uniform(0.1, 3.0))
         status = {"failing": 500, "throttling": 429, "refusing": 401, "busy": 423}.get(mood)
-        if status is None and mood == "picky" and any(item["poison"] for item in items):
+        if isinstance(asked, str):
+            status = 425 if status == 423 else status
+        elif status is None and mood == "picky" and any(item["poison"] for item in asked):
             status = 400
         if status is not None:
             return Response(status, {}, b"")
-        answer = self._apply(site, process, items)
+        answer = found(asked) if isinstance(asked, str) else self._apply(site, process, asked)
         if mood == "forgetful":
             await asyncio.sleep(timeout_s)
             return Failure(Reason.TIMEOUT, "applied, but no answer")
@@ -118,6 +121,13 @@ class World:
                     )
                 )
         return Response(200, {}, document.dump(statuses))
+
+
+def found(url: str) -> Response:
+    """What a question is answered: the entity, and when it was so. What is poisoned is not there."""
+    *_, key, poison = url.split("/")
+    at_ms = START_MS + int(asyncio.get_running_loop().time() * 1000)
+    return Response(404 if poison == "true" else 200, {}, document.dump({"id": key, "at_ms": at_ms}))
 
 
 class Process:
