@@ -10,68 +10,101 @@ from gateway import document
 from gateway.bench import machine, processes, setups
 from gateway.bench.report import BenchFailed, Report, Scale, Site
 
-SKIPPED = 8
-"""Requests before the pace is steady."""
-LOOK_S = 0.25
+LOOK_S = 1.0
 STALLED_S = 60.0
+ROUNDS = 6
+"""Rounds long that a vendor is looked at."""
 
 
 class Limited(Struct, frozen=True):
-    """A vendor with a limit: where the sandbox plays it, what it allows a second, and how many requests are sent."""
+    """A vendor with a limit: what it allows a second, how many records a request holds at most, how many requests come
+    before its pace is steady (a burst, windows that fill), and its destination.
+    """
 
     name: str
     per_s: float
-    requests: int
+    records: int
+    skipped: int
     settings: dict[str, Any]
 
+    def requests(self, scale: Scale) -> int:
+        """How many are sent."""
+        return self.skipped + max(int(scale.round_s * ROUNDS * self.per_s), 2)
 
-def _vendors(port: int, round_s: float) -> tuple[Limited, ...]:
-    ometria = {"vendor": "ometria", "api_key": "bench", "collection": "bench", "batch": {"records": 5}}
-    ometria["base_url"] = f"http://127.0.0.1:{port}/ometria/v2"
-    return (Limited("ometria", 4.0, SKIPPED + max(int(round_s * 4 * 6), 2), ometria),)
+    def filled(self, scale: Scale) -> int:
+        """Records of each request: as many as the backlog has and the vendor takes."""
+        return min(max(scale.events // self.requests(scale), 1), self.records)
+
+
+def _vendors(port: int) -> tuple[Limited, ...]:
+    """Published limits: Ometria 4 pushes a second of 100 records; Octolis 17 writes of 500 rows at once, then 2 a
+    second; Amperity 1,000 rows a second, one a request.
+    """
+    origin = f"http://127.0.0.1:{port}"
+    octolis = {"base_url": f"{origin}/octolis/v1/data", "datasets": {"order": {"id": "ds-1", "keys": ["order_id"]}}}
+    amperity = {"base_url": f"{origin}/amperity", "tenant": "acme", "token": "bench", "streams": {"order": "is-1"}}
+    return (
+        Limited("ometria", 4.0, 100, 8, {"base_url": f"{origin}/ometria/v2", "api_key": "bench"}),
+        Limited("octolis", 2.0, 500, 18, {**octolis, "api_key": "bench"}),
+        Limited("amperity", 1000.0, 1, 100, amperity),
+    )
 
 
 async def pace(site: Site, scale: Scale) -> Report:
-    """Requests a second as the vendor saw them, from the 9th to the last, as a share of what it allows."""
+    """Requests a second as the vendor saw them once the pace was steady, as a share of what it allows."""
     rows, headline = [], {}
     async with processes.sandbox(site.folder, machine.cores()[1]) as port:
-        for one in _vendors(port, scale.round_s):
+        for one in _vendors(port):
             site.tell(f"{one.name} at {one.per_s:g} requests a second", 0.1)
             share, refused = await _share(site, scale, one, port)
-            rows.append([one.name, one.per_s, one.requests, round(share, 3), refused])
+            each = one.filled(scale)
+            rows.append([one.name, one.per_s, one.requests(scale), each, round(share * one.per_s * each), refused])
+            rows[-1].insert(4, round(share, 3))
             headline[f"share, {one.name}"] = round(share, 3)
-    columns = ["vendor", "requests/s allowed", "requests", "share used", "refused with 429"]
+    columns = [
+        "vendor",
+        "requests/s allowed",
+        "requests",
+        "records each",
+        "share used",
+        "records/s",
+        "refused with 429",
+    ]
     return Report("pace", "a backlog delivered at a vendor's pace", columns, rows, headline)
 
 
 async def _share(site: Site, scale: Scale, one: Limited, port: int) -> tuple[float, int]:
-    records = one.settings["batch"]["records"]
-    scale = Scale(round_s=scale.round_s, events=one.requests * records, connections=scale.connections)
-    folder = await setups.fill(site, scale, {one.name: one.settings})
-    async with processes.gateway(
-        setups.shop({one.name: one.settings}), folder, role="dispatcher", core=machine.cores()[0]
-    ):
-        visits = await _visits(site, port, one)
+    settings = {
+        "vendor": one.name,
+        **one.settings,
+        **({"batch": {"records": one.filled(scale)}} if one.records > 1 else {}),
+    }
+    backlog = Scale(events=one.requests(scale) * one.filled(scale), connections=scale.connections)
+    folder = await setups.fill(
+        Site(site.folder / one.name, site.open_journal, site.samples, site.tell), backlog, {one.name: settings}
+    )
+    async with processes.gateway(setups.shop({one.name: settings}), folder, role="dispatcher", core=machine.cores()[0]):
+        visits = await _visits(site, port, one, one.requests(scale))
     taken = [float(visit["at_s"]) for visit in visits if visit["status"] // 100 == 2]  # noqa: PLR2004  2xx
-    steady = taken[SKIPPED:]
+    steady = taken[one.skipped :]
     share = (len(steady) - 1) / (steady[-1] - steady[0]) / one.per_s if len(steady) > 1 else 0.0
     return share, sum(visit["status"] == 429 for visit in visits)  # noqa: PLR2004  its name
 
 
-async def _visits(site: Site, port: int, one: Limited) -> Sequence[dict[str, Any]]:
+async def _visits(site: Site, port: int, one: Limited, wanted: int) -> Sequence[dict[str, Any]]:
     """What the sandbox saw, when it has seen everything."""
     had: list[dict[str, Any]] = []
     loop = asyncio.get_running_loop()
-    until_s = loop.time() + one.requests / one.per_s + STALLED_S
+    until_s = loop.time() + wanted / one.per_s + STALLED_S
     while loop.time() < until_s:
         _, body = await processes.get(port, f"/_sandbox/{one.name}")
         had = _requests(document.parse(body))
         taken = sum(visit["status"] // 100 == 2 for visit in had)  # noqa: PLR2004  2xx
-        site.tell(f"{taken} of {one.requests} requests", 0.1 + 0.9 * min(taken / one.requests, 1))
-        if taken >= one.requests:
+        site.tell(f"{taken} of {wanted} requests", 0.1 + 0.9 * min(taken / wanted, 1))
+        if taken >= wanted:
             return had
         await asyncio.sleep(LOOK_S)
-    raise BenchFailed(f"{one.name} has had {len(had)} of {one.requests} requests")
+    raise BenchFailed(f"{one.name} has had {len(had)} of {wanted} requests")
 
 
 def _requests(view: dict[str, Any]) -> list[dict[str, Any]]:

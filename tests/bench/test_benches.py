@@ -19,7 +19,7 @@ HEADLINES = {
     "both": {"ratio, one core for both", "ratio, delivery on the load's core"},
     "deliver": {"cpu_us, batches of 100", "cpu_us, one by one"},
     "fanout": {f"cpu_us, {fan} destinations" for fan in (1, 2, 5, 10)},
-    "pace": {"share, ometria"},
+    "pace": {"share, ometria", "share, octolis", "share, amperity"},
     "idle": {"cores"},
     "memory": {"mib, parent", "mib, receiver", "mib, dispatcher"},
 }
