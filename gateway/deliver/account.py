@@ -89,6 +89,8 @@ class Account:
         self.gate = gate
         self.in_flight = 0
         self.troubles: deque[Trouble] = deque(maxlen=TROUBLES)
+        self.reading = ""
+        """The destination of which a page is being planned: of it only full batches leave until that is done."""
         self.works: dict[int, LaneWork] = {}
         self._chance = chance
         self._planned: dict[int, Departure] = {}
@@ -254,6 +256,8 @@ class Account:
             return self._leave(queue, queue.send_split(), now) if at_s <= now.s else at_s
         again: list[float] = []
         for channel, heads in self._by_age(queue, now):
+            if queue.destination.name == self.reading and not queue.full(channel):
+                continue
             rest_s = self.gate.channel_opens_s((queue.destination.name, channel), now.s)
             at_s = max(self._allowed_s(queue.head(channel, heads[0]), now), queue.full_s(channel, now.s), rest_s)
             if at_s <= now.s:

@@ -138,11 +138,12 @@ class AccountLoop:
     async def _read_page(self, work: LaneWork) -> bool:
         page = await self._reader.page(work.lane.source, work.read_to)
         before = work.read_to
+        self.account.reading = work.destination.name
         work.filling = bool(work.destination.settings.coalesce)
         try:
             await self._plan_page(work, page)
         finally:
-            work.filling = False
+            self.account.reading, work.filling = "", False
         return work.read_to > before
 
     async def _plan_page(self, work: LaneWork, page: Page) -> None:
@@ -167,7 +168,8 @@ class AccountLoop:
             work.skip(event.seq)
             return
         planned = self._planned(work, event)
-        await self._look_up_versions(work, planned.records)
+        if work.destination.settings.stale:
+            await self._look_up_versions(work, planned.records)
         self.account.note(work, planned.records)
         now = self._now()
         self.account.queue(work, work.take(event.seq, planned, now.ms), now)

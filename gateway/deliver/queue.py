@@ -111,13 +111,14 @@ class Queue:
         """The next record of a lane that `heads` named."""
         return self._channels[channel][lane][0]
 
+    def full(self, channel: str) -> bool:
+        """Whether the channel has a full batch."""
+        return sum(len(queue) for queue in self._channels[channel].values()) >= self.destination.rules.records
+
     def full_s(self, channel: str, now_s: float) -> float:
         """When the channel's batch leaves: now if it is full, or has lingered; else when it has."""
-        rules = self.destination.rules
         since_s = self._since_s.setdefault(channel, now_s)
-        if sum(len(queue) for queue in self._channels[channel].values()) >= rules.records:
-            return now_s
-        return max(now_s, since_s + rules.linger_s)
+        return now_s if self.full(channel) else max(now_s, since_s + self.destination.rules.linger_s)
 
     def pop(self, channel: str, lane: int) -> Record:
         """Take the record that `peek` gave."""

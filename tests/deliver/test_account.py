@@ -455,3 +455,18 @@ def test_lanes_of_two_destinations_of_one_account_share_its_slots() -> None:
         finish(made, leave(made), Delivered())
     feed(made, quiet, record(2_000, number=2))
     assert seqs(leave(made)) == [2_000]
+
+
+def test_while_a_page_is_read_only_full_batches_leave() -> None:
+    one = work()
+    made = account(one)
+    feed(made, one, *(record(seq) for seq in range(1, 9)))
+    made.reading = "paper"
+    first = made.next_batch(now(100.0))
+    assert isinstance(first, Batch)
+    assert len(first.records) == 5
+    assert made.next_batch(now(100.0)) is None
+    made.reading = ""
+    rest = made.next_batch(now(100.0))
+    assert isinstance(rest, Batch)
+    assert len(rest.records) == 3
