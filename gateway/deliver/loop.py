@@ -225,11 +225,14 @@ class AccountLoop:
                 work.parked.durable(ref)
 
     async def _newest_of(self, work: LaneWork, record: Record) -> Record:
-        """Of the states of one entity that are parked, the newest goes for all, where the destination wants that."""
+        """Of the states of one entity that are parked, the newest goes for all, where the destination wants that. What
+        is held stays so.
+        """
         if record.draft.kind != "state" or not work.destination.settings.coalesces(record.entity):
             return record
         newest, ref = record, (record.seq, record.part)
-        others = [one for one in work.parked.chain(record.draft.key_hash) if one != ref][:RETRY_ROWS]
+        chain = work.parked.chain(record.draft.key_hash)
+        others = [one for one in chain if one != ref and not work.parked.held(one, self._clock.now_ms())][:RETRY_ROWS]
         for row in await self._journal.parked(work.id, others) if others else ():
             if row.record is None or work.parked.busy((row.seq, row.part)):
                 continue

@@ -79,6 +79,11 @@ class ParkedIndex:
         if ref in self._rows:
             self._busy.add(ref)
 
+    def held(self, ref: Ref, now_ms: int) -> bool:
+        """Whether the row's hold is not over."""
+        row = self._rows[ref]
+        return row.reason == Reason.HELD and row.due_at_ms > now_ms
+
     def busy(self, ref: Ref) -> bool:
         """Whether the row is at its next attempt."""
         return ref in self._busy

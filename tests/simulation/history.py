@@ -17,7 +17,7 @@ from gateway.deliver.route import Router
 from gateway.journal.base import DeadFilter, Operation
 from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
-from gateway.model import LIVE, Group, LaneSpec, Offer, Receipt, Replay
+from gateway.model import LIVE, Group, Lane, LaneSpec, Offer, Receipt, Replay
 from gateway.vendors.lookup import Lookup, LookupSettings
 from tests.simulation.paper import LIMIT, Paper, PaperSettings
 from tests.simulation.virtual import START_MS, SeededChance, VirtualClock
@@ -247,7 +247,7 @@ class History:
 
     async def _quiet(self) -> bool:
         rows = await self.journal.lane_rows()
-        return all(not row.waiting and not row.lane.counts.parked for row in rows)
+        return all(not row.waiting and not row.lane.counts.parked and _is_through(row.lane) for row in rows)
 
     def _start(self, dies_after: int | None = None) -> None:
         clock = VirtualClock(asyncio.get_running_loop())
@@ -262,6 +262,11 @@ class History:
         )
         self.processes.append(process)
         self.tasks.append(asyncio.create_task(dispatcher.run()))
+
+
+def _is_through(lane: Lane) -> bool:
+    """Whether a replay has come to its end; a live lane has none."""
+    return lane.end_seq is None or lane.ended or lane.cursor >= lane.end_seq
 
 
 def turns(seed: int) -> int:
