@@ -17,6 +17,7 @@ from gateway.config.quiet import QuietHours
 from gateway.deliver.gate import Gate
 from gateway.deliver.intent import ONCE, batch_of, step_of
 from gateway.deliver.lane import LaneWork
+from gateway.deliver.newer import Versions
 from gateway.deliver.pace import Departure, Pace
 from gateway.deliver.plan import Destination
 from gateway.deliver.queue import Now, Queue
@@ -96,6 +97,7 @@ class Account:
         self._planned: dict[int, Departure] = {}
         self._queues: dict[str, Queue] = {}
         self._hours: dict[str, QuietHours] = {}
+        self._versions: dict[str, Versions] = {}
         self._quiet: dict[str, int] = {}
         self._floor = 0.0
         self._cut_off: list[tuple[Batch, Intent]] = []
@@ -111,6 +113,7 @@ class Account:
         name = work.destination.name
         self._queues.setdefault(name, Queue(work.destination, self._count, self._withheld, self._supersede))
         self._hours.setdefault(name, QuietHours(work.destination.settings.quiet))
+        work.versions = self._versions.setdefault(name, work.versions)
 
     def destinations(self) -> list[Destination]:
         """The destinations that have a lane here."""

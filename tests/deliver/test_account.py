@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.config.schema import RetrySetting
 from gateway.deliver.account import Account
@@ -470,3 +471,16 @@ def test_while_a_page_is_read_only_full_batches_leave() -> None:
     rest = made.next_batch(now(100.0))
     assert isinstance(rest, Batch)
     assert len(rest.records) == 3
+
+
+def test_lanes_of_a_destination_know_of_one_another_what_it_has() -> None:
+    to = destination(stale=True, coalesce=False)
+    one, two = work(1, to), work(2, to)
+    made = account(one, two)
+    newer = replace(record(1, "k"), version_ms=2_000)
+    feed(made, one, newer)
+    two.versions.learn({newer.draft.key_hash}, {})
+    finish(made, leave(made), Delivered())
+    feed(made, two, replace(record(2, "k", number=2), version_ms=1_000))
+    assert made.next_batch(now(100.0)) is None
+    assert two.dirty()
