@@ -16,9 +16,11 @@ from starlette.requests import Request
 
 from gateway.admin import accounts, audited, views
 from gateway.admin.answers import Problem
+from gateway.admin.derived import derived_from
 from gateway.admin.question import Trial
 from gateway.admin.status import Status
 from gateway.clock import Clock
+from gateway.config.schema import LOOKUP
 from gateway.errors import Cause, Reason
 from gateway.journal.base import DeadFilter, DeadRow, Desk, EventFilter, EventView, Operation
 from gateway.model import Lane, seq_of
@@ -128,7 +130,14 @@ async def list_events(room: Room, request: Request) -> views.Events:
 
 
 async def show_event(room: Room, request: Request) -> views.EventDetails:
-    return views.event(await event_view(room, request.path_params["id"]), room.type_of)
+    view = await event_view(room, request.path_params["id"])
+    return views.event(view, room.type_of, await found_for(room, view))
+
+
+async def found_for(room: Room, view: EventView) -> tuple[str, ...]:
+    """What look-ups found for an event."""
+    lookups = [name for name, one in room.status().destinations.items() if one.vendor == LOOKUP]
+    return await derived_from(room.desk, view, lookups)
 
 
 async def list_dead(room: Room, request: Request) -> views.Dead:

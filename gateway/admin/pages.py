@@ -75,7 +75,9 @@ async def events(room: Room, request: Request) -> Response:
 
 async def event(room: Room, request: Request) -> Response:
     view = await api.event_view(room, request.path_params["id"])
-    return render("event.html", here="/events", event=views.event(view, room.type_of).events[0])
+    return render(
+        "event.html", here="/events", event=views.event(view, room.type_of, await api.found_for(room, view)).events[0]
+    )
 
 
 async def change_lane(room: Room, request: Request) -> Response:

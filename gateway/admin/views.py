@@ -109,7 +109,9 @@ class EventSummary(Struct, frozen=True):
 
 
 class EventDetail(Struct, frozen=True):
-    """An event with what was received. `body` is text, or base64 where `body_encoding` says so."""
+    """An event with what was received. `body` is text, or base64 where `body_encoding` says so. `derived`: the ids of
+    what look-ups found for it.
+    """
 
     id: str
     seq: int
@@ -125,6 +127,7 @@ class EventDetail(Struct, frozen=True):
     body_encoding: str
     revision: int
     derived_from: str | None
+    derived: tuple[str, ...] = ()
 
 
 class Events(Struct, frozen=True):
@@ -303,7 +306,7 @@ def _summary(view: EventView, type_of: TypeOf | None) -> EventSummary:
     )
 
 
-def event(view: EventView, type_of: TypeOf | None = None) -> EventDetails:
+def event(view: EventView, type_of: TypeOf | None = None, derived: tuple[str, ...] = ()) -> EventDetails:
     """`events show`: all that is known of one event."""
     one = view.event
     body, encoding = text_of(one.body)
@@ -322,6 +325,7 @@ def event(view: EventView, type_of: TypeOf | None = None) -> EventDetails:
         body_encoding=encoding,
         revision=one.revision,
         derived_from=one.derived_from,
+        derived=derived,
     )
     return EventDetails((detail,))
 

@@ -1,6 +1,6 @@
 """`gateway events`: what was accepted, and what it is on every lane."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from gateway import app
 from gateway.admin import views
+from gateway.admin.derived import derived_from
 from gateway.cli import show
 from gateway.cli.desk import ask
 from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
@@ -76,9 +77,11 @@ def events_show(ctx: click.Context, config: Path, ids: tuple[str, ...], as_json:
     """Show events whole: headers, body, and on each lane what waits and what was attempted."""
     loaded = app.load_config(config)
     seqs = {name: _seq(name) for name in ids}
-    found = ask(loaded, lambda journal: _by_seq(journal, seqs))
+    found, derived = ask(loaded, lambda journal: _by_seq(journal, seqs, loaded.lookups))
     type_of = app.types_of(loaded)
-    details = tuple(detail for view in found.values() for detail in views.event(view, type_of).events)
+    details = tuple(
+        detail for view in found.values() for detail in views.event(view, type_of, derived[view.event.id]).events
+    )
     if as_json:
         show.as_json(views.plain(views.EventDetails(details)))
     else:
@@ -89,10 +92,13 @@ def events_show(ctx: click.Context, config: Path, ids: tuple[str, ...], as_json:
     ctx.exit(DONE if found.keys() == seqs.keys() else NO)
 
 
-async def _by_seq(journal: Journal, seqs: dict[str, int]) -> dict[str, EventView]:
-    """The events that there are. An id of another journal may hold a seq of this one."""
+async def _by_seq(
+    journal: Journal, seqs: dict[str, int], lookups: Collection[str]
+) -> tuple[dict[str, EventView], dict[str, tuple[str, ...]]]:
+    """The events that there are, and what was found for each. An id of another journal may hold a seq of this one."""
     found = {name: await journal.view(seq) for name, seq in seqs.items()}
-    return {name: view for name, view in found.items() if view and name in (view.event.id, str(view.event.seq))}
+    views = {name: view for name, view in found.items() if view and name in (view.event.id, str(view.event.seq))}
+    return views, {view.event.id: await derived_from(journal, view, lookups) for view in views.values()}
 
 
 _PART = "  {state} {part}: {reason} {detail} (attempts {attempts}, due {due_at})"
@@ -100,7 +106,8 @@ _ATTEMPT = "  {at} {outcome} {part} {status} {latency_ms} ms"
 
 
 def _tell(event: views.EventDetail) -> None:
-    show.fields({name: value for name, value in asdict(event).items() if name not in ("lanes", "headers", "body")})
+    shown = asdict(event) | {"derived": ", ".join(event.derived) or None}
+    show.fields({name: value for name, value in shown.items() if name not in ("lanes", "headers", "body")})
     for name, value in event.headers:
         click.echo(f"{show.clean(name)}: {show.clean(value)}")
     click.echo(f"\n{show.pretty(event.body)}\n")

@@ -34,6 +34,9 @@ from gateway.config.values import (
 
 __all__ = ["NAME", "Address", "Config", "DestinationSettings", "Name", "Network", "Route", "Section", "Source", "Texts"]
 
+LOOKUP = "lookup"
+"""The vendor of a look-up, which a destination cannot name."""
+
 _TOPIC = ("header:", "json:", "query:", "const:")
 _IDENTITY = ("header:", "json:", "query:")
 _PLACEHOLDER = re.compile(r"\{(body|timestamp|url|header:[!-~]+?)\}")

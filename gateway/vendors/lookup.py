@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from gateway import document
-from gateway.config.schema import BatchSetting, DestinationSettings
+from gateway.config.schema import LOOKUP, BatchSetting, DestinationSettings
 from gateway.config.values import Seconds
 from gateway.errors import Reason, Refusal
 from gateway.mapping.expressions import EvaluationError, compile_expression
@@ -38,7 +38,7 @@ class LookupSettings(DestinationSettings):
     `stale`: its own pace (`limits`), `timeout`, `retry`, `concurrency`, `account` and so on.
     """
 
-    vendor: ClassVar[str] = "lookup"  # type: ignore[misc]  # no key of a look-up's
+    vendor: ClassVar[str] = LOOKUP  # type: ignore[misc]  # no key of a look-up's
     batch: ClassVar[BatchSetting] = BatchSetting()  # type: ignore[misc]  # one URL a request
     dry_run: ClassVar[bool] = False  # type: ignore[misc]  # what is not asked for is not found
     coalesce: ClassVar[bool] = False  # type: ignore[misc]  # each event has what it asked for
@@ -86,7 +86,7 @@ class LookupSettings(DestinationSettings):
 class Lookup:
     """One look-up. Without limits unless the configuration says otherwise."""
 
-    name: ClassVar[str] = "lookup"
+    name: ClassVar[str] = LOOKUP
     Settings: ClassVar[type[DestinationSettings]] = LookupSettings
 
     def __init__(self, destination: str, settings: LookupSettings) -> None:

@@ -101,4 +101,6 @@ async def test_each_notice_is_whole_once_although_the_dispatcher_is_killed_in_th
         assert code == 0
         assert Counter(row["reason"] for row in said["dead"]) == {"not_found": missing}
         assert shop.witness.statuses[503] > 0
+        code, said = await gateway.command("events", "show", whole[0].derived_from or "")
+        assert (code, said["events"][0]["derived"]) == (0, [whole[0].id])
         assert gateway.failures() == []
