@@ -177,8 +177,13 @@ class LaneWork:
         return [record for record in ours if (seq, record.part) not in self._cut_off]
 
     def _held(self, record: Record, now_ms: int) -> bool:
-        """Whether the record's hold is not over; it is parked until then."""
-        due_at_ms = _hold_over_ms(record, now_ms)
+        """Whether the record's hold is not over; it is parked until then. A receipt far in the future was told by a
+        clock that has jumped.
+        """
+        if not record.hold_ms:
+            return False
+        sound = record.received_at_ms - now_ms <= LONGEST_WAIT_MS
+        due_at_ms = (record.received_at_ms if sound else now_ms) + record.hold_ms
         if due_at_ms > now_ms:
             self.rest(record, now_ms, due_at_ms, Reason.HELD)
         return due_at_ms > now_ms
@@ -418,9 +423,3 @@ class LaneWork:
 def is_over(lane: Lane) -> bool:
     """Whether a lane has come to its end and nothing is parked on it."""
     return lane.end_seq is not None and lane.cursor >= lane.end_seq and not lane.counts.parked
-
-
-def _hold_over_ms(record: Record, now_ms: int) -> int:
-    """When the record's hold is over. A receipt far in the future was told by a clock that has jumped."""
-    sound = record.received_at_ms - now_ms <= LONGEST_WAIT_MS
-    return (record.received_at_ms if sound else now_ms) + record.hold_ms if record.hold_ms else now_ms

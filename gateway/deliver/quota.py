@@ -44,14 +44,22 @@ def exhausted(answer: Response, in_flight: int, now_ms: int) -> Quota | None:
 
 def quotas(headers: Mapping[str, str], now_ms: int) -> Iterator[Quota]:
     """Every quota that an answer tells of."""
-    yield from _structured(headers.get("ratelimit", ""), headers.get("ratelimit-policy", ""))
-    now_s = _date_s(headers.get("date", "")) or now_ms / 1000
+    if "ratelimit" in headers:
+        yield from _structured(headers["ratelimit"], headers.get("ratelimit-policy", ""))
     for stem in ("ratelimit", "x-ratelimit", "x-rate-limit"):
-        remaining = _number(headers.get(f"{stem}-remaining", ""))
-        after_s = _number(headers.get(f"{stem}-reset-after", ""))
-        reset_s = _until_s(headers.get(f"{stem}-reset", ""), now_s) if after_s is None else after_s
-        if remaining is not None and reset_s is not None:
-            yield Quota(remaining, min(reset_s, LONGEST_S), f"{stem}-remaining")
+        if f"{stem}-remaining" in headers:
+            yield from _plain(headers, stem, now_ms)
+
+
+def _plain(headers: Mapping[str, str], stem: str, now_ms: int) -> Iterator[Quota]:
+    """A quota in headers of its own. A moment counts from the answer's own `Date`, where it has one."""
+    remaining = _number(headers[f"{stem}-remaining"])
+    reset_s = _number(headers.get(f"{stem}-reset-after", ""))
+    if reset_s is None:
+        now_s = _date_s(headers.get("date", "")) or now_ms / 1000
+        reset_s = _until_s(headers.get(f"{stem}-reset", ""), now_s)
+    if remaining is not None and reset_s is not None:
+        yield Quota(remaining, min(reset_s, LONGEST_S), f"{stem}-remaining")
 
 
 def _structured(told: str, policies: str) -> Iterator[Quota]:

@@ -133,6 +133,18 @@ def test_a_429_obeys_retry_after_and_costs_no_attempt(name: str) -> None:
 
 
 @every_vendor
+@pytest.mark.parametrize(
+    ("until", "wait_s"),
+    [("Fri, 02 Jan 2026 03:01:30 GMT", 90.0), ("Sat, 03 Jan 2026 03:00:00 GMT", 6 * 3600.0), ("86400", 6 * 3600.0)],
+)
+def test_a_429_obeys_a_retry_after_date_and_waits_six_hours_at_most(name: str, until: str, wait_s: float) -> None:
+    headers = {"retry-after": until, "date": "Fri, 02 Jan 2026 03:00:00 GMT"}
+    (outcome,) = outcomes(name, Response(429, headers, b""))
+    assert isinstance(outcome, Throttled)
+    assert outcome.for_s == wait_s
+
+
+@every_vendor
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.reason)
 def test_an_answer_that_never_came_is_tried_again(name: str, failure: Failure) -> None:
     for outcome in outcomes(name, failure):
