@@ -27,8 +27,12 @@ EVENTS = 50
 REJECTS = 50
 WRONG_TOKEN_S = 0.5
 """How long a wrong token waits for its answer."""
-STYLE = (HERE / "static" / "admin.css").read_bytes()
-SCRIPT = (HERE / "static" / "admin.js").read_bytes()
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+STATIC = {
+    f"/static/{file.name}": (file.read_bytes(), _TYPES[file.suffix])
+    for file in (HERE / "static").iterdir()
+    if file.suffix in _TYPES
+}
 
 BACK = frozenset(("/", "/destinations"))
 """Pages that a change of lanes may lead back to."""
@@ -145,18 +149,15 @@ def _doors(room: Room, access: Access) -> list[Route]:
         _set_session(answer, request, "", 0)
         return answer
 
-    async def style(_: Request) -> Response:
-        return Response(STYLE, 200, SAFE | {"cache-control": "max-age=3600"}, "text/css")
-
-    async def script(_: Request) -> Response:
-        return Response(SCRIPT, 200, SAFE | {"cache-control": "max-age=3600"}, "text/javascript")
+    async def static(request: Request) -> Response:
+        body, content_type = STATIC[request.url.path]
+        return Response(body, 200, SAFE | {"cache-control": "max-age=3600"}, content_type)
 
     return [
         Route("/login", login, methods=["GET"]),
         Route("/login", enter, methods=["POST"]),
         Route("/logout", leave, methods=["POST"]),
-        Route("/static/admin.css", style),
-        Route("/static/admin.js", script),
+        *(Route(path, static) for path in STATIC),
     ]
 
 

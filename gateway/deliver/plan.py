@@ -6,6 +6,7 @@ What does not depend on the destination (parsing, normalising, routing) is done 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -56,6 +57,14 @@ class Planned(Struct, frozen=True):
 Routed = tuple[tuple[NormalEvent, Targets], ...]
 
 
+class _Stem(NamedTuple):
+    """What a draft was made of: the normal event, how long it is held, and by which mapping (empty: none)."""
+
+    normal: NormalEvent
+    hold_s: float
+    mapping: str
+
+
 class Planner:
     """The pure way from an event to a lane's records, for one configuration. `lookups`: the names of each source's."""
 
@@ -88,20 +97,20 @@ class Planner:
             return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
         drafts: list[Draft] = []
         deaths: list[Death] = []
-        stems: list[tuple[NormalEvent, float]] = []
+        stems: list[_Stem] = []
         for normal, targets in routed:
             if only is not None and not only(normal):
                 continue
             for mapping, hold_s in targets.get(destination.name, {}).items():
                 try:
-                    made = self._drafts(normal, destination, mapping)
+                    name, made = self._drafts(normal, destination, mapping)
                 except MappingError as error:
                     deaths.append(Death("", Reason.MAPPING_FAILED, str(error), error.mapping))
                 except Refusal as error:
                     deaths.append(Death(f"refused:{normal.id}", error.reason, error.detail, mapping or ""))
                 else:
                     drafts.extend(made)
-                    stems.extend([(normal, hold_s)] * len(made))
+                    stems.extend([_Stem(normal, hold_s, name)] * len(made))
         return _planned(event, destination, lane, generation, list(zip(drafts, stems, strict=True)), deaths)
 
     def routed(self, event: Event) -> Routed:
@@ -125,13 +134,16 @@ class Planner:
                 self._routed.popitem(last=False)
         return found
 
-    def _drafts(self, normal: NormalEvent, destination: Destination, mapping: str | None) -> tuple[Draft, ...]:
+    def _drafts(
+        self, normal: NormalEvent, destination: Destination, mapping: str | None
+    ) -> tuple[str, tuple[Draft, ...]]:
+        """The mapping that is used (empty: none), and what it and the vendor make of a normal event."""
         try:
             name = mapping or destination.vendor.mapping(normal)
         except LookupError:
-            return ()
+            return "", ()
         documents = self._book.get(name).apply(normal.document()) if name else None
-        return tuple(destination.vendor.records(normal, documents))
+        return name or "", tuple(destination.vendor.records(normal, documents))
 
 
 def _planned(
@@ -139,17 +151,17 @@ def _planned(
     destination: Destination,
     lane: int,
     generation: int,
-    made: list[tuple[Draft, tuple[NormalEvent, float]]],
+    made: list[tuple[Draft, _Stem]],
     deaths: list[Death],
 ) -> Planned:
     records: list[Record] = []
     parts: set[str] = set()
-    for draft, (normal, hold_s) in made:
+    for draft, (normal, hold_s, mapping) in made:
         part = _distinct(draft.part, parts)
         encoded = document.dump(draft.data)
         if len(encoded) > destination.rules.record_bytes:
             detail = f"{len(encoded)} bytes; {destination.settings.vendor} takes {destination.rules.record_bytes}"
-            deaths.append(Death(part, Reason.TOO_LARGE, detail))
+            deaths.append(Death(part, Reason.TOO_LARGE, detail, mapping))
             continue
         records.append(
             Record(
@@ -168,6 +180,7 @@ def _planned(
                 hold_ms=int(hold_s * 1000),
                 entity=normal.entity,
                 version_ms=_version_ms(normal) if destination.settings.knows_versions() else 0,
+                mapping=mapping,
             )
         )
     return Planned(tuple(records), _merged(deaths))

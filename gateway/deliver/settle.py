@@ -71,6 +71,7 @@ def row_after(
         reason=reason,
         detail=detail[:DETAIL_CHARS],
         answer=answer_of(tried.answer),
+        mapping=record.mapping,
         generation=record.generation,
         record=pack(record),
         delivered_parts=before.delivered_parts if before else (),
@@ -90,6 +91,7 @@ def row_waiting(record: Record, at_ms: int, due_at_ms: int, reason: Reason) -> P
         first_failed_at_ms=0,
         at_ms=at_ms,
         reason=reason,
+        mapping=record.mapping,
         generation=record.generation,
         record=pack(record),
     )
@@ -174,6 +176,7 @@ def pack(record: Record) -> bytes:
             "received_at_ms": record.received_at_ms,
             "entity": record.entity,
             "version_ms": record.version_ms,
+            "mapping": record.mapping,
             "data": msgspec.Raw(record.encoded),
         }
     )
@@ -206,4 +209,5 @@ def unpack_record(packed: bytes, *, lane: int, seq: int, part: str, attempt: int
         received_at_ms=held["received_at_ms"],
         entity=held.get("entity"),
         version_ms=held.get("version_ms", 0),
+        mapping=held.get("mapping", ""),
     )

@@ -84,7 +84,7 @@ class Record(Struct, frozen=True):
     """A record on its way: the draft, its name within the event, its bytes as JSON, and where it comes from.
 
     It is not sent before `hold_ms` after its event's receipt. `version_ms`: when its entity was last changed, by the
-    entity's own word (`updated_at`); 0 where it does not say.
+    entity's own word (`updated_at`); 0 where it does not say. `mapping` made it (empty: it is sent as it is).
     """
 
     lane: int
@@ -103,6 +103,7 @@ class Record(Struct, frozen=True):
     hold_ms: int = 0
     entity: str | None = None
     version_ms: int = 0
+    mapping: str = ""
 
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from gateway import document
 from gateway.config.schema import RetrySetting
 from gateway.deliver.plan import Death
 from gateway.deliver.settle import Tried, backoff_ms, unpack
@@ -83,6 +84,18 @@ def test_an_event_with_several_parts_is_settled_whole() -> None:
     assert [(row.part, row.state, row.delivered_parts) for row in said.parked] == [
         ("order:b", State.PARKED, ("order:a",))
     ]
+
+
+def test_a_row_tells_which_mapping_made_its_record_however_often_it_fails() -> None:
+    one = work()
+    made = replace(record(1), mapping="my-order")
+    one.take(1, planned(made), 0)
+    row = one.failed(made, Retry(Reason.SERVER_ERROR, "503"), TRIED)
+    again = unpack(one.id, row)
+    assert (row.mapping, again.mapping) == ("my-order", "my-order")
+    held = document.parse(row.record or b"")
+    old = replace(row, record=document.dump({name: value for name, value in held.items() if name != "mapping"}))
+    assert unpack(one.id, old).mapping == ""
 
 
 def test_a_record_that_failed_is_parked_with_its_due_time_and_what_the_vendor_said() -> None:

@@ -183,3 +183,9 @@ def test_every_record_says_which_event_it_comes_from(name: str, tmp_path: Path) 
 def test_no_record_waits_for_one_of_another_key(name: str, tmp_path: Path) -> None:
     _, records, _ = planned(name, tmp_path)
     assert len({record.draft.key_hash for record in records}) == len({record.draft.part for record in records})
+
+
+@pytest.mark.parametrize(("name", "packs"), [("ometria", {"ometria/order", "ometria/customer"}), ("http", {""})])
+def test_a_record_tells_which_mapping_made_it(name: str, packs: set[str], tmp_path: Path) -> None:
+    _, records, _ = planned(name, tmp_path)
+    assert packs <= {record.mapping for record in records}
