@@ -24,6 +24,7 @@ import uvloop
 from gateway import __version__, app
 from gateway.admin import app as admin
 from gateway.admin.question import Question
+from gateway.admin.replays import Workshop
 from gateway.admin.status import Role, Status
 from gateway.clock import Clock, SystemChance, SystemClock
 from gateway.config.load import Loaded
@@ -31,8 +32,10 @@ from gateway.config.reload import Snapshots, needing_restart
 from gateway.config.schema import Config
 from gateway.deliver.begin import begin
 from gateway.deliver.dispatcher import Dispatcher
+from gateway.deliver.lane import is_history
 from gateway.deliver.lease import this_owner
 from gateway.deliver.outbound import HttpOutbound
+from gateway.deliver.plan import Setup
 from gateway.deliver.recall import recall
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import ConfigurationError, Fault, JournalUnavailable
@@ -227,6 +230,7 @@ class Replica:
         self._snapshots = snapshots
         self._started_at_ms = SystemClock().now_ms()
         self._refused: tuple[Fault, ...] = ()
+        self._setup: Setup | None = None
         self._revision = 0
 
     @property
@@ -271,6 +275,12 @@ class Replica:
         """Try a payload, beside everything else."""
         return await asyncio.to_thread(_tried, self._loaded, question)
 
+    def setup(self) -> Setup:
+        """What the configuration in force means for delivery, for replays that are counted and begun here."""
+        if self._setup is None:
+            self._setup = app.trial_of(self._loaded)
+        return self._setup
+
     def _role_of(self, child: ChildStatus) -> Role:
         return Role(child.name, child.ready, child.why, child.since_ms, child.restarts, child.pid)
 
@@ -304,11 +314,12 @@ class Replica:
         await begin(self.journal, loaded.config, loaded.targets, SystemClock(), SystemChance())
         self._revision = await self.journal.revise(loaded.digest, loaded.config.revision)
         self._copy, self._loaded, self._types = copy, loaded, app.types_of(loaded)
+        self._setup = None
         self._accounts = app.accounts_of(loaded)
         log.info("configuration.loaded", digest=loaded.digest, revision=self._revision, files=loaded.files)
         for lane in await self.journal.lanes():
             known = lane.source in loaded.config.sources and lane.destination in loaded.targets
-            if not lane.ended and not known:
+            if not (known or lane.ended or is_history(lane)):
                 log.warning("lane.orphaned", source=lane.source, destination=lane.destination)
         for warning in loaded.warnings:
             log.warning("configuration.warned", warning=str(warning))
@@ -340,6 +351,7 @@ async def _until_told(replica: Replica, folder: Path) -> None:
         folder=folder,
         type_of=replica.type_of,
         trial=replica.trial,
+        workshop=Workshop(replica.journal, replica.setup, SystemChance()),
     )
     server = Server.of(pages, drain_s=5)
     loop = asyncio.get_running_loop()

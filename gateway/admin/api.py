@@ -18,9 +18,11 @@ from gateway.admin import accounts, audited, views
 from gateway.admin.answers import Problem
 from gateway.admin.derived import derived_from
 from gateway.admin.question import Trial
+from gateway.admin.replays import Workshop
 from gateway.admin.status import Status
 from gateway.clock import Clock
 from gateway.config.schema import LOOKUP
+from gateway.deliver.lane import is_history
 from gateway.errors import Cause, Reason
 from gateway.journal.base import DeadFilter, DeadRow, Desk, EventFilter, EventView, Operation
 from gateway.model import Lane, seq_of
@@ -75,6 +77,7 @@ class Room:
     clock: Clock
     type_of: views.TypeOf | None = None
     trial: Trial | None = None
+    workshop: Workshop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,9 @@ class Call:
 # --- the calls -------------------------------------------------------------------------------------------------------
 
 
-async def list_lanes(room: Room, _: Request) -> views.Lanes:
-    return views.lanes(await room.desk.lane_rows(), room.clock.now_ms(), room.status())
+async def list_lanes(room: Room, request: Request) -> views.Lanes:
+    everything = _text(request, "all") == "true"
+    return views.lanes(await room.desk.lane_rows(), room.clock.now_ms(), room.status(), everything=everything)
 
 
 async def list_accounts(room: Room, _: Request) -> accounts.Accounts:
@@ -164,12 +168,12 @@ async def show_dead(room: Room, request: Request) -> views.DeadDetails:
 
 
 async def retry_dead(room: Room, request: Request) -> views.Changed:
-    which = await _body(request, Which)
+    which = await body_of(request, Which)
     return await change_dead(room, "retry", filter_of(which), who(request), which.note)
 
 
 async def discard_dead(room: Room, request: Request) -> views.Changed:
-    which = await _body(request, Which)
+    which = await body_of(request, Which)
     return await change_dead(room, "discard", filter_of(which), who(request), which.note)
 
 
@@ -179,11 +183,11 @@ async def list_rejected(room: Room, request: Request) -> views.Rejects:
 
 
 async def pause_lanes(room: Room, request: Request) -> views.Lanes:
-    return await change_lanes(room, await _body(request, WhichLanes), "pause", who(request))
+    return await change_lanes(room, await body_of(request, WhichLanes), "pause", who(request))
 
 
 async def resume_lanes(room: Room, request: Request) -> views.Lanes:
-    return await change_lanes(room, await _body(request, WhichLanes), "resume", who(request))
+    return await change_lanes(room, await body_of(request, WhichLanes), "resume", who(request))
 
 
 async def pause_lane(room: Room, request: Request) -> views.Lanes:
@@ -262,7 +266,7 @@ async def change_lanes(room: Room, which: WhichLanes, what: str, by: str) -> vie
 
 def _is_meant(lane: Lane, which: WhichLanes, status: Status) -> bool:
     return (
-        not lane.ended
+        not (lane.ended or is_history(lane))
         and which.source in (None, lane.source)
         and which.destination in (None, lane.destination)
         and (which.account is None or lane.destination in status.accounts.get(which.account, ()))
@@ -329,7 +333,8 @@ def _time(request: Request, name: str) -> int | None:
     return int(moment.timestamp() * 1000)
 
 
-async def _body(request: Request, shape: type[Shape]) -> Shape:
+async def body_of(request: Request, shape: type[Shape]) -> Shape:
+    """A request's body in its shape. Raises Problem."""
     try:
         async with asyncio.timeout(TIMEOUT_S):
             return msgspec.json.decode(await read_body(request), type=shape)
@@ -347,6 +352,7 @@ async def read_body(request: Request, most_bytes: int = BODY_BYTES) -> bytes:
     return body
 
 
+_ALL = Parameter("all", {"type": "string", "enum": ["true"]}, "Those of replays that are over, too.")
 _SOURCE = Parameter("source", {"type": "string"}, "Only of this source.")
 _DESTINATION = Parameter("destination", {"type": "string"}, "Only of this destination.")
 _REASON = Parameter("reason", {"type": "string", "enum": [str(reason) for reason in Reason]}, "Only with this reason.")
@@ -358,7 +364,7 @@ def _limit(default: int, most: int) -> Parameter:
 
 
 CALLS = (
-    Call("GET", "/lanes", "lanes", "Every lane and its figures.", views.Lanes, list_lanes),
+    Call("GET", "/lanes", "lanes", "Every lane and its figures.", views.Lanes, list_lanes, (_ALL,)),
     Call("POST", "/lanes/pause", "pause_lanes", "Pause lanes.", views.Lanes, pause_lanes, body=WhichLanes),
     Call("POST", "/lanes/resume", "resume_lanes", "Resume lanes.", views.Lanes, resume_lanes, body=WhichLanes),
     Call("GET", "/accounts", "accounts", "How every account stands.", accounts.Accounts, list_accounts),

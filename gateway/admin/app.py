@@ -15,9 +15,10 @@ from starlette.routing import Mount, Route
 from gateway.admin import answers, figures, pages
 from gateway.admin.access import Access
 from gateway.admin.answers import Problem
-from gateway.admin.api import CALLS, Call, Room
-from gateway.admin.openapi import openapi
+from gateway.admin.api import Call, Room
+from gateway.admin.openapi import CALLS, openapi
 from gateway.admin.question import Trial
+from gateway.admin.replays import Workshop
 from gateway.admin.status import Status
 from gateway.admin.views import TypeOf, moment
 from gateway.clock import Clock
@@ -40,14 +41,15 @@ def build(
     folder: Path | None = None,
     type_of: TypeOf | None = None,
     trial: Trial | None = None,
+    workshop: Workshop | None = None,
 ) -> Starlette:
     """The ASGI application of the admin port.
 
     `status` is asked at each request and must be quick. `folder`: where the processes' metrics are (None: those of
-    this process). `type_of`: the type of an event's normal form, for lists; `trial`: tries a payload's whole way.
-    Without a token the API and the pages are closed.
+    this process). `type_of`: the type of an event's normal form, for lists; `trial`: tries a payload's whole way;
+    `workshop`: begins replays. Without a token the API and the pages are closed.
     """
-    room = Room(desk, status, clock, type_of, trial)
+    room = Room(desk, status, clock, type_of, trial, workshop)
     access = Access(token)
     document = openapi(figures.VERSION)
 

@@ -10,7 +10,6 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
@@ -20,8 +19,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from gateway.admin.status import Status
 from gateway.admin.views import is_orphaned
 from gateway.clock import Clock
+from gateway.deliver.lane import is_history
 from gateway.errors import JournalError
 from gateway.journal.base import Desk, LaneRow
+from gateway.model import LIVE
 from gateway.telemetry import log as logs
 from gateway.telemetry.metrics import AT_SCRAPE
 from gateway.telemetry.processes import Processes
@@ -89,16 +90,20 @@ class Figures:
         yield restarts
 
     def _lanes(self, rows: Sequence[LaneRow]) -> Iterator[Metric]:
-        """Replays of one lane are one: each has an id of its own, and labels must be bounded."""
+        """Replays of one lane are one: each has an id of its own, and labels must be bounded. Live lanes go first."""
         events: defaultdict[tuple[str, ...], int] = defaultdict(int)
         lag_s: defaultdict[tuple[str, ...], float] = defaultdict(float)
         paused: defaultdict[tuple[str, ...], bool] = defaultdict(bool)
         orphaned: defaultdict[tuple[str, ...], bool] = defaultdict(bool)
-        for row in islice(rows, self._most):
-            labels = (row.lane.source, row.lane.destination, "live" if row.lane.kind == "live" else "replay")
+        left_out = 0
+        for row in sorted(rows, key=lambda row: row.lane.kind != LIVE):
+            labels = (row.lane.source, row.lane.destination, LIVE if row.lane.kind == LIVE else "replay")
+            if labels not in lag_s and len(lag_s) >= self._most:
+                left_out += 1
+                continue
             oldest_ms = row.oldest_waiting_at_ms
             lag_s[labels] = max(lag_s[labels], 0 if oldest_ms is None else (self._now_ms - oldest_ms) / 1000)
-            paused[labels] |= row.lane.paused
+            paused[labels] |= row.lane.paused and not is_history(row.lane)
             orphaned[labels] |= is_orphaned(row.lane, self._status)
             for state, count in _by_state(row):
                 events[*labels, state] += count
@@ -106,7 +111,7 @@ class Figures:
         yield _gauge("gateway_lane_lag_seconds", lag_s.items())
         yield _gauge("gateway_lane_paused", paused.items())
         yield _gauge("gateway_lane_orphaned", orphaned.items())
-        yield _gauge("gateway_lanes_left_out", [((), max(0, len(rows) - self._most))])
+        yield _gauge("gateway_lanes_left_out", [((), left_out)])
 
 
 async def exposition(figures: Figures, folder: Path | None, accept: str) -> tuple[bytes, str]:

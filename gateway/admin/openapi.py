@@ -5,7 +5,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin.api import CALLS, Call
+from gateway.admin import api, replaying
+from gateway.admin.api import Call
+
+CALLS = (*api.CALLS, *replaying.CALLS)
+"""Every call of the API."""
 
 _PATH = re.compile(r"\{(\w+)(:int)?\}")
 _REF = "#/components/schemas/{name}"

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.admin import api, letters, live, pieces, playground, routemap, views
+from gateway.admin import api, letters, live, pieces, playground, replaying, routemap, views
 from gateway.admin.access import COOKIE, SESSION_S, Access
 from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import Room
@@ -121,6 +121,7 @@ def routes(room: Room, access: Access) -> list[Route]:
         *letters.PAGES,
         *playground.PAGES,
         *live.pages(live.Streams()),
+        *replaying.PAGES,
     )
     made = [Route(path, _guarded(room, access, page), methods=[method]) for method, path, page in pages]
     return [*made, *_doors(room, access)]

@@ -1,17 +1,32 @@
 """Replays as operators see them: what is meant, how far they are, and what they would come to."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from msgspec import Struct
 
 from gateway.admin.views import moment
+from gateway.clock import Chance
 from gateway.deliver.forecast import Forecast
-from gateway.deliver.lane import is_over
+from gateway.deliver.lane import is_history, is_over
+from gateway.deliver.plan import Setup
+from gateway.deliver.selection import Chosen
 from gateway.errors import WrongSelection
 from gateway.journal.base import Journal, LaneRow, Operation
 from gateway.model import LIVE, Lane, Replay
+
+SUBJECT_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What replays are begun with. `setup`: what the configuration in force means for delivery."""
+
+    journal: Journal
+    setup: Callable[[], Setup]
+    chance: Chance
 
 
 class Standing(StrEnum):
@@ -129,11 +144,6 @@ def would(found: Forecast) -> Would:
     return Would(found.events, found.records, found.superseded, found.dead, found.seconds, found.whole, lanes)
 
 
-def is_history(lane: Lane) -> bool:
-    """Whether a lane belongs to a replay that is over: listings leave it out."""
-    return lane.kind != LIVE and (lane.ended or is_over(lane))
-
-
 def standing(lane: Lane) -> Standing:
     """How a replay's lane stands."""
     if lane.ended:
@@ -146,6 +156,21 @@ def standing(lane: Lane) -> Standing:
 async def read(journal: Journal) -> Replays:
     """Every replay as it stands."""
     return view(await journal.replays(), await journal.lane_rows())
+
+
+async def one(journal: Journal, replay: str) -> ReplayView:
+    """One replay as it stands. Raises WrongSelection where there is none."""
+    for found in (await read(journal)).replays:
+        if found.id == replay:
+            return found
+    raise WrongSelection(f"there is no replay {replay}")
+
+
+def operation(chosen: Chosen) -> Operation:
+    """The beginning of a replay, as it is written down."""
+    made = chosen.replay
+    lanes = " ".join(f"{lane.source}/{lane.destination}" for lane in chosen.lanes)
+    return Operation(made.at_ms, made.who, "replay", f"{made.id} {lanes}"[:SUBJECT_CHARS], len(chosen.lanes), made.note)
 
 
 async def change(journal: Journal, replay: str, what: str, by: Operation) -> list[Lane]:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from gateway import document
 from gateway.admin.status import Status
 from gateway.config.quiet import QuietHours
+from gateway.deliver.lane import is_history
 from gateway.journal.base import AttemptRow, DeadGroup, DeadRow, EventView, LaneRow
 from gateway.model import Event, Lane, ParkedRow, Rejection, State
 
@@ -279,13 +280,18 @@ def lane(row: LaneRow, now_ms: int, status: Status | None = None) -> LaneView:
 
 
 def is_orphaned(one: Lane, status: Status) -> bool:
-    """Whether a lane's source or destination is not configured (any more). A lane that was ended is not missed."""
-    return not one.ended and (one.source not in status.sources or one.destination not in status.destinations)
+    """Whether a lane's source or destination is not configured (any more). A lane that was ended is not missed, nor one
+    of a replay that is over.
+    """
+    if one.ended or is_history(one):
+        return False
+    return one.source not in status.sources or one.destination not in status.destinations
 
 
-def lanes(rows: Iterable[LaneRow], now_ms: int, status: Status | None = None) -> Lanes:
-    """`lanes list`."""
-    return Lanes(tuple(lane(row, now_ms, status) for row in rows))
+def lanes(rows: Iterable[LaneRow], now_ms: int, status: Status | None = None, *, everything: bool = False) -> Lanes:
+    """`lanes list`: without the lanes of replays that are over, unless everything is wanted."""
+    shown = (row for row in rows if everything or not is_history(row.lane))
+    return Lanes(tuple(lane(row, now_ms, status) for row in shown))
 
 
 def events(views: Iterable[EventView], type_of: TypeOf | None = None) -> Events:

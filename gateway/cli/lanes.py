@@ -10,13 +10,13 @@ import click
 
 from gateway import app
 from gateway.admin import views
-from gateway.admin.replays import is_history
 from gateway.admin.status import Status
 from gateway.cli import show
 from gateway.cli.desk import FIGURES, ask, opened, operation
 from gateway.cli.options import NO, config_option, json_option
 from gateway.clock import SystemClock
 from gateway.config.load import Loaded
+from gateway.deliver.lane import is_history
 from gateway.journal.base import Journal, LaneRow
 from gateway.model import Lane
 
@@ -35,19 +35,13 @@ def lanes_list(config: Path, everything: bool, as_json: bool) -> None:  # noqa: 
     loaded = app.load_config(config)
     if as_json:
         rows, balanced = ask(loaded, _balanced)
-        rows = _current(rows, everything=everything)
-        show.as_json({"lanes": [{**row, "balanced": balanced[row["id"]]} for row in _figures(rows, loaded)]})
+        found = _figures(rows, loaded, everything=everything)
+        show.as_json({"lanes": [{**row, "balanced": balanced[row["id"]]} for row in found]})
         return
-    rows = _current(ask(loaded, lambda journal: journal.lane_rows()), everything=everything)
-    found = _figures(rows, loaded)
+    found = _figures(ask(loaded, lambda journal: journal.lane_rows()), loaded, everything=everything)
     columns = (*FIGURES, "lag_seconds", "kind")
     lines = [[*(row[column] for column in columns), _standing(row)] for row in found]
     show.table([*columns, "state"], lines, "no lanes yet")
-
-
-def _current(rows: Sequence[LaneRow], *, everything: bool) -> list[LaneRow]:
-    """The lanes without those of replays that are over, unless everything is wanted."""
-    return [row for row in rows if everything or not is_history(row.lane)]
 
 
 async def _balanced(journal: Journal) -> tuple[Sequence[LaneRow], dict[int, bool]]:
@@ -58,10 +52,11 @@ async def _balanced(journal: Journal) -> tuple[Sequence[LaneRow], dict[int, bool
     return rows, {row.lane.id: known.get(row.lane.id, True) for row in rows}
 
 
-def _figures(rows: Sequence[LaneRow], loaded: Loaded) -> list[dict[str, Any]]:
+def _figures(rows: Sequence[LaneRow], loaded: Loaded, *, everything: bool) -> list[dict[str, Any]]:
     """The lanes as they are shown. YAML pauses a lane as a command does."""
     status = Status((), loaded.digest, 0, 0, sources=loaded.config.sources, destinations=loaded.targets)
-    return [views.plain(lane) for lane in views.lanes(rows, SystemClock().now_ms(), status).lanes]
+    found = views.lanes(rows, SystemClock().now_ms(), status, everything=everything)
+    return [views.plain(lane) for lane in found.lanes]
 
 
 def _standing(row: dict[str, Any]) -> str:

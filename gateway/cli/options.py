@@ -1,8 +1,6 @@
 """What commands share: where the configuration is, how the answer looks, what a time is."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,14 +8,12 @@ from typing import Any, TypeVar
 import click
 
 from gateway.clock import SystemClock
-from gateway.config.values import seconds
+from gateway.config.values import moment_ms
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DONE, NO, WRONG_USE = 0, 1, 2
 """Exit codes: done · the answer is no · wrong use."""
-
-_AGE = re.compile(r"\d+(\.\d+)?(ms|s|m|h|d)")
 
 
 def config_option(command: Command) -> Command:
@@ -65,16 +61,10 @@ class Moment(click.ParamType[int]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        text = str(value)
-        if _AGE.fullmatch(text):
-            return SystemClock().now_ms() - int(seconds(text) * 1000)
         try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            self.fail(f"{text!r} is no time: write 2026-01-31T09:00:00Z, or an age as 2h", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{text!r} has no zone: write 2026-01-31T09:00:00Z", param, ctx)
-        return int(moment.timestamp() * 1000)
+            return moment_ms(str(value), SystemClock().now_ms())
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 MOMENT = Moment()

@@ -23,8 +23,7 @@ from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
 from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.deliver.forecast import forecast
-from gateway.deliver.selection import CHOICES, TEXT_CHARS, Chosen, Selection, Ticket, choose
-from gateway.errors import WrongSelection
+from gateway.deliver.selection import CHOICES, TEXT_CHARS, Selection, Ticket, choose
 from gateway.journal.base import Journal
 from gateway.model import State
 
@@ -125,24 +124,8 @@ async def _do(
     if dry_run:
         with progress("planned", SystemClock().monotonic_s) as tell:
             return views.would(await forecast(journal, setup, chosen, tell))
-    await journal.replay(chosen.replay, chosen.lanes, _noted(chosen))
-    return await _seen(journal, ticket.id)
-
-
-def _noted(chosen: Chosen) -> Any:
-    """The operation as it is written down."""
-    made = chosen.replay
-    lanes = " ".join(f"{lane.source}/{lane.destination}" for lane in chosen.lanes)
-    by = operation("replay", f"{made.id} {lanes}"[:TEXT_CHARS])
-    return replace(by, at_ms=made.at_ms, count=len(chosen.lanes), note=made.note)
-
-
-async def _seen(journal: Journal, name: str) -> ReplayView:
-    """One replay as it stands. Raises WrongSelection where there is none."""
-    for one in (await views.read(journal)).replays:
-        if one.id == name:
-            return one
-    raise WrongSelection(f"there is no replay {name}")
+    await journal.replay(chosen.replay, chosen.lanes, views.operation(chosen))
+    return await views.one(journal, ticket.id)
 
 
 # --- following -------------------------------------------------------------------------------------------------------
@@ -161,7 +144,7 @@ async def _follow(journal: Journal, found: ReplayView) -> ReplayView:
                     return found
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), LOOK_S)
-                found = await _seen(journal, found.id)
+                found = await views.one(journal, found.id)
     finally:
         loop.remove_signal_handler(signal.SIGINT)
 
@@ -251,7 +234,7 @@ def replays_list(config: Path, as_json: bool) -> None:  # noqa: FBT001  click's 
 @json_option
 def replays_show(config: Path, name: str, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
     """Show one replay, lane by lane."""
-    found = ask(app.load_config(config), lambda journal: _seen(journal, name))
+    found = ask(app.load_config(config), lambda journal: views.one(journal, name))
     if as_json:
         show.as_json({"replays": [plain(found)]})
         return
@@ -277,7 +260,7 @@ def _change(what: str, word: str, done: str, words: str) -> None:
 
         async def do(journal: Journal) -> dict[str, int]:
             for name in names:
-                await _seen(journal, name)
+                await views.one(journal, name)
             by = {name: replace(operation(what, name), note=note) for name in names}
             return {name: len(await views.change(journal, name, what, by[name])) for name in names}
 

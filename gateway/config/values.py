@@ -152,6 +152,19 @@ def seconds(value: Any) -> float:
     raise ValueError("a duration is a number with a unit: 250ms, 5s, 15m, 2h, 7d")
 
 
+def moment_ms(text: str, now_ms: int) -> int:
+    """An RFC 3339 time, or an age as `2h`, in milliseconds since the epoch. Raises ValueError."""
+    if _DURATION.fullmatch(text):
+        return now_ms - int(seconds(text) * 1000)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: write 2026-01-31T09:00:00Z, or an age as 2h") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no zone: write 2026-01-31T09:00:00Z")
+    return int(moment.timestamp() * 1000)
+
+
 def duration(value_s: float) -> str:
     """Seconds as the file writes them: 900 is `15m`."""
     unit = next(

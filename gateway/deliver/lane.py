@@ -423,3 +423,8 @@ class LaneWork:
 def is_over(lane: Lane) -> bool:
     """Whether a lane has come to its end and nothing is parked on it."""
     return lane.end_seq is not None and lane.cursor >= lane.end_seq and not lane.counts.parked
+
+
+def is_history(lane: Lane) -> bool:
+    """Whether a lane is that of a replay that is over: listings leave it out, and nobody misses it."""
+    return lane.kind != LIVE and (lane.ended or is_over(lane))

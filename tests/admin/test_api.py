@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 from structlog.testing import capture_logs
 
-from gateway.admin import api
+from gateway.admin import api, openapi
 from gateway.admin.api import CALLS
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
@@ -97,7 +97,7 @@ async def test_the_document_names_every_call_and_every_refusal(operator: Client)
     document = (await operator.get("/api/openapi.json")).json
 
     assert document["openapi"] == "3.1.0"
-    assert {(_described(call), call.method.lower()) for call in CALLS} == {
+    assert {(_described(call), call.method.lower()) for call in openapi.CALLS} == {
         (where, method) for where, methods in document["paths"].items() for method in methods
     }
     assert set(document["paths"]["/api/dead"]["get"]["responses"]) == {"200", "400", "401", "404", "503"}
