@@ -59,6 +59,7 @@ def _case(event: Event) -> dict[str, Any]:
         "name": f"{event.topic} of {event.source}, as recorded",
         "source": event.source,
         "topic": event.topic,
+        "derived": event.derived_from is not None or "",
         "received_at": _instant(event.received_at_ms),
         "headers": headers,
         "query": hidden.text(event.query),

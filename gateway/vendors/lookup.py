@@ -218,8 +218,9 @@ def _channel(url: str, headers: Mapping[str, str]) -> str:
 
 
 def _kept(headers: Mapping[str, str]) -> Headers:
-    """What of an answer's headers its event keeps: how its body is to be read."""
-    return (("content-type", headers.get("content-type", "application/json")),)
+    """What of an answer's headers its event keeps: how its body is to be read, in signs that the journal can hold."""
+    media = headers.get("content-type", "application/json")
+    return (("content-type", media[:HEADER_CHARS].encode("ascii", "replace").decode()),)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -234,3 +235,4 @@ SHARING = 20
 """Events that share a request, at most. A lane keeps three times as many ready, each with a URL of its own."""
 
 CHANNEL_CHARS = 120
+HEADER_CHARS = 200

@@ -198,10 +198,12 @@ BODY = {
 }
 
 
-def stored(folder: Path, body: bytes, media: str = "application/json", topic: str = "orders/create") -> str:
+def stored(
+    folder: Path, body: bytes, media: str = "application/json", topic: str = "orders/create", of: str | None = None
+) -> str:
     """The id of an event in the journal."""
     headers = (("content-type", media), ("x-shopify-hmac-sha256", "c2ln"), ("x-shopify-shop-domain", "uk.example"))
-    offer = Offer("uk-shop", topic, 1_767_323_045_000, 0, "POST", "", headers, body)
+    offer = Offer("uk-shop", topic, 1_767_323_045_000, 0, "POST", "", headers, body, derived_from=of)
 
     async def append() -> str:
         journal = SqliteJournal(folder / "gateway.db")
@@ -223,7 +225,16 @@ def test_a_case_is_recorded_from_a_stored_event_and_passes(run: Run, config: Pat
     assert not [word for word in ("wilma", "flint", "hmac") if word in text.lower()]
     (case,) = YAML(typ="safe", pure=True).load(text)
     assert case["payload"]["id"] == BODY["id"]
+    assert "derived" not in case
     assert case["expect"]["records"]["crm"][0]["customer"]["email"] == "person1@example.com"
+    assert run("test").exit_code == 0
+
+
+def test_what_a_look_up_found_is_recorded_as_such(run: Run, config: Path) -> None:
+    file = config.parent / "tests" / "uk-shop-orders-create-1.yaml"
+    assert run("test", "--record", stored(config.parent, document.dump(BODY), of="evt_thin")).exit_code == 0
+    (case,) = YAML(typ="safe", pure=True).load(file.read_text())
+    assert case["derived"] is True
     assert run("test").exit_code == 0
 
 

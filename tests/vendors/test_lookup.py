@@ -184,6 +184,14 @@ def test_an_answer_in_xml_is_read_as_it_says() -> None:
     assert outcome.derived.headers == (("content-type", "application/xml; charset=utf-8"),)
 
 
+def test_a_header_that_is_no_text_stops_no_journal() -> None:
+    outcome = came_of(Response(200, {"content-type": "application/json;\udcff" + "x" * 5_000}, WHOLE))
+    assert isinstance(outcome, Delivered)
+    assert outcome.derived is not None
+    ((_, media),) = outcome.derived.headers
+    assert (media[:18], len(media.encode()) <= 200) == ("application/json;?", True)
+
+
 def test_an_answer_that_is_cut_off_is_no_event() -> None:
     body = document.dump({"pad": "x" * ANSWER_BYTES})
     vendor = a_lookup()
