@@ -162,4 +162,5 @@ def _lowered(rules: BatchRules, setting: BatchSetting) -> BatchRules:
         record_bytes=rules.record_bytes,
         linger_s=rules.linger_s if setting.linger is None else setting.linger,
         one_per_key=rules.one_per_key,
+        keyed=rules.keyed,
     )

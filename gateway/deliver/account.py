@@ -489,5 +489,5 @@ class Account:
 
 def _together(first: Record, record: Record, size: int, rules: BatchRules) -> bool:
     """Whether a record may join a batch that began with `first` and has `size` bytes."""
-    fits = size + record.size + 1 <= rules.body_bytes
+    fits = size + record.size + 1 <= rules.body_bytes and (not rules.keyed or record.attempt == first.attempt)
     return fits and not (first.draft.alone or record.draft.alone) and record.draft.cost == first.draft.cost

@@ -209,7 +209,7 @@ class AccountLoop:
         left = set(refs)
         try:
             rows = {(row.seq, row.part): row for row in await self._journal.parked(work.id, refs)}
-            for ref in refs:
+            for ref in reversed(refs):  # each goes before what is queued: in the end the first one first
                 row = rows.get(ref)
                 if row is None:
                     work.parked.remove(ref)

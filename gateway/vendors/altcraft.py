@@ -85,7 +85,7 @@ class Altcraft:
         more room than the JSON that is measured.
         """
         body_bytes = JSON_BODY_BYTES if self._settings.content == "json" else XML_BODY_BYTES
-        return base.BatchRules(500, body_bytes, RECORD_BYTES, linger_s=1.0)
+        return base.BatchRules(500, body_bytes, RECORD_BYTES, linger_s=1.0, keyed=True)
 
     # --- records -----------------------------------------------------------------------------------------------------
 
@@ -187,8 +187,12 @@ def _envelope(settings: AltcraftSettings) -> dict[str, Any]:
 
 
 def _request_id(batch: base.Batch) -> str:
-    """The batch's key. After many failures another: an error may be what Altcraft remembers of the first attempt."""
-    turn = max(record.attempt for record in batch.records) // ATTEMPTS_PER_ID
+    """The batch's key. After many failures, and each hour, another: an error may be what Altcraft remembers of the
+    first attempt, and a day of "the tariff's limit is reached" is long.
+    """
+    received_ms = [record.received_at_ms for record in batch.records if record.received_at_ms]
+    hours = max(batch.sent_at_ms - min(received_ms, default=batch.sent_at_ms), 0) // HOUR_MS
+    turn = max(record.attempt for record in batch.records) // ATTEMPTS_PER_ID + hours
     return f"{batch.key}-{turn}" if turn else batch.key
 
 
@@ -210,6 +214,7 @@ JSON_BODY_BYTES = 9_500_000
 XML_BODY_BYTES = 3_000_000
 RECORD_BYTES = 1_000_000
 ATTEMPTS_PER_ID = 10
+HOUR_MS = 3_600_000
 UNLISTED_ATTEMPTS = 5
 SHIPPED = frozenset({"customer", "order", "cart", "refund", "fulfillment"})
 """Entities that a mapping ships for: what tells something of a profile."""
@@ -233,10 +238,13 @@ MATCHING: Mapping[str, tuple[str, Any]] = {
 
 MATCHED = dict.fromkeys(("email", "phone", "profile_id"), checks.ID)
 
+TARIFF = answers.throttle(Reason.QUOTA_EXHAUSTED, 3600.0, up_to_s=6 * 3600.0)
+"""The tariff's limit is reached: somebody has to look."""
+
 CODES: Mapping[int, answers.Meaning] = {
     400: answers.split(Reason.PAYLOAD_REFUSED),
     401: answers.suspend(),
-    402: answers.throttle(Reason.QUOTA_EXHAUSTED, 3600.0, up_to_s=6 * 3600.0),
+    402: TARIFF,
     403: answers.suspend(),
     404: answers.split(Reason.NOT_FOUND),
     409: answers.split(Reason.CONFLICT),
@@ -254,7 +262,7 @@ profiles match (435), the object is another group's (441), a field is invalid (4
 
 RESULTS: Mapping[int, answers.Meaning] = {
     -1: answers.retry(Reason.UNEXPECTED_ANSWER),
-    402: answers.retry(Reason.QUOTA_EXHAUSTED),
+    402: TARIFF,
     404: answers.refuse(Reason.NOT_FOUND),
     409: answers.refuse(Reason.CONFLICT),
     435: answers.refuse(Reason.CONFLICT),

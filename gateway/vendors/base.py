@@ -43,7 +43,8 @@ class Limit(Struct, frozen=True):
 
 class BatchRules(Struct, frozen=True):
     """What may travel in one request, at most: records, bytes of the body, bytes of one record; and how long a batch
-    that is not full may wait for more (`linger_s`). `one_per_key`: a batch holds at most one record of a key.
+    that is not full may wait for more (`linger_s`). `one_per_key`: a batch holds at most one record of a key. `keyed`:
+    the vendor knows a batch again by its key, so those that failed together go again without others.
     """
 
     records: int
@@ -51,6 +52,7 @@ class BatchRules(Struct, frozen=True):
     record_bytes: int
     linger_s: float = 0.0
     one_per_key: bool = False
+    keyed: bool = False
 
 
 class Draft(Struct, frozen=True):

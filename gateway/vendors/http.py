@@ -142,7 +142,7 @@ class Http:
         """As many records as `batch.records` says. XML and forms are longer than the JSON that is measured."""
         most = BODY_BYTES // GROWTH.get(self._settings.content, 1)
         records = self._settings.batch.records or 1
-        return base.BatchRules(records, most - self._body.overhead, most - self._body.overhead)
+        return base.BatchRules(records, most - self._body.overhead, most - self._body.overhead, keyed=self._has_key())
 
     # --- records -----------------------------------------------------------------------------------------------------
 

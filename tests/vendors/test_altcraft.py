@@ -78,3 +78,14 @@ def test_nested_lists_can_be_written_as_xml() -> None:
 def test_what_tells_nothing_of_a_profile_is_filtered(type_: str) -> None:
     with pytest.raises(LookupError):
         the_vendor("altcraft").mapping(an_event(type_))
+
+
+def test_what_waits_for_hours_gets_another_id_each_hour_and_within_one_keeps_it() -> None:
+    batch = the_batch("altcraft")
+    at_ms = batch.sent_at_ms
+    records = tuple(msgspec.structs.replace(one, received_at_ms=at_ms) for one in batch.records)
+    ids = [
+        request_id(msgspec.structs.replace(batch, records=records, sent_at_ms=at_ms + minutes * 60_000))
+        for minutes in (0, 59, 60, 119, 120)
+    ]
+    assert [ids.index(one) for one in ids] == [0, 0, 2, 2, 4]

@@ -1,0 +1,96 @@
+"""A dispatcher at work on virtual time with the sandbox's vendors: a shop's events in, days in milliseconds."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Self
+
+from gateway import app, document
+from gateway.config.load import load
+from gateway.deliver.dispatcher import Dispatcher
+from gateway.deliver.outbound import Left
+from gateway.errors import Reason
+from gateway.journal.base import LaneRow
+from gateway.journal.memory import MemoryJournal
+from gateway.model import Group, LaneSpec, Offer
+from gateway.sandbox.server import Sandbox
+from gateway.vendors.base import Answer, Failure, Request, Response
+from tests.sandbox.asgi import call
+from tests.simulation.virtual import SeededChance, VirtualClock
+
+ORIGIN = "http://sandbox.example.test"
+ROUND_S = 0.02
+
+
+class Line:
+    """The way out into a sandbox of the same process."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
+        if left is not None:
+            left()
+        headers = {**dict(request.headers), "content-length": str(len(request.body))}
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.sleep(ROUND_S / 2)
+                target = request.url.removeprefix(ORIGIN)
+                answer = await call(self._sandbox.app, request.method, target, raw=request.body, headers=headers)
+                await asyncio.sleep(ROUND_S / 2)
+        except (TimeoutError, ConnectionResetError) as error:
+            return Failure(Reason.TIMEOUT, type(error).__name__)
+        return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body)
+
+
+class AtWork:
+    """`async with AtWork(folder, {...}) as work`: the destinations' settings by name, every event to each of them."""
+
+    def __init__(self, folder: Path, destinations: dict[str, dict[str, Any]]) -> None:
+        self.clock = VirtualClock(asyncio.get_running_loop())
+        self.sandbox = Sandbox(self.clock, SeededChance(1))
+        self.journal = MemoryJournal()
+        file = folder / "gateway.yaml"
+        file.write_bytes(
+            document.dump(
+                {
+                    "sources": {"shop": {"preset": "shopify", "secrets": ["s"], "currency": "GBP", "country": "GB"}},
+                    "destinations": destinations,
+                    "routes": [{"to": list(destinations)}],
+                }
+            )
+        )
+        self._setup = app.setup_of(load(file, app.registry(), {}), 0)
+        self._dispatcher = Dispatcher(
+            self.journal, self._setup, Line(self.sandbox), "here", self.clock, SeededChance(2)
+        )
+        self._running: asyncio.Task[None] | None = None
+        self._groups = 0
+
+    async def __aenter__(self) -> Self:
+        await self.journal.register([LaneSpec("shop", name) for name in self._setup.destinations])
+        self._running = asyncio.create_task(self._dispatcher.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._dispatcher.stop()
+        if self._running is not None:
+            await self._running
+
+    async def sent(self, topic: str, *bodies: dict[str, Any]) -> None:
+        """The shop sends these, and they are accepted."""
+        self._groups += 1
+        headers = (("x-shopify-shop-domain", "northlight-demo.myshopify.com"),)
+        offers = [
+            Offer("shop", topic, self.clock.now_ms(), 0, "POST", "", headers, document.dump(body)) for body in bodies
+        ]
+        await self.journal.append(Group(self._groups.to_bytes(16, "big"), tuple(offers)))
+
+    async def row(self, destination: str) -> LaneRow:
+        """How a lane is."""
+        return next(row for row in await self.journal.lane_rows() if row.lane.destination == destination)
+
+    async def settled(self, within_s: float = 3600.0) -> None:
+        """Wait until nothing waits and nothing is parked."""
+        async with asyncio.timeout(within_s):
+            while any(row.waiting or row.lane.counts.parked for row in await self.journal.lane_rows()):  # noqa: ASYNC110  virtual time
+                await asyncio.sleep(0.5)
