@@ -97,13 +97,14 @@ COMMON: Statuses = {
     410: refuse(Reason.NOT_FOUND),
     413: refuse(Reason.TOO_LARGE),
     421: retry(Reason.CONNECTION_FAILED),
+    423: retry(Reason.BUSY),
     425: retry(Reason.BUSY),
     429: throttle(Reason.RATE_LIMITED, 1.0, up_to_s=60.0),
     504: retry(Reason.TIMEOUT),
 }
-"""What a status means where the vendor does not say: RFC 9110, RFC 6585 (429), RFC 8470 (425). A redirect is not
-followed, and a 2xx that the vendor's file does not know is no receipt: both are tried again. 407 and 421 are between
-here and the vendor, not the record's fault."""
+"""What a status means where the vendor does not say: RFC 9110, RFC 4918 (423), RFC 6585 (429), RFC 8470 (425). A
+redirect is not followed, and a 2xx that the vendor's file does not know is no receipt: both are tried again. 407 and
+421 are between here and the vendor, not the record's fault."""
 
 
 def by_status(

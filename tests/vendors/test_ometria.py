@@ -129,3 +129,9 @@ def test_what_ometria_dropped_can_be_read() -> None:
     vendor = the_vendor("ometria")
     assert isinstance(vendor, Ometria)
     assert vendor.errors().url == "https://api.ometria.com/v2/push/_errors"
+
+
+@pytest.mark.parametrize("status", [408, 423, 425])
+def test_what_a_status_says_will_pass_is_no_fault_of_a_record(status: int) -> None:
+    (outcome,) = the_vendor("ometria").judge(the_batch("ometria"), Response(status, {}, b"")).outcomes
+    assert isinstance(outcome, Retry)
