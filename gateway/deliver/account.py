@@ -13,7 +13,6 @@ from math import ceil
 from msgspec import Struct
 
 from gateway.clock import Chance
-from gateway.config.quiet import QuietHours
 from gateway.deliver.gate import Gate
 from gateway.deliver.intent import ONCE, batch_of, step_of
 from gateway.deliver.lane import LaneWork
@@ -23,6 +22,7 @@ from gateway.deliver.plan import Destination
 from gateway.deliver.queue import Now, Queue
 from gateway.deliver.quota import exhausted
 from gateway.deliver.settle import Tried
+from gateway.deliver.still import Still
 from gateway.errors import Reason
 from gateway.model import Intent, Lane, Lease, Settlement
 from gateway.vendors.base import (
@@ -96,9 +96,8 @@ class Account:
         self._chance = chance
         self._planned: dict[int, Departure] = {}
         self._queues: dict[str, Queue] = {}
-        self._hours: dict[str, QuietHours] = {}
+        self._still = Still()
         self._versions: dict[str, Versions] = {}
-        self._quiet: dict[str, int] = {}
         self._floor = 0.0
         self._cut_off: list[tuple[Batch, Intent]] = []
         self._steps: dict[str, Step | None] = {}
@@ -112,7 +111,7 @@ class Account:
         self.works[work.id] = work
         name = work.destination.name
         self._queues.setdefault(name, Queue(work.destination, self._count, self._withheld, self._supersede))
-        self._hours.setdefault(name, QuietHours(work.destination.settings.quiet))
+        self._still.add(work.destination)
         work.versions = self._versions.setdefault(name, work.versions)
 
     def destinations(self) -> list[Destination]:
@@ -181,7 +180,7 @@ class Account:
         for place, (batch, intent) in enumerate(self._cut_off):
             works = [self.works.get(record.lane) for record in batch.records]
             come = zip(works, batch.records, strict=True)
-            if batch.destination in self._quiet or not all(
+            if batch.destination in self._still or not all(
                 work is None or work.has_come_to(record.seq, record.part) for work, record in come
             ):
                 continue
@@ -216,7 +215,8 @@ class Account:
 
     def next_batch(self, now: Now) -> Batch | float | None:
         """The batch that leaves now; or the monotonic time to ask again; or None: nothing to do until news."""
-        self.look(now)
+        if self._still.look(now):
+            self.look(now)
         if self.in_flight >= self.concurrency(now.s):
             return None
         opens_s = self.gate.opens_s(now.s)
@@ -224,7 +224,7 @@ class Account:
             return opens_s
         if self._cut_off and (batch := self._cut_off_batch(now)) is not None:
             return batch
-        again = [now.s + (until_ms - now.ms) / 1000 for until_ms in self._quiet.values()]
+        again = self._still.ends_s(now)
         for queue in self._by_need():
             found = self._of_queue(queue, now)
             if isinstance(found, Batch):
@@ -234,15 +234,14 @@ class Account:
         return min(again) if again else None
 
     def look(self, now: Now) -> None:
-        """Which destinations are in their quiet hours, and until when."""
-        ends = ((name, hours.until_ms(now.ms)) for name, hours in self._hours.items())
-        self._quiet = {name: until_ms for name, until_ms in ends if until_ms is not None}
+        """What stands still now: lanes in quiet hours, and those that an operator paused."""
+        self._still.look(now)
         for work in self.works.values():
-            work.look(now.s, quiet=work.destination.name in self._quiet)
+            work.look(now.s, quiet=work.destination.name in self._still)
 
     def _by_need(self) -> list[Queue]:
         """The destinations with work, that of the lane with the least of its share first."""
-        need = {name: self._floor for name, queue in self._queues.items() if queue.splits and name not in self._quiet}
+        need = {name: self._floor for name, queue in self._queues.items() if queue.splits and name not in self._still}
         for work in self.works.values():
             if work.queued and work.ready():
                 name = work.destination.name

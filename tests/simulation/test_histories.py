@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config.quiet import QuietHours
-from gateway.deliver import account
+from gateway.deliver import still
 from gateway.deliver.lane import LaneWork
 from gateway.journal.sqlite import SqliteJournal
 from gateway.telemetry import log
@@ -89,7 +89,7 @@ def test_the_promises_see_a_hold_that_is_not_kept(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_promises_see_quiet_hours_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account, "QuietHours", lambda _: QuietHours([]))
+    monkeypatch.setattr(still, "QuietHours", lambda _: QuietHours([]))
     assert any("in its quiet hours" in line for seed in range(20) for line in run(seed))
 
 
