@@ -6,6 +6,7 @@ seen the count unchanged for 12 s. An owner that ran on this very machine and is
 
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from gateway.clock import Clock
@@ -31,6 +32,7 @@ def is_gone(owner: str) -> bool:
     return _started(int(pid)) != started
 
 
+@cache
 def _place() -> str:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -41,8 +41,12 @@ LOOKED_UP = "shop-a"
 LOOKUP = "whole"
 """The look-up, an account of its own."""
 WINDOW_MS = 7 * 86_400_000
+JUMPS_MS = (-3_600_000, -300_000, 120_000, 300_000, 3_600_000)
+"""How far wall clocks are off: an hour, and less, which is waited for sooner."""
 WELL_S = 2 * 86_400.0
-"""How long after the last trouble everything must have been dealt with."""
+"""How long after the last trouble everything must have been dealt with, by the wall clocks."""
+SOON_S, LATER_S, JUMP_S = 60.0, 15.0, 600.0
+"""After so much of it, all wall clocks jump ahead every so often: nothing is gained from idle hours."""
 
 
 @dataclass
@@ -123,7 +127,7 @@ class History:
 
     async def _events(self) -> None:
         """A group of events, some of them offered before."""
-        offers = [self._offer() for _ in range(self.rng.choice([1, 1, 3, 12]))]
+        offers = [self._offer() for _ in range(self.rng.choice([1, 1, 2, 6]))]
         self._groups += 1
         group = Group(self._groups.to_bytes(8, "big") + self.rng.randbytes(8), tuple(offers))
         receipts = await self.journal.append(group)
@@ -141,7 +145,7 @@ class History:
         source = self.rng.choice(SOURCES)
         n = self.rng.randint(1, 40)
         body: dict[str, Any] = {"key": f"k{n % 5}", "n": n, "updated_at": f"2026-03-01T09:{n * 7 % 60:02}:00Z"}
-        if n % 11 == 0:
+        if n % 11 == 0 or n % 14 == 0:
             body["poison"] = True
         if n % 13 == 0:
             body["unmappable"] = True
@@ -182,7 +186,7 @@ class History:
     async def _jump(self) -> None:
         self.times_are_clear = False
         clock = self.rng.choice(self.processes).clock
-        clock.skew_ms = self.rng.choice([-3_600_000, 0, 3_600_000])
+        clock.skew_ms = self.rng.choice([*JUMPS_MS, 0])
         self.world.most_skew_ms = max(self.world.most_skew_ms, clock.skew_ms)
 
     async def _away(self) -> None:
@@ -241,9 +245,14 @@ class History:
         self._start()
         waited_s = 0.0
         while waited_s < WELL_S and not await self._quiet():
-            step_s = 1.0 if waited_s < 60 else 600.0
-            await asyncio.sleep(step_s)
-            waited_s += step_s
+            await asyncio.sleep(1.0 if waited_s < SOON_S else LATER_S)
+            waited_s += 1.0
+            if waited_s > SOON_S:  # what is due in an hour, because a clock was an hour ahead, is due sooner now
+                waited_s += JUMP_S
+                self.times_are_clear = False
+                self.world.most_skew_ms += int(JUMP_S * 1000)
+                for process in self.processes:
+                    process.clock.skew_ms += int(JUMP_S * 1000)
 
     async def _quiet(self) -> bool:
         rows = await self.journal.lane_rows()
@@ -271,7 +280,7 @@ def _is_through(lane: Lane) -> bool:
 
 def turns(seed: int) -> int:
     """How many turns the history of a seed has."""
-    return random.Random(seed).randint(3, 14)
+    return random.Random(seed).randint(2, 10)
 
 
 def setup(seed: int | None = None) -> Setup:

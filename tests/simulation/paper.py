@@ -51,11 +51,11 @@ class Paper:
         data = event.data
         if data.get("unmappable"):
             raise Refusal(Reason.INCOMPLETE, "the world says so")
+        channels = data.get("channels", ["one"])
+        poisoned = channels[-1] if data.get("poison") else None
         return [
-            base.Draft(
-                channel, str(data["key"]), {"key": data["key"], "n": data["n"], "poison": data.get("poison", False)}
-            )
-            for channel in data.get("channels", ["one"])
+            base.Draft(channel, str(data["key"]), {"key": data["key"], "n": data["n"], "poison": channel == poisoned})
+            for channel in channels
         ]
 
     def request(self, batch: base.Batch) -> base.Request:

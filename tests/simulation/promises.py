@@ -19,8 +19,9 @@ from tests.simulation.history import (
     QUIET_AT,
     History,
 )
-from tests.simulation.paper import LIMIT
+from tests.simulation.paper import KEYED, LIMIT
 from tests.simulation.virtual import START_MS
+from tests.simulation.world import Arrival
 
 SLACK_S = 0.001
 TRAVEL_S = 0.005
@@ -55,6 +56,8 @@ async def broken(history: History) -> list[str]:
         for lane in await history.journal.lanes()
         if lane.end_seq is not None and lane.cursor < lane.end_seq and not lane.ended
     ]
+    found += _sent_again(history)
+    found += _other_members(history)
     return found
 
 
@@ -179,9 +182,11 @@ def _lost(history: History, views: list[EventView]) -> Iterator[str]:
             applied = {one.channel for one in site.applied if one.seq == view.event.seq and one.lane == lane.id}
             replaced = [one.attempt.part for one in attempts if one.attempt.outcome == State.SUPERSEDED]
             applied |= {part.partition(":")[0] for part in replaced}
-            wanted = set(body.get("channels", ["one"]))
-            if state is State.DELIVERED and applied != wanted:
-                yield f"event {view.event.seq} is delivered to {lane.destination}, but {wanted - applied} never came"
+            channels = body.get("channels", ["one"])
+            poisoned = set(channels[-1:]) if body.get("poison") else set()  # dead, unless an operator has discarded it
+            missing = set(channels) - applied - (poisoned if len(channels) > 1 else set())
+            if state is State.DELIVERED and missing:
+                yield f"event {view.event.seq} is delivered to {lane.destination}, but {missing} never came"
             if state is State.DEAD and not (body.get("poison") or body.get("unmappable")):
                 yield f"event {view.event.seq} is dead at {lane.destination} for no reason"
             if state is State.FILTERED and _wanted(history, view, lane):
@@ -285,3 +290,27 @@ def _stale(history: History, views: list[EventView]) -> Iterator[str]:
             newer = [version for at_s, version in known if at_s < arrival.at_s - MARGIN_S]
             if any(version > versions[arrival.seq] for version in newer):
                 yield f"{arrival.seq} of {arrival.channel}:{arrival.key} went stale to {name}"
+
+
+def _sent_again(history: History) -> Iterator[str]:
+    """What a vendor has applied and answered goes again only when the process that sent it died or froze."""
+    unwell = {process.number for process in history.processes if process.dead or process.thawed_s}
+    for name, site in history.world.sites.items():
+        first: dict[tuple[int, int, str], Arrival] = {}
+        for one in site.applied:
+            before = first.setdefault((one.lane, one.seq, one.channel), one)
+            if before is not one and before.process not in unwell and before.id not in site.forgotten:
+                yield f"{one.seq} of {one.channel} came to {name} again at {one.at_s:.3f}, for no reason"
+            first[one.lane, one.seq, one.channel] = one
+
+
+def _other_members(history: History) -> Iterator[str]:
+    """A keyed batch whose sender died before it heard the answer goes out again with the same members."""
+    thawed = {process.number for process in history.processes if process.thawed_s}
+    dead = {process.number for process in history.processes if process.dead}
+    sent = [one for one in history.world.sent if one.destination == KEYED and one.process not in thawed]
+    for place, one in enumerate(sent):
+        if not one.answered and one.process in dead and len(one.ids) > 1:
+            next_ = next((later for later in sent[place + 1 :] if set(later.ids) & set(one.ids)), None)
+            if next_ is not None and next_.ids != one.ids:
+                yield f"a batch of {len(one.ids)} to {KEYED} goes again with {len(next_.ids)} members"

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-import selectors
+from collections import deque
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from heapq import heappop
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,38 +22,47 @@ class Stuck(Exception):  # noqa: N818  a fact about a history
     """Nothing can ever happen again, or the history does not end."""
 
 
-class _Jump(selectors.SelectSelector):
-    """A selector that does not wait: it tells the loop how long it would have. Only for work in other threads
-    (`outside`) it waits, and no time passes.
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop on virtual time: runs what is ready, then jumps to what is scheduled next. Only for work in other
+    threads (`outside`) it waits, and no time passes.
     """
 
+    _ready: "deque[asyncio.Handle]"
+    _scheduled: list[asyncio.TimerHandle]
+
     def __init__(self) -> None:
+        self._now_s = 0.0
+        self._outside = 0
         super().__init__()
-        self.now_s = 0.0
-        self.outside = 0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self.outside and (timeout is None or timeout > 0):
-            return super().select(OUTSIDE_S)
-        if self.outside:
-            return super().select(0)
-        if timeout is None:
-            raise Stuck("nothing is scheduled")
-        self.now_s += max(timeout, 0.0)
-        if self.now_s > BOUND_S:
-            raise Stuck("the history does not end")
-        return []
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop on virtual time: runs what is ready, then jumps to what is scheduled next."""
-
-    def __init__(self) -> None:
-        self._jump = _Jump()
-        super().__init__(self._jump)
 
     def time(self) -> float:
-        return self._jump.now_s
+        return self._now_s
+
+    def _run_once(self) -> None:
+        """A round of the loop, as asyncio's, which asks the operating system each time and keeps a clock."""
+        ready = self._ready
+        if self._outside:
+            self._process_events(self._selector.select(0 if ready else OUTSIDE_S))  # type: ignore[attr-defined]
+        elif not ready:
+            self._jump()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
+
+    def _jump(self) -> None:
+        """Go to the next moment for which something is scheduled, and let it be ready."""
+        scheduled, ready = self._scheduled, self._ready
+        while scheduled and scheduled[0]._cancelled:
+            heappop(scheduled)
+        if not scheduled:
+            raise Stuck("nothing is scheduled")
+        self._now_s = max(self._now_s, scheduled[0].when())
+        if self._now_s > BOUND_S:
+            raise Stuck("the history does not end")
+        while scheduled and (scheduled[0].when() <= self._now_s or scheduled[0]._cancelled):
+            handle = heappop(scheduled)
+            ready.append(handle)
 
     async def shutdown_default_executor(self, *_: Any, **__: Any) -> None:
         """Threads end in their own time."""
@@ -62,11 +72,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     @contextmanager
     def outside(self) -> Iterator[None]:
         """While the context lasts, another thread works and virtual time stands still."""
-        self._jump.outside += 1
+        self._outside += 1
         try:
             yield
         finally:
-            self._jump.outside -= 1
+            self._outside -= 1
 
 
 class VirtualClock:

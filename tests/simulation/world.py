@@ -42,6 +42,16 @@ class Leaving:
 
 
 @dataclass
+class Sent:
+    """A request as it left a process: which records it carried, and whether the process lived to hear the answer."""
+
+    process: int
+    destination: str
+    ids: tuple[str, ...] = ()
+    answered: bool = False
+
+
+@dataclass
 class Site:
     """A vendor's side of one destination."""
 
@@ -50,6 +60,8 @@ class Site:
     requests: list[tuple[float, int]] = field(default_factory=list)
     in_flight: dict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     breaches: list[str] = field(default_factory=list)
+    forgotten: set[str] = field(default_factory=set)
+    """Records that were applied without an answer."""
 
 
 class World:
@@ -60,17 +72,18 @@ class World:
         self.sites: dict[str, Site] = defaultdict(Site)
         self.most_skew_ms = 0
         self.left: list[Leaving] = []
+        self.sent: list[Sent] = []
 
-    async def receive(self, process: int, request: Request, timeout_s: float) -> Answer:
+    async def receive(self, process: int, request: Request, timeout_s: float, sent: Sent) -> Answer:
         """What a vendor does with a request, as its mood is."""
-        destination = _destination(request)
-        site = self.sites[destination]
+        site = self.sites[sent.destination]
         question = request.url if request.method == "GET" else ""
         items: list[dict[str, Any]] = [] if question else document.parse(request.body)
         keys = [("", question)] if question else [(item["channel"], item["key"]) for item in items]
+        sent.ids = tuple(item["id"] for item in items)
         for key in set(keys):
             if key in site.in_flight[process]:
-                site.breaches.append(f"two of {key} in flight at {destination}")
+                site.breaches.append(f"two of {key} in flight at {sent.destination}")
         site.in_flight[process].extend(keys)
         try:
             return await self._as_mood(site, process, question or items, timeout_s)
@@ -98,6 +111,7 @@ class World:
             return Response(status, {}, b"")
         answer = found(asked) if isinstance(asked, str) else self._apply(site, process, asked)
         if mood == "forgetful":
+            site.forgotten.update(item["id"] for item in asked if not isinstance(asked, str))
             await asyncio.sleep(timeout_s)
             return Failure(Reason.TIMEOUT, "applied, but no answer")
         return answer
@@ -222,9 +236,12 @@ class Door:
         self._world.left.append(Leaving(_destination(request), process.number, at_s, process.clock.now_ms()))
         if left is not None:
             left()
-        answer = asyncio.ensure_future(self._world.receive(self._process.number, request, timeout_s))
+        sent = Sent(process.number, _destination(request))
+        self._world.sent.append(sent)
+        answer = asyncio.ensure_future(self._world.receive(self._process.number, request, timeout_s, sent))
         result = await asyncio.shield(answer)
         await self._process.step()
+        sent.answered = True
         return result
 
 

@@ -16,13 +16,12 @@ from tests.whole.running import (
     account,
     configuration,
     headers_of,
-    played,
     post_all,
     rules_broken,
     running,
     until,
 )
-from tests.whole.traffic import IN_FLIGHT_MAX, IN_FLIGHT_MS, Arrivals, Traffic, people
+from tests.whole.traffic import Arrivals, Traffic, people
 
 pytestmark = pytest.mark.slow
 
@@ -123,41 +122,6 @@ async def test_a_process_that_was_frozen_goes_on_and_nothing_is_lost_or_sent_twi
         assert rules_broken(sandbox) == {}
         await gateway.balanced()
         assert gateway.failures() == []
-
-
-async def test_a_dispatcher_that_wakes_after_its_lease_was_taken_over_sends_nothing_again(tmp_path: Path) -> None:
-    first, second = tmp_path / "first", tmp_path / "second"
-    first.mkdir()
-    second.mkdir()
-    async with played(first) as (one, served), Traffic(one.hook, senders=4) as traffic:
-        other = Gateway(second, configuration(served.url), database=one.database)
-        arrivals = Arrivals(served.sandbox)
-        try:
-            await one.up()
-            await traffic.more(30)
-            await other.up("--role", "dispatcher")
-            await one.freeze("dispatcher")
-            frozen_ms = time.time_ns() // 1_000_000
-            came = _came(served.sandbox)
-            await until(lambda: _came(served.sandbox) > came + 250, "the other has taken over")
-            arrivals.look()
-            one.kill("dispatcher", signal.SIGCONT)
-            woken_ms = time.time_ns() // 1_000_000
-            await traffic.more(20)
-            await traffic.finish()
-            await one.settled()
-
-            arrivals.look()
-            assert set(arrivals.keys) == set(traffic.acknowledged.values())
-            assert {event: keys for event, keys in arrivals.keys.items() if len(keys) != 1} == {}
-            for times in arrivals.again().values():
-                assert any(abs(at_ms - moment) < IN_FLIGHT_MS for at_ms in times for moment in (frozen_ms, woken_ms))
-            assert len(arrivals.again()) < IN_FLIGHT_MAX
-            assert rules_broken(served.sandbox) == {}
-            await one.balanced()
-            assert one.failures() + other.failures() == []
-        finally:
-            await other.end()
 
 
 def _came(sandbox: Sandbox) -> int:

@@ -20,6 +20,7 @@ AGAIN_S = 0.1
 FINISH_S = 60.0
 IN_FLIGHT_MAX = 100
 """Requests at once, and those that were answered in the 20 ms and one commit until they are settled."""
+ON_THE_WIRE_MS = 500
 IN_FLIGHT_MS = 1_500
 """From a request's arrival until its settle is on disk, at most: milliseconds, but the tests' machine is busy."""
 
@@ -116,10 +117,13 @@ class Arrivals:
         return {key: times for key, times in times_ms.items() if len(times) > 1}
 
     def unexplained(self, kills_ms: Sequence[int]) -> dict[str, list[int]]:
-        """Those that came again although nothing was killed while they were in flight: sent, and not yet settled."""
+        """Those that came again although nothing was killed while they were in flight: sent, and not yet settled. What
+        was on the wire when its sender was killed is seen a little after that.
+        """
 
         def explained(before_ms: int, after_ms: int) -> bool:
-            return any(before_ms <= kill_ms <= min(before_ms + IN_FLIGHT_MS, after_ms) for kill_ms in kills_ms)
+            first_ms, last_ms = before_ms - ON_THE_WIRE_MS, min(before_ms + IN_FLIGHT_MS, after_ms)
+            return any(first_ms <= kill_ms <= last_ms for kill_ms in kills_ms)
 
         return {key: times for key, times in self.again().items() if not all(map(explained, times, times[1:]))}
 

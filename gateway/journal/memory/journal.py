@@ -92,9 +92,11 @@ class MemoryJournal:
                 return now
             future: asyncio.Future[None] = loop.create_future()
             self._waiting.add(future)
+            late = loop.call_later(left_s, _wake, future)
             try:
-                await asyncio.wait((future,), timeout=left_s)
+                await future
             finally:
+                late.cancel()
                 self._waiting.discard(future)
 
     async def keep(self, rules: Keep) -> Kept:
@@ -262,8 +264,7 @@ class MemoryJournal:
 
     def _wake(self) -> None:
         for future in self._waiting:
-            if not future.done():
-                future.set_result(None)
+            _wake(future)
 
     def _note(self, by: Operation, count: int) -> None:
         self._store.notes.append(replace(by, count=count or by.count))
@@ -311,6 +312,11 @@ class MemoryJournal:
             balanced=not why,
             why=why,
         )
+
+
+def _wake(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _states(store: LaneStore, seqs: Sequence[int]) -> tuple[tuple[int, State | None], ...]:
