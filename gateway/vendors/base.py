@@ -114,8 +114,11 @@ class Record(Struct, frozen=True):
 
     @property
     def idempotency_key(self) -> str:
-        """The same for each attempt at this record, another after an operator's retry or replay."""
-        text = f"{self.lane}\n{self.seq}\n{self.part}\n{self.generation}"
+        """The same for each attempt at this record, another after an operator's retry or replay. The event's id keeps
+        it apart from the records of other journals: a backup that is restored gives its seqs to other events.
+        """
+        event = self.event_id.partition(".")[0]
+        text = f"{self.lane}\n{self.seq}\n{event}\n{self.part}\n{self.generation}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 

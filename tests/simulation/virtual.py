@@ -42,7 +42,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """A round of the loop, as asyncio's, which asks the operating system each time and keeps a clock."""
         ready = self._ready
         if self._outside:
-            self._process_events(self._selector.select(0 if ready else OUTSIDE_S))  # type: ignore[attr-defined]
+            self._process_events(self._selector.select(0 if ready else OUTSIDE_S))  # type: ignore[attr-defined]  # asyncio keeps it to itself
         elif not ready:
             self._jump()
         for _ in range(len(ready)):

@@ -111,7 +111,7 @@ class World:
             return Response(status, {}, b"")
         answer = found(asked) if isinstance(asked, str) else self._apply(site, process, asked)
         if mood == "forgetful":
-            site.forgotten.update(item["id"] for item in asked if not isinstance(asked, str))
+            site.forgotten.update([] if isinstance(asked, str) else [item["id"] for item in asked])
             await asyncio.sleep(timeout_s)
             return Failure(Reason.TIMEOUT, "applied, but no answer")
         return answer

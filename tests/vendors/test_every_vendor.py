@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import Reason, Refusal
 from gateway.vendors.answers import DETAIL_CHARS, WAIT_MAX_S
@@ -222,6 +223,13 @@ def test_records_of_one_event_have_keys_that_stay(name: str) -> None:
     first, second = (the_batch(name).records[0] for _ in range(2))
     assert first.draft.key_hash == second.draft.key_hash
     assert first.idempotency_key == second.idempotency_key
+
+
+def test_a_record_of_another_event_has_another_key_though_a_restored_backup_gives_it_the_same_seq() -> None:
+    record = the_batch("http").records[0]
+    keys = [replace(record, event_id=id_).idempotency_key for id_ in ("evt_a", "evt_a.2", "evt_b")]
+    assert keys[0] == keys[1]
+    assert keys[0] != keys[2]
 
 
 @every_vendor
