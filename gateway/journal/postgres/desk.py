@@ -71,7 +71,7 @@ async def view(db: Connection, seq: int) -> EventView | None:
     found = []
     for one in await lanes.read_all(db):
         lane = one.lane
-        if lane.source == event.source and lane.start_seq < seq <= (seq if lane.end_seq is None else lane.end_seq):
+        if lane.source == event.source and lane.spans(seq):
             held = await rows.of_event(db, lane.id, seq)
             tried = await attempts.of_event(db, lane.id, seq)
             state = await _state(db, lane, seq, held, tried)

@@ -57,7 +57,14 @@ async def prepare(connection: Connection) -> None:
 
 
 async def _done(connection: Connection) -> int:
-    if await connection.fetchval("SELECT to_regclass('gateway.migrations')") is None:
+    """The last step that was done. The catalogue is asked, not the session's memory of it (`to_regclass`): that may
+    still say that there is no schema when the lock was waited for.
+    """
+    there = await connection.fetchval(
+        "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = 'gateway' AND c.relname = 'migrations'"
+    )
+    if not there:
         return 0
     return await connection.fetchval("SELECT max(number) FROM gateway.migrations") or 0
 
