@@ -34,6 +34,7 @@ MODULES = {
     "rejected": "desk",
     "audit": "desk",
     "backup": "desk",
+    "migrate": "desk",
     "octolis": "octolis",
     "ometria": "ometria",
     "amperity": "amperity",

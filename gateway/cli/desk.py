@@ -1,4 +1,4 @@
-"""`audit rejected backup`, and the journal as every command opens it: while the gateway is up or down."""
+"""`audit rejected backup migrate`, and the journal as every command opens it: while the gateway is up or down."""
 
 import asyncio
 import getpass
@@ -126,4 +126,29 @@ def backup(ctx: click.Context, config: Path, file: Path, as_json: bool) -> None:
         click.echo(f"wrote {file}, {size_bytes} bytes")
 
 
-COMMANDS = (rejected, audit, backup)
+@click.command()
+@config_option
+@json_option
+def migrate(config: Path, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
+    """Make the journal where there is none, and bring its schema forward to this version.
+
+    `gateway serve` does so too; a job may do it ahead of a roll-out. Running it again changes nothing.
+    """
+    journal = app.load_config(config).config.journal
+
+    async def prepare() -> None:
+        one = app.open_journal(journal.url, listen_url=journal.listen_url, create=True)
+        try:
+            await one.open()
+            await one.probe()
+        finally:
+            await one.close()
+
+    asyncio.run(prepare())
+    if as_json:
+        show.as_json({"ready": True})
+    else:
+        click.echo("the journal is ready for this version")
+
+
+COMMANDS = (rejected, audit, backup, migrate)
