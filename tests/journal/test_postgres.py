@@ -36,7 +36,7 @@ async def journal(tmp_path: Path) -> AsyncIterator[PostgresJournal]:
 @pytest.fixture
 async def other(journal: PostgresJournal) -> AsyncIterator[PostgresJournal]:
     """Another replica on the same journal."""
-    assert journal
+    await journal.head()
     async with opened(PostgresJournal(databases.url())) as one:
         assert isinstance(one, PostgresJournal)
         yield one
@@ -45,7 +45,7 @@ async def other(journal: PostgresJournal) -> AsyncIterator[PostgresJournal]:
 @pytest.fixture
 async def session(journal: PostgresJournal) -> AsyncIterator[Any]:
     """A connection of one's own, whose transactions end when the test says so."""
-    assert journal
+    await journal.head()
     connection = await asyncpg.connect(databases.url())
     yield connection
     await connection.close()
@@ -232,7 +232,6 @@ async def test_a_server_that_would_acknowledge_before_it_has_flushed_is_overrule
     journal: PostgresJournal, session: Any
 ) -> None:
     hand = await Lanehand.on(journal)
-    assert hand.lease
     for statement, values in (
         (log.APPEND, (*log.prepare(group(offer("a"))).offered(), *NOTHING_REFUSED)),
         (log.APPEND, (*log.prepare(group(offer("a"))).offered(), *NOTHING_REFUSED)),

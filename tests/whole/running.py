@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
+from gateway import app
 from gateway.clock import SystemChance, SystemClock
 from gateway.journal.base import LaneRow
-from gateway.journal.sqlite import SqliteJournal
 from gateway.sandbox import sign
 from gateway.sandbox.ometria_account import Account
 from gateway.sandbox.server import Sandbox, Served, serving
@@ -154,6 +154,7 @@ class Gateway:
             "receiver": {**settings.get("receiver", {}), "listen": receiver},
             "admin": {"listen": admin, "token": TOKEN},
         }
+        self.journal_url: str = whole["journal"]["url"]
         self.config.write_text(json.dumps(whole, indent=2))
         self.log.touch()
 
@@ -293,7 +294,7 @@ class Gateway:
 
     async def lanes(self) -> dict[str, LaneRow]:
         """Every lane with its figures, by destination, straight from the journal."""
-        journal = SqliteJournal(self.database)
+        journal = app.open_journal(self.journal_url)
         try:
             return {row.lane.destination: row for row in await journal.lane_rows()}
         finally:
@@ -302,7 +303,7 @@ class Gateway:
     async def settled(self, destinations: Iterable[str] = (), within_s: float = SETTLED_S) -> None:
         """Wait until nothing waits and nothing is parked on the lanes to these destinations (default: all)."""
         wanted = set(destinations)
-        journal = SqliteJournal(self.database)
+        journal = app.open_journal(self.journal_url)
 
         async def nothing_waits() -> bool:
             rows = [row for row in await journal.lane_rows() if not wanted or row.lane.destination in wanted]

@@ -1,0 +1,104 @@
+"""Many replicas on one PostgreSQL: two receivers and two dispatchers, each a `gateway serve` of its own, some of which
+die.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from gateway import app
+from gateway.sandbox.server import Sandbox, serving
+from tests import postgres
+from tests.journal.databases import make
+from tests.whole.running import Gateway, account, configuration, rules_broken
+from tests.whole.traffic import Arrivals, Traffic, people
+
+pytestmark = pytest.mark.slow
+
+TAKEN_OVER_S = 60.0
+"""A lease that stands still is taken after 12 s; the rest is a busy machine's."""
+SENDERS = 4
+
+Replicas = tuple[list[Gateway], list[Gateway], Sandbox]
+
+
+@pytest.fixture
+async def replicas(tmp_path: Path) -> AsyncIterator[Replicas]:
+    """Two receivers and two dispatchers on one database, ready. Their configurations differ in the ports alone, and are
+    one revision.
+    """
+    name = f"replicas_{os.getpid()}_{tmp_path.name[-4:]}"
+    await make(name)
+    async with serving("127.0.0.1:0") as served:
+        told = {"journal": {"url": postgres.database_url(name)}, "revision": 1}
+        settings = {**configuration(served.url), **told}
+        receivers, dispatchers = ([_replica(tmp_path / f"{role}{n}", settings) for n in (1, 2)] for role in "rd")
+        try:
+            for role, ones in (("receiver", receivers), ("dispatcher", dispatchers)):
+                for one in ones:
+                    await one.start("--role", role)
+            for one in (*receivers, *dispatchers):
+                await one.ready()
+            yield receivers, dispatchers, served.sandbox
+        finally:
+            for one in (*receivers, *dispatchers):
+                await one.end()
+
+
+def _replica(folder: Path, settings: dict[str, object]) -> Gateway:
+    folder.mkdir()
+    return Gateway(folder, settings)
+
+
+async def test_every_event_acknowledged_by_any_replica_arrives_whoever_dies(replicas: Replicas) -> None:
+    receivers, dispatchers, sandbox = replicas
+    arrivals = Arrivals(sandbox)
+    one, other = (Traffic(receiver.hook, SENDERS) for receiver in receivers)
+    async with one, other:
+        await one.more(60)
+        await other.more(60)
+        await dispatchers[0].kill_all()
+        await receivers[0].kill_all()
+        await other.more(60)
+        await receivers[0].start("--role", "receiver")
+        await one.more(60)
+        await dispatchers[0].start("--role", "dispatcher")
+        await one.finish()
+        await other.finish()
+
+    await receivers[1].settled(within_s=TAKEN_OVER_S)
+    arrivals.look()
+    sent = max(one.sent, other.sent)
+    shared = one.acknowledged.keys() & other.acknowledged.keys()
+    assert shared
+    assert {n for n in shared if one.acknowledged[n] != other.acknowledged[n]} == set()
+    assert one.restless | other.restless == set()
+    acknowledged = {*one.acknowledged.values(), *other.acknowledged.values()}
+    assert len(acknowledged) == sent
+    assert set(arrivals.keys) == acknowledged
+    assert {event: keys for event, keys in arrivals.keys.items() if len(keys) != 1} == {}
+    assert set(account(sandbox).witness.received) == people(sent)
+    assert rules_broken(sandbox) == {}
+    for replica in (receivers[1], dispatchers[1]):
+        rows = await replica.balanced()
+        assert {name: row["delivered"] for name, row in rows.items()} == dict.fromkeys(rows, sent)
+    assert [line for replica in (*receivers, *dispatchers) for line in replica.failures()] == []
+
+
+async def test_dispatchers_that_are_stopped_let_go_of_their_accounts(replicas: Replicas) -> None:
+    receivers, dispatchers, sandbox = replicas
+    async with Traffic(receivers[1].hook, senders=2) as traffic:
+        await traffic.more(20)
+        assert await dispatchers[1].stop() == 0
+        await traffic.more(20)
+        await traffic.finish()
+    await receivers[0].settled()
+    assert await dispatchers[0].stop() == 0
+    assert set(account(sandbox).witness.received) == people(traffic.sent)
+    journal = app.open_journal(receivers[0].journal_url)
+    leases = await journal.leases()
+    await journal.close()
+    assert {lease.owner for lease in leases} == {""}
+    await receivers[0].balanced()
