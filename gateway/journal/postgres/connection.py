@@ -21,7 +21,7 @@ WAITING_MAX = 1024
 IDLE_S = 60.0
 """A connection that nobody has used for so long is not trusted: something on the way may have forgotten it."""
 OLDEST_SERVER = 14
-"""bit_count(bytea), multirange-free SQL functions as the migrations use them (PostgreSQL 14 release notes)."""
+"""The oldest that is still maintained, and the oldest whose functions the migrations use."""
 
 CONFLICT = "GW001"
 """What our own functions raise for a lease that is lost."""
