@@ -8,51 +8,20 @@ An expression always ends and touches nothing. It has no way back to the root of
 document times expression; `_COPIES_MAX` bounds the second factor.
 """
 
-import warnings
-from collections.abc import Callable, Iterator
-from decimal import Decimal
-from itertools import pairwise
-from math import isfinite
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-from jmespath import exceptions, lexer, parser
-
-from gateway import document as documents
 from gateway.config.wording import near
 from gateway.mapping import closures
 from gateway.mapping.closures import Run
 from gateway.mapping.functions import FUNCTIONS
+from gateway.mapping.syntax import ExpressionError, Node, call_columns, calls, exact, last_name, steps_of, syntax_tree
 from gateway.mapping.table import TEXTS_MAX, VALUES_MAX, Function, bounded, truthy
 from gateway.mapping.types import EvaluationError
 
 __all__ = ["EvaluationError", "Expression", "ExpressionError", "Meter", "Node", "compile_expression", "syntax_tree"]
 
-LENGTH_MAX = 4096
-"""Characters of an expression."""
-DEPTH_MAX = 64
-"""Nesting of an expression."""
 _COPIES_MAX = 64  # how often a value may stand in the result: [@, @] holds it twice
-
-Node = dict[str, Any]
-"""A node of the library's syntax tree."""
-
-
-class ExpressionError(ValueError):
-    """A text is no expression. `column` counts from 1; `kind` is syntax, unknown-function, invalid-arity, invalid-type
-    or invalid-value, as JMESPath names them.
-    """
-
-    def __init__(self, text: str, column: int, cause: str, kind: str = "syntax", hint: str = "") -> None:
-        super().__init__(f"{cause} (column {column})")
-        self.text = text
-        self.column = column
-        self.cause = cause
-        self.kind = kind
-        self.hint = hint
-
-    def caret(self) -> str:
-        """The expression with a caret under the place, two lines."""
-        return f"{self.text}\n{' ' * (self.column - 1)}^"
 
 
 class Meter:
@@ -128,121 +97,7 @@ def compile_expression(text: str, meter: Meter | None = None) -> Expression:
     meter = meter or Meter()
     tree = syntax_tree(text)
     compiler = _Compiler(text, tree, meter)
-    return Expression(text, compiler.part(tree), compiler.held_null(tree), _last_name(tree), meter)
-
-
-# --- parsing ---------------------------------------------------------------------------------------------------------
-
-
-def syntax_tree(text: str) -> Node:
-    """The library's syntax tree. Its nodes are shared by its cache: read only. Raises `ExpressionError`."""
-    if len(text) > LENGTH_MAX:
-        raise ExpressionError(text[:80], 1, f"an expression has at most {LENGTH_MAX} characters")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PendingDeprecationWarning)  # `foo` for `"foo"`: old, and still JMESPath
-            tree = cast("Node", parser.Parser().parse(text).parsed)
-    except exceptions.EmptyExpressionError:
-        raise ExpressionError(text, 1, "an expression must not be empty") from None
-    except exceptions.ParseError as error:
-        raise _syntax_error(text, error) from None
-    except (RecursionError, IndexError, KeyError, ValueError) as error:
-        raise ExpressionError(text, 1, f"cannot be read ({type(error).__name__})") from None
-    if _depth(tree) > DEPTH_MAX:
-        raise ExpressionError(text, 1, f"nested deeper than {DEPTH_MAX}")
-    if not all(map(_writable, _nodes(tree))):
-        raise ExpressionError(text, 1, "a name or literal that no JSON document can hold")
-    return tree
-
-
-_TOKENS = {
-    "unquoted_identifier": "a name",
-    "quoted_identifier": "a quoted name",
-    "rbracket": "`]`",
-    "rparen": "`)`",
-    "rbrace": "`}`",
-    "lbracket": "`[`",
-    "lbrace": "`{`",
-    "lparen": "`(`",
-}
-
-
-_HINTS = {
-    "=": "to compare: `==`",
-    "number": "a number stands in backticks",
-    "and": "both: `&&`",
-    "or": "either: `||`",
-}
-"""What other languages write, and JMESPath otherwise."""
-
-
-def _syntax_error(text: str, error: exceptions.ParseError) -> ExpressionError:
-    if isinstance(error, exceptions.IncompleteExpressionError):
-        return ExpressionError(text, len(text) + 1, "ends too early")
-    if error.token_value == "" and error.lex_position >= len(text):
-        return ExpressionError(text, len(text) + 1, "ends too early")
-    column = min(int(error.lex_position), len(text)) + 1
-    if isinstance(error, exceptions.LexerError):
-        is_quote = error.lexer_value in {"`", "'", '"'} or "unclosed" in str(error.message).lower()
-        hint = "text stands in single quotes, JSON in backticks" if is_quote else ""
-        hint = hint or _HINTS.get(str(error.lexer_value), "")
-        return ExpressionError(text, column, str(error.message).lower(), hint=hint)
-    found = _TOKENS.get(error.token_type.lower(), f"`{error.token_value}`")
-    hint = _HINTS.get(str(error.token_value), _HINTS.get(error.token_type.lower(), ""))
-    return ExpressionError(text, column, f"does not expect {found} here", hint=hint)
-
-
-def _nodes(tree: Node) -> Iterator[Node]:
-    yield tree
-    for child in _children(tree):
-        yield from _nodes(child)
-
-
-def _writable(node: Node) -> bool:
-    """Whether a node's value is JSON: no lone surrogate (half of a pair), NaN or infinity."""
-    try:
-        documents.dump(_exact(node.get("value")))
-    except (ValueError, OverflowError, RecursionError):
-        return False
-    return True
-
-
-def _depth(tree: Node) -> int:
-    depth = 0
-    level = [tree]
-    while level:
-        depth += 1
-        level = [child for node in level for child in _children(node)]
-    return depth
-
-
-def _children(node: Node) -> list[Node]:
-    """A node's children in the order of the text."""
-    children: list[Node] = [child for child in node.get("children", ()) if isinstance(child, dict)]
-    if node["type"] == "filter_projection":
-        left, right, condition = children
-        return [left, condition, right]
-    return children
-
-
-def _calls(tree: Node) -> Iterator[Node]:
-    """The function calls of an expression, in the order of the text."""
-    return (node for node in _nodes(tree) if node["type"] == "function_expression")
-
-
-def _call_columns(text: str) -> list[int]:
-    """Where function calls stand, in the order of the text, from 1. The tree does not keep it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PendingDeprecationWarning)
-        tokens = list(lexer.Lexer().tokenize(text))
-    names = (left for left, right in pairwise(tokens) if right["type"] == "lparen")
-    return [name["start"] + 1 for name in names if name["type"] == "unquoted_identifier"]
-
-
-def _last_name(tree: Node) -> str:
-    while tree["type"] in {"subexpression", "pipe"}:
-        tree = tree["children"][-1]
-    return str(tree["value"]) if tree["type"] == "field" else ""
+    return Expression(text, compiler.part(tree), compiler.held_null(tree), last_name(tree), meter)
 
 
 # --- compiling -------------------------------------------------------------------------------------------------------
@@ -254,8 +109,8 @@ class _Compiler:
     def __init__(self, text: str, tree: Node, meter: Meter) -> None:
         self._text = text
         self._meter = meter
-        calls = list(_calls(tree))
-        self._columns = dict(zip(map(id, calls), _call_columns(text) if calls else (), strict=False))
+        calls_ = list(calls(tree))
+        self._columns = dict(zip(map(id, calls_), call_columns(text) if calls_ else (), strict=False))
 
     def part(self, node: Node) -> Part:
         made: Part = getattr(self, f"_{node['type']}")(node)
@@ -276,7 +131,7 @@ class _Compiler:
     # --- leaves
 
     def _literal(self, node: Node) -> Part:
-        return Part(closures.always(_exact(node["value"])), constant=True)
+        return Part(closures.always(exact(node["value"])), constant=True)
 
     def _field(self, node: Node) -> Part:
         return Part(closures.chain([node["value"]]))
@@ -301,7 +156,7 @@ class _Compiler:
     # --- one after the other
 
     def _subexpression(self, node: Node) -> Part:
-        nodes = _steps(node)
+        nodes = steps_of(node)
         names = [step["value"] for step in nodes if step["type"] == "field"]
         if len(names) == len(nodes):
             return Part(closures.chain(names))
@@ -434,7 +289,7 @@ class _Compiler:
         return lambda value: value is None
 
     def _held_by_subexpression(self, node: Node) -> Run:
-        steps = _steps(node)
+        steps = steps_of(node)
         before = self._in_turn(list(map(self.part, steps[:-1]))).run
         held = self.held_null(steps[-1])
         return lambda value: held(before(value))
@@ -467,24 +322,3 @@ def _copies_of_call(arguments: list[Part], references: list[bool]) -> int:
     for one, reference in zip(arguments, references, strict=True):
         copies *= one.copies if reference else 1
     return copies
-
-
-def _steps(node: Node) -> list[Node]:
-    """The steps of a sub-expression, index expression or pipe, nested ones laid flat: each works on the one before."""
-    flat: list[Node] = []
-    for child in node["children"]:
-        flat.extend(_steps(child) if child["type"] in {"subexpression", "index_expression", "pipe"} else [child])
-    return flat
-
-
-def _exact(value: Any) -> Any:
-    """A literal with its fractions as Decimal. Raises ValueError for NaN, infinity and lone surrogates."""
-    if isinstance(value, float):
-        if not isfinite(value):
-            raise ValueError("not a number")
-        return Decimal(repr(value))
-    if isinstance(value, list):
-        return [_exact(element) for element in value]
-    if isinstance(value, dict):
-        return {key: _exact(element) for key, element in value.items()}
-    return value
