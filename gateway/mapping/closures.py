@@ -166,6 +166,10 @@ def either(left: Run, right: Run) -> Run:
     return run
 
 
+def negated(inner: Run) -> Run:
+    return lambda value: not truthy(inner(value))
+
+
 def both(left: Run, right: Run) -> Run:
     def run(value: Any) -> Any:
         found = left(value)
@@ -218,16 +222,11 @@ def _ordered(compare: Callable[[Any, Any], bool], left: Run, right: Run) -> Run:
 # --- calling ---------------------------------------------------------------------------------------------------------
 
 
-def call(function: Function, runs: list[Run], references: list[bool]) -> Run:
-    """A call of a function. `references` tells which arguments are `&expressions`, handed over as they are."""
-    return _reference_call(function, runs, references) if any(references) else _plain_call(function, runs)
-
-
-def counted(run: Run, spend: Callable[[int], None]) -> Run:
+def counted(call: Callable[..., Any], spend: Callable[[int], None]) -> Callable[..., Any]:
     """A call whose texts count against what one evaluation may make."""
 
-    def counting(value: Any) -> Any:
-        result = run(value)
+    def counting(*values: Any) -> Any:
+        result = call(*values)
         if type(result) is str:
             spend(len(result))
         return result
@@ -235,18 +234,16 @@ def counted(run: Run, spend: Callable[[int], None]) -> Run:
     return counting
 
 
-def _plain_call(function: Function, runs: list[Run]) -> Run:
-    """A call whose arguments are all values, checked as the table says. One and two arguments go without a loop."""
-    parameters = [function.parameter(place) for place in range(len(runs))]
-    pairs = list(zip(runs, parameters, strict=True))
-    if len(pairs) == 1:
-        return _call_of_one(function, *pairs[0])
-    if len(pairs) == 2:  # noqa: PLR2004  two arguments
-        return _call_of_two(function, *pairs[0], *pairs[1])
+def checked(function: Function, count: int) -> Callable[..., Any]:
+    """A function of so many values, which are checked as the table says. One and two go without a loop."""
+    parameters = [function.parameter(place) for place in range(count)]
+    if count == 1:
+        return _checked_one(function, parameters[0])
+    if count == 2:  # noqa: PLR2004  two arguments
+        return _checked_two(function, parameters[0], parameters[1])
     body, name, passes_null = function.call, function.name, function.passes_null
 
-    def run(value: Any) -> Any:
-        values = [argument(value) for argument in runs]
+    def run(*values: Any) -> Any:
         if passes_null and any(found is None for found in values):
             return None
         for found, parameter in zip(values, parameters, strict=True):
@@ -256,12 +253,11 @@ def _plain_call(function: Function, runs: list[Run]) -> Run:
     return run
 
 
-def _call_of_one(function: Function, argument: Run, parameter: Parameter) -> Run:
+def _checked_one(function: Function, parameter: Parameter) -> Callable[[Any], Any]:
     body, name, passes_null = function.call, function.name, function.passes_null
     kinds, elements = parameter.kinds, parameter.elements
 
-    def run(value: Any) -> Any:
-        found = argument(value)
+    def run(found: Any) -> Any:
         if found is None and passes_null:
             return None
         if elements or type(found) not in kinds:
@@ -271,12 +267,11 @@ def _call_of_one(function: Function, argument: Run, parameter: Parameter) -> Run
     return run
 
 
-def _call_of_two(function: Function, first: Run, one: Parameter, second: Run, two: Parameter) -> Run:
+def _checked_two(function: Function, one: Parameter, two: Parameter) -> Callable[[Any, Any], Any]:
     body, name, passes_null = function.call, function.name, function.passes_null
     one_kinds, two_kinds, elements = one.kinds, two.kinds, one.elements or two.elements
 
-    def run(value: Any) -> Any:
-        left, right = first(value), second(value)
+    def run(left: Any, right: Any) -> Any:
         if passes_null and (left is None or right is None):
             return None
         if elements or type(left) not in one_kinds or type(right) not in two_kinds:
@@ -287,7 +282,18 @@ def _call_of_two(function: Function, first: Run, one: Parameter, second: Run, tw
     return run
 
 
-def _reference_call(function: Function, runs: list[Run], references: list[bool]) -> Run:
+def applied(of_values: Callable[..., Any], runs: list[Run]) -> Run:
+    """A function of values as one of what the values are made from."""
+    if len(runs) == 1:
+        only = runs[0]
+        return lambda value: of_values(only(value))
+    if len(runs) == 2:  # noqa: PLR2004  two arguments
+        first, second = runs
+        return lambda value: of_values(first(value), second(value))
+    return lambda value: of_values(*[run(value) for run in runs])
+
+
+def referring(function: Function, runs: list[Run], references: list[bool]) -> Run:
     """A call with `&expressions` among its arguments: they are handed over as they are."""
     places = list(enumerate(zip(runs, references, strict=True)))
 

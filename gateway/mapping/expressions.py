@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from gateway.config.wording import near
-from gateway.mapping import closures
+from gateway.mapping import closures, source
 from gateway.mapping.closures import Run
 from gateway.mapping.functions import FUNCTIONS
+from gateway.mapping.source import Code
 from gateway.mapping.syntax import ExpressionError, Node, call_columns, calls, exact, last_name, steps_of, syntax_tree
 from gateway.mapping.table import TEXTS_MAX, VALUES_MAX, Function, bounded, truthy
 from gateway.mapping.types import EvaluationError
@@ -52,24 +53,31 @@ class Meter:
 
 class Part(NamedTuple):
     """A compiled part: `copies` bounds how often its input can stand in its result, `builds` tells that it makes
-    containers of its own.
+    containers of its own, `code` is the same as source where that is more than a call of `run`.
     """
 
     run: Run
     copies: int = 1
     constant: bool = False
     builds: bool = False
+    code: Code | None = None
+
+    def written(self) -> Code:
+        """The part as source, for where its input is the scope of a mapping."""
+        return self.code or source.called(self.run)
 
 
 class Expression:
     """A compiled expression. Call it with a document (and inside `each` with the element and what holds it)."""
 
-    __slots__ = ("_meter", "builds", "held_null", "last_name", "run", "text")
+    __slots__ = ("_meter", "builds", "code", "held_null", "last_name", "run", "text")
 
     def __init__(self, text: str, part: Part, held_null: Run, last_name: str, meter: Meter) -> None:
         self.text = text
         self.run = part.run
         """The bare closure, for callers that bound results and spend the meter themselves."""
+        self.code = part.written()
+        """The same as source, for a mapping's scope."""
         self.builds = part.builds
         self.held_null = held_null
         """Whether a null result is a null that the document holds, and not something absent."""
@@ -123,7 +131,7 @@ class _Compiler:
             value = made.run(None)
         except EvaluationError as error:
             raise self._fault(node, f"always fails: {error}", error.kind) from None
-        return made._replace(run=closures.always(value))
+        return made._replace(run=closures.always(value), code=source.constant(value))
 
     def _fault(self, node: Node, cause: str, kind: str, hint: str = "") -> ExpressionError:
         return ExpressionError(self._text, self._columns.get(id(node), 1), cause, kind, hint)
@@ -131,10 +139,11 @@ class _Compiler:
     # --- leaves
 
     def _literal(self, node: Node) -> Part:
-        return Part(closures.always(exact(node["value"])), constant=True)
+        value = exact(node["value"])
+        return Part(closures.always(value), constant=True, code=source.constant(value))
 
     def _field(self, node: Node) -> Part:
-        return Part(closures.chain([node["value"]]))
+        return Part(closures.chain([node["value"]]), code=source.chain([node["value"]]))
 
     def _current(self, _node: Node) -> Part:
         return Part(closures.itself)
@@ -159,7 +168,7 @@ class _Compiler:
         nodes = steps_of(node)
         names = [step["value"] for step in nodes if step["type"] == "field"]
         if len(names) == len(nodes):
-            return Part(closures.chain(names))
+            return Part(closures.chain(names), code=source.chain(names))
         count = next(place for place, step in enumerate(nodes) if step["type"] != "field")
         head = [Part(closures.chain(names[:count]))] if count else []
         return self._in_turn([*head, *map(self.part, nodes[count:])])
@@ -179,7 +188,7 @@ class _Compiler:
 
     def _flatten(self, node: Node) -> Part:
         base = self.part(node["children"][0])
-        return base._replace(run=closures.flattened(base.run))
+        return base._replace(run=closures.flattened(base.run), code=None)
 
     def _projection(self, node: Node) -> Part:
         base, each = map(self.part, node["children"])
@@ -211,26 +220,35 @@ class _Compiler:
     # --- logic
 
     def _or_expression(self, node: Node) -> Part:
-        return self._either(node, closures.either)
+        return self._either(node, closures.either, source.either)
 
     def _and_expression(self, node: Node) -> Part:
-        return self._either(node, closures.both)
+        return self._either(node, closures.both, source.both)
 
-    def _either(self, node: Node, join: Callable[[Run, Run], Run]) -> Part:
+    def _either(self, node: Node, join: Callable[[Run, Run], Run], write: Callable[[Code, Code, Run], Code]) -> Part:
         left, right = map(self.part, node["children"])
-        constant = left.constant and right.constant
-        return Part(join(left.run, right.run), max(left.copies, right.copies), constant, left.builds or right.builds)
+        run = join(left.run, right.run)
+        return Part(
+            run,
+            max(left.copies, right.copies),
+            constant=left.constant and right.constant,
+            builds=left.builds or right.builds,
+            code=write(left.written(), right.written(), run),
+        )
 
     def _not_expression(self, node: Node) -> Part:
         inner = self.part(node["children"][0])
-        run = inner.run
-        return Part(lambda value: not truthy(run(value)), constant=inner.constant)
+        run = closures.negated(inner.run)
+        return Part(run, constant=inner.constant, code=source.negated(inner.written(), run))
 
     def _comparator(self, node: Node) -> Part:
         left, right = map(self.part, node["children"])
         name, text = node["value"], right.run(None) if right.constant else None
         if type(text) is str:
-            return Part(closures.compared_with_text(name, left.run, text), constant=left.constant)
+            run = closures.compared_with_text(name, left.run, text)
+            equals = name in {"eq", "ne"}
+            code = source.same_text(left.written(), text, run, wanted=name == "eq") if equals else None
+            return Part(run, constant=left.constant, code=code)
         return Part(closures.compared(name, left.run, right.run), constant=left.constant and right.constant)
 
     # --- functions
@@ -240,12 +258,13 @@ class _Compiler:
         places = range(len(node["children"]))
         arguments = [self._argument(node, function, place) for place in places]
         references = [function.parameter(place).reference for place in places]
-        runs = [argument.run for argument in arguments]
+        run, code = self._call(function, arguments, references)
         return Part(
-            function.call(*runs) if function.lazy else self._call(function, runs, references),
+            run,
             _copies_of_call(arguments, references) if function.shares else 1,
             constant=all(argument.constant for argument in arguments),
             builds=any(argument.builds for argument in arguments),
+            code=code,
         )
 
     def _function_of(self, node: Node) -> Function:
@@ -265,9 +284,19 @@ class _Compiler:
             raise self._fault(node, f"{function.name}(): {parameter.name} must be {wanted}", "invalid-type")
         return self.part(child["children"][0] if parameter.reference else child)
 
-    def _call(self, function: Function, runs: list[Run], references: list[bool]) -> Run:
-        inner = closures.call(function, runs, references)
-        return closures.counted(inner, self._meter.spend_characters) if function.grows else inner
+    def _call(self, function: Function, arguments: list[Part], references: list[bool]) -> tuple[Run, Code | None]:
+        runs = [argument.run for argument in arguments]
+        if function.lazy:
+            run: Run = function.call(*runs)
+            return run, _code_of_choice(function.name, [argument.written() for argument in arguments], run)
+        spend = self._meter.spend_characters
+        if any(references):
+            run = closures.referring(function, runs, references)
+            return (closures.counted(run, spend) if function.grows else run), None
+        of_values = closures.checked(function, len(runs))
+        of_values = closures.counted(of_values, spend) if function.grows else of_values
+        run = closures.applied(of_values, runs)
+        return run, source.call(of_values, [argument.written() for argument in arguments], run)
 
     # --- nulls
 
@@ -314,6 +343,14 @@ class _Compiler:
         condition = self.part(node["children"][0]).run
         then, otherwise = [*map(self.held_null, node["children"][1:]), closures.never][:2]
         return lambda value: then(value) if truthy(condition(value)) else otherwise(value)
+
+
+def _code_of_choice(name: str, arguments: list[Code], run: Run) -> Code | None:
+    """The functions of which only the chosen argument is evaluated."""
+    if name == "if":
+        condition, then, *otherwise = arguments
+        return source.chosen(condition, then, otherwise[0] if otherwise else source.constant(None), run)
+    return source.first(arguments, run) if name == "coalesce" else None
 
 
 def _copies_of_call(arguments: list[Part], references: list[bool]) -> int:

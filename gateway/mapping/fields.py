@@ -5,22 +5,60 @@ where there is nothing to send, `NULL` where a null is to be sent.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import MappingError
 from gateway.mapping import types
 from gateway.mapping.blocks import Block, plain
 from gateway.mapping.expressions import Meter
+from gateway.mapping.source import Code, Writer
 from gateway.mapping.table import bounded
 from gateway.mapping.types import EvaluationError, Unfit
 
 Scope = dict[str, Any]
 Field = Callable[[Scope], Any]
-Convert = Callable[[Any, Scope], Any]
 
 NULL: Any = object()
 """What a field gives where a null is to be sent."""
 _UNSET: Any = object()  # an option that is not there, where null would be one
+
+
+class Place(NamedTuple):
+    """Where a value is from, for conversions that need to know: by an expression of its own, else by the source's
+    setting. `check` makes it fit or raises.
+    """
+
+    own: Code | None
+    setting: str
+    check: Callable[[Any], Any]
+
+
+class Step(NamedTuple):
+    """One conversion of a value that is not null: of the value alone, or of the value and its place. `containers`: it
+    lets everything else pass.
+    """
+
+    convert: Callable[..., Any]
+    place: Place | None = None
+    containers: bool = False
+
+
+def nothing(_scope: Scope) -> None:
+    """A field that is not there."""
+
+
+class Member(NamedTuple):
+    """A field on its way into the object around it: where its value comes from, its conversions, and what stands in:
+    `absent` where there was nothing, `unfit` for what did not fit (None: it is a fault), `missing` where nothing is
+    left. `sends_null`: it may be NULL.
+    """
+
+    code: Code
+    steps: tuple[Step, ...] = ()
+    absent: Field = nothing
+    missing: Field = nothing
+    unfit: Field | None = None
+    sends_null: bool = False
 
 
 # --- scopes ----------------------------------------------------------------------------------------------------------
@@ -53,22 +91,65 @@ def _inner_scopes(scope: Scope, elements: Iterable[Any]) -> Iterator[Scope]:
 # --- objects and lists -----------------------------------------------------------------------------------------------
 
 
-def object_of(name: str, members: list[tuple[str, str, Field]]) -> Field:
-    """An object of fields: key, path and closure of each. The one loop that runs for every field of every event."""
+def object_of(name: str, members: list[tuple[str, str, Member]]) -> Field:
+    """An object of fields, key, path and member of each, as one function that is written out."""
+    writer = Writer()
+    body = ["made = {}", "path = ''", "try:"]
+    for key, path, member in members:
+        body.append(f"    path = {path!r}")
+        body += [f"    {line}" for line in _lines(member, writer)]
+        value = f"value if value is not {writer.constant(NULL)} else None" if member.sends_null else "value"
+        body += [f"    if value is not None: made[{key!r}] = {value}"]
+    body += ["    pass", *_told(name, writer), "return made"]
+    return writer.made(body)
 
-    def build(scope: Scope) -> dict[str, Any]:
-        made = {}
-        path = ""
-        try:
-            for key, path, field in members:  # noqa: B007  the path is for the fault, where one breaks the loop
-                value = field(scope)
-                if value is not None:
-                    made[key] = value if value is not NULL else None
-        except EvaluationError as error:
-            raise MappingError(name, path, str(error)) from None
-        return made
 
-    return build
+def labelled(name: str, path: str, member: Member) -> Field:
+    """A field outside of an object, with a path for its faults."""
+    writer = Writer()
+    lines = [f"    {line}" for line in _lines(member, writer)]
+    return writer.made([f"path = {path!r}", "try:", *lines, *_told(name, writer), "return value"])
+
+
+def _told(name: str, writer: Writer) -> list[str]:
+    raised = f"raise MappingError({writer.constant(name)}, path, str(error)) from None"
+    return ["except EvaluationError as error:", f"    {raised}"]
+
+
+def _lines(member: Member, writer: Writer) -> list[str]:
+    """The source of a member, which leaves its value in `value`."""
+    lines = [f"value = {member.code(writer)}"]
+    missing = [] if member.missing is nothing else [f"if value is None: value = {writer.constant(member.missing)}(s)"]
+    if member.steps:
+        then = [line for number, step in enumerate(member.steps) for line in _step(step, number, writer)]
+        lines += ["if value is not None:", *(f"    {line}" for line in (*then, *missing))]
+        if member.absent is not nothing:
+            lines += ["else:", f"    value = {writer.constant(member.absent)}(s)"]
+    elif member.absent is not nothing:
+        lines.append(f"if value is None: value = {writer.constant(member.absent)}(s)")
+    if member.unfit is None:
+        return lines
+    instead = [f"value = {writer.constant(member.unfit)}(s)", *missing]
+    return ["try:", *(f"    {line}" for line in lines), "except EvaluationError:", *(f"    {line}" for line in instead)]
+
+
+def _step(step: Step, number: int, writer: Writer) -> list[str]:
+    convert = writer.constant(step.convert)
+    if step.containers:
+        return [f"if type(value) is dict or type(value) is list: {convert}(value)"]
+    if step.convert is types.string:
+        lines = [f"if type(value) is not str: value = {convert}(value)"]
+    elif step.place is not None:
+        lines = [*_place(step.place, writer), f"value = {convert}(value, place)"]
+    else:
+        lines = [f"value = {convert}(value)"]
+    return ["if value is not None:", *(f"    {line}" for line in lines)] if number else lines
+
+
+def _place(place: Place, writer: Writer) -> list[str]:
+    setting = f"{writer.table(('source',))}.get({place.setting!r})"
+    own = [f"place = {place.own(writer)}", f"if place is None or place == '': place = {setting}"] if place.own else []
+    return [*(own or [f"place = {setting}"]), f"if place is not None: place = {writer.constant(place.check)}(place)"]
 
 
 def unless_empty(build: Field) -> Field:
@@ -106,35 +187,27 @@ def listed(source: Field, element: Field, meter: Meter, width: int) -> Field:
 
 
 def whole(source: Field, meter: Meter) -> Field:
-    """A value that is passed on as it is: where it is a container, its size is counted."""
-    spend = meter.spend_values
+    """A value that is passed on as it is, its size counted where it is a container."""
 
     def run(scope: Scope) -> Any:
         value = source(scope)
         if type(value) is dict or type(value) is list:
-            spend(bounded(value))
+            meter.spend_values(bounded(value))
         return value
 
     return run
 
 
-def labelled(name: str, path: str, field: Field) -> Field:
-    """A field outside of an object, so that its faults have a path."""
+def sized(meter: Meter) -> Step:
+    """A value that is passed on as it is: where it is a container, its size is counted."""
 
-    def run(scope: Scope) -> Any:
-        try:
-            return field(scope)
-        except EvaluationError as error:
-            raise MappingError(name, path, str(error)) from None
+    def count(value: Any) -> None:
+        meter.spend_values(bounded(value))
 
-    return run
+    return Step(count, containers=True)
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
-
-
-def nothing(_scope: Scope) -> None:
-    """A field that is not there."""
 
 
 def always(constant: Any) -> Field:
@@ -173,83 +246,21 @@ def kept(source: Field, count: Callable[[], None]) -> Field:
     return run
 
 
-def settled(source: Field, convert: Convert | None, absent: Field, missing: Field, unfit: Field | None) -> Field:
-    """A source, its conversion, and what stands in: `absent` where the source gave nothing, `unfit` for what did not
-    fit (None: it is a fault), `missing` where nothing is left.
-    """
-    if convert is None and unfit is None:
-        return source if absent is nothing else _standing_in(source, absent)
-
-    def run(scope: Scope) -> Any:
-        try:
-            value = source(scope)
-            if value is None:
-                return absent(scope)
-            if convert is not None:
-                value = convert(value, scope)
-        except EvaluationError:
-            if unfit is None:
-                raise
-            value = unfit(scope)
-        return value if value is not None else missing(scope)
-
-    return run
-
-
-def _standing_in(source: Field, absent: Field) -> Field:
-    def run(scope: Scope) -> Any:
-        value = source(scope)
-        return value if value is not None else absent(scope)
-
-    return run
-
-
 # --- conversions -----------------------------------------------------------------------------------------------------
 
 
-def unplaced(convert: Callable[[Any], Any]) -> Convert:
-    """A conversion that needs nothing but the value."""
-    return lambda value, _: convert(value)
-
-
-def placed(convert: Callable[[Any, str | None], Any], own: Field | None, setting: str, check: Field) -> Convert:
-    """A conversion that needs to know where: from an expression of its own, else from the source's setting."""
-
-    def run(value: Any, scope: Scope) -> Any:
-        place = own(scope) if own else None
-        if place is None or place == "":
-            source = scope.get("source")
-            place = source.get(setting) if type(source) is dict else None
-        return convert(value, None if place is None else check(place))
-
-    return run
-
-
-def in_turn(steps: list[Convert]) -> Convert | None:
-    """No conversion, one, or two one after the other."""
-    if len(steps) <= 1:
-        return steps[0] if steps else None
-    first, second = steps
-
-    def run(value: Any, scope: Scope) -> Any:
-        found = first(value, scope)
-        return None if found is None else second(found, scope)
-
-    return run
-
-
-def looked_up(block: Block) -> Convert:
+def looked_up(block: Block) -> Step:
     """A look-up in `values` by the value's text: `true`, `1` and `1.0` find the keys `true` and `1`."""
     known = {_key(key): plain(value) for key, value in block["values"].items()}
     otherwise = plain(block["else"]) if "else" in block else _UNSET
 
-    def run(value: Any, _scope: Scope) -> Any:
+    def run(value: Any) -> Any:
         found = known.get(value if type(value) is str else types.string(value), otherwise)
         if found is _UNSET:
             raise Unfit("one of `values`", value)
         return found
 
-    return run
+    return Step(run)
 
 
 def _key(key: Any) -> str:

@@ -90,7 +90,7 @@ class Normaliser:
         kind = dotted(event.topic)
         if mapping.entity:
             kind = f"{mapping.entity}.{mapping.verb or verb(event.topic, mapping.entity)}"
-        results = mapping.apply(self._document(event, body))
+        results = mapping.apply(self._document(event, body, received))
         return tuple(
             _normal(event, place, kind, mapping.entity, data, received) for place, data in enumerate(results, start=1)
         )
@@ -103,7 +103,7 @@ class Normaliser:
     def _find(self, topic: str) -> str | None:
         return next((mapping for pattern, mapping in self._rules if pattern.fullmatch(topic)), None)
 
-    def _document(self, event: Event, body: Any) -> dict[str, Any]:
+    def _document(self, event: Event, body: Any, received: str) -> dict[str, Any]:
         """What a normalising mapping reads."""
         return {
             "body": body,
@@ -111,7 +111,7 @@ class Normaliser:
             "query": pair_table(parse_qsl(event.query, keep_blank_values=True)) if event.query else {},
             "topic": event.topic,
             "source": self._settings,
-            "received_at": _instant(event),
+            "received_at": received,
         }
 
     def _body(self, event: Event, mapping: str) -> Any:

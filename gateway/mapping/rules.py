@@ -15,7 +15,8 @@ from gateway.errors import MappingError
 from gateway.mapping import blocks, fields, types
 from gateway.mapping.blocks import Block, Path
 from gateway.mapping.expressions import Expression, ExpressionError, Meter, compile_expression
-from gateway.mapping.fields import Convert, Field, Scope
+from gateway.mapping.fields import Field, Member, Scope, Step
+from gateway.mapping.source import called, constant
 from gateway.mapping.table import VALUES_MAX, bounded, truthy
 from gateway.mapping.types import EvaluationError
 from gateway.telemetry import metrics
@@ -27,6 +28,7 @@ DEPTH_MAX = 16
 
 _FEW_VALUES = 300  # in lists and copied containers: with more, the whole result is looked at
 _CONTAINERS = ("object", "list")
+_FAULTY = Member(constant(None))  # of a mapping that is not made
 _UTC_ENDINGS = ("_gmt", "_utc")  # a field that says its times are UTC, as WooCommerce's date_created_gmt
 
 
@@ -137,19 +139,19 @@ class _Compiler:
             members.append((name, inner, self._field((*path, name), member, inner)))
         return fields.object_of(self._name, members)
 
-    def _field(self, path: Path, raw: Any, label: str) -> Field:
+    def _field(self, path: Path, raw: Any, label: str) -> Member:
         if isinstance(raw, str):
             expression = self._expression(path, raw)
-            return fields.whole(expression.run, self._meter) if expression else fields.nothing
+            return Member(expression.code, (fields.sized(self._meter),)) if expression else _FAULTY
         if not isinstance(raw, dict):
             hint = "a list is {each: ..., fields: ...}" if isinstance(raw, list) else "a constant is {value: ...}"
             self._problem(path, f"a field is an expression or a block, not {blocks.named(raw)}", hint)
-            return fields.nothing
+            return _FAULTY
         found = list(blocks.faults(path, raw))
         self.problems.extend(found)
         if found:
             self._look_inside(path, raw, label)
-            return fields.nothing
+            return _FAULTY
         return self._block(path, raw, label)
 
     def _look_inside(self, path: Path, raw: Block, label: str) -> None:
@@ -159,25 +161,24 @@ class _Compiler:
                 self._expression((*path, key), raw[key])
         self._object((*path, "fields"), blocks.table(raw.get("fields")), label)
 
-    def _block(self, path: Path, raw: Block, label: str) -> Field:
+    def _block(self, path: Path, raw: Block, label: str) -> Member:
         if "fields" in raw or "each" in raw:
             return self._container(path, raw, label)
         if "value" in raw:
-            constant = fields.always(blocks.plain(raw["value"]))
-            return self._settled(raw, label, constant, self._convert(path, raw, ""))
+            return self._settled(raw, label, Member(constant(blocks.plain(raw["value"])), self._steps(path, raw, "")))
         expression = self._expression((*path, "from"), raw["from"])
         if expression is None:
-            return fields.nothing
-        convert = self._convert(path, raw, expression.last_name)
-        as_it_is = convert is None or raw.get("type") in _CONTAINERS
-        source = fields.whole(expression.run, self._meter) if as_it_is else expression.run
-        return self._settled(raw, label, source, convert, expression)
+            return _FAULTY
+        steps = self._steps(path, raw, expression.last_name)
+        if not steps or raw.get("type") in _CONTAINERS:
+            steps = (fields.sized(self._meter), *steps)
+        return self._settled(raw, label, Member(expression.code, steps), expression)
 
-    def _container(self, path: Path, raw: Block, label: str) -> Field:
+    def _container(self, path: Path, raw: Block, label: str) -> Member:
         key = "each" if "each" in raw else "from"
         if key not in raw:
             build = self._object((*path, "fields"), raw["fields"], label)
-            return self._settled(raw, label, fields.unless_empty(build), None)
+            return self._settled(raw, label, Member(called(fields.unless_empty(build))))
         expression = self._expression((*path, key), raw[key])
         before = self._fields
         if key == "each":
@@ -186,7 +187,7 @@ class _Compiler:
             source = fields.listed(_run(expression), element, self._meter, width)
         else:
             source = fields.nested(_run(expression), self._object((*path, "fields"), raw["fields"], label))
-        return self._settled(raw, label, source, None, expression)
+        return self._settled(raw, label, Member(called(source)), expression)
 
     def _each(self, path: Path, raw: Block, label: str) -> Field:
         """What each element of a list becomes: an object, or one value."""
@@ -198,14 +199,13 @@ class _Compiler:
 
     # --- what becomes of a value
 
-    def _settled(
-        self, raw: Block, label: str, source: Field, convert: Convert | None, expression: Expression | None = None
-    ) -> Field:
+    def _settled(self, raw: Block, label: str, member: Member, expression: Expression | None = None) -> Member:
         """A field whose absence goes the way of `default`, `required` and `nulls`, and its faults that of `unfit`."""
         missing = self._missing(raw, label)
         sends = expression is not None and raw.get("nulls") == "send"
         absent = fields.null_or(expression.held_null, missing) if expression and sends else missing
-        return fields.settled(source, convert, absent, missing, self._unfit_way(raw, label, expression))
+        unfit = self._unfit_way(raw, label, expression)
+        return member._replace(absent=absent, missing=missing, unfit=unfit, sends_null=sends)
 
     def _missing(self, raw: Block, label: str) -> Field:
         if "default" in raw:
@@ -225,20 +225,20 @@ class _Compiler:
             return fields.kept(fields.whole(expression.run, self._meter), count)
         return fields.left_out(count)
 
-    def _convert(self, path: Path, raw: Block, last_name: str) -> Convert | None:
+    def _steps(self, path: Path, raw: Block, last_name: str) -> tuple[Step, ...]:
         steps = [fields.looked_up(raw)] if "values" in raw else []
         wanted = raw.get("type")
         if "money" in raw:
             steps.append(self._placed(path, raw, "money", "currency", types.money, types.currency))
         elif wanted == "datetime" and "timezone" not in raw and last_name.endswith(_UTC_ENDINGS):
-            steps.append(fields.unplaced(types.utc_datetime))
+            steps.append(Step(types.utc_datetime))
         elif wanted == "datetime":
             steps.append(self._placed(path, raw, "timezone", "timezone", types.utc_datetime, types.string))
         elif wanted == "phone":
             steps.append(self._placed(path, raw, "country", "country", types.phone, types.country_if_known))
         elif wanted is not None:
-            steps.append(fields.unplaced(types.PLAIN[wanted]))
-        return fields.in_turn(steps)
+            steps.append(Step(types.PLAIN[wanted]))
+        return tuple(steps)
 
     def _placed(
         self,
@@ -248,9 +248,9 @@ class _Compiler:
         setting: str,
         convert: Callable[[Any, str | None], Any],
         check: Callable[[Any], Any],
-    ) -> Convert:
+    ) -> Step:
         expression = self._expression((*path, key), raw[key]) if key in raw else None
-        return fields.placed(convert, expression.run if expression else None, setting, check)
+        return Step(convert, fields.Place(expression.code if expression else None, setting, check))
 
     def _expression(self, path: Path, text: Any) -> Expression | None:
         if not isinstance(text, str):

@@ -392,6 +392,8 @@ def country_if_known(value: Any) -> str | None:
 
 def currency(value: Any) -> str:
     """ISO 4217, three capital letters."""
+    if type(value) is str and value in _currencies():
+        return value
     found = value.strip().upper() if type(value) is str else ""
     if found not in _currencies():
         raise Unfit("currency", value)
