@@ -1,7 +1,7 @@
 """Expressions mean what JMESPath says, end, and stay small."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from jmespath.exceptions import JMESPathError
 
 from gateway import document
+from gateway.errors import MappingError
 from gateway.mapping.expressions import EvaluationError, ExpressionError, compile_expression
+from gateway.mapping.fields import Member, labelled
 
 COMPLIANCE = os.environ.get("GATEWAY_JMESPATH_COMPLIANCE", "")
 """A folder with the cases of github.com/jmespath/jmespath.test, where there is one."""
@@ -111,6 +113,48 @@ def test_a_compiled_expression_gives_what_the_library_gives(text: str, source: d
         return  # the library fails with Python's own errors where texts meet numbers: nothing to compare with
     else:
         assert _as_floats(evaluate(text, source)) == expected
+
+
+def _chosen(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """What is written out for mappings, beside all else: choices, texts compared, functions of values."""
+    three = st.tuples(inner, inner, inner)
+    return _grown(inner) | st.one_of(
+        three.map(lambda p: f"if({p[0]}, {p[1]}, {p[2]})"),
+        inner.map(lambda text: f"if({text}, {text})"),
+        three.map(lambda p: f"coalesce({p[0]}, {p[1]}, {p[2]})"),
+        inner.map(lambda text: f"{text} == 'b'"),
+        inner.map(lambda text: f"{text} != 'b'"),
+        st.tuples(inner, inner).map(lambda p: f"concat({p[0]}, {p[1]})"),
+        inner.map(lambda text: f"to_string({text})"),
+    )
+
+
+@settings(max_examples=500, deadline=None)
+@given(text=st.recursive(_names | st.just("@"), _chosen, max_leaves=8), source=_documents)
+def test_an_expression_that_is_written_out_gives_what_it_gives_as_a_closure(text: str, source: dict[str, Any]) -> None:
+    try:
+        expression = compile_expression(text)
+    except ExpressionError:
+        return
+    assert _outcome(labelled("m", "p", Member(expression.code)), source) == _outcome(expression.run, source)
+
+
+def _outcome(act: Callable[[Any], Any], source: Any) -> tuple[Any, type]:
+    """What an expression gives, or why it gives nothing."""
+    try:
+        found = act(source)
+    except EvaluationError as error:
+        return str(error), EvaluationError
+    except MappingError as error:
+        return error.cause, EvaluationError
+    return found, type(found)
+
+
+def test_what_is_nested_deeper_than_python_can_read_is_called_as_a_closure() -> None:
+    text = "a"
+    for _ in range(60):
+        text = f"({text} || b)"
+    assert labelled("m", "p", Member(compile_expression(text).code))({"b": 1}) == 1
 
 
 def _compliance() -> Iterator[Any]:
