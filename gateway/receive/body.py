@@ -29,7 +29,7 @@ class Bodies:
     `timeout_s`: how long a body may stall; `total_bytes`: what all bodies that are still coming may hold together.
     """
 
-    def __init__(self, timeout_s: float, total_bytes: int = 256 << 20) -> None:
+    def __init__(self, timeout_s: float, total_bytes: int = 128 << 20) -> None:
         self._timeout_s = timeout_s
         self._total_bytes = total_bytes
         self._held_bytes = 0

@@ -149,8 +149,8 @@ class Gateway:
         self.admin_url = f"http://{admin}"
         self.hook = f"{self.receiver_url}/webhooks/{SOURCE}"
         whole = {
-            "journal": {"url": f"sqlite:///{self.database}"},
             **settings,
+            "journal": {"url": f"sqlite:///{self.database}", **settings.get("journal", {})},
             "receiver": {**settings.get("receiver", {}), "listen": receiver},
             "admin": {"listen": admin, "token": TOKEN},
         }
