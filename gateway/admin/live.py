@@ -36,7 +36,7 @@ class Streams:
         if self.open >= STREAMS_MAX:
             raise Problem(503, "overloaded", f"{STREAMS_MAX} pages are live already")
         self.open += 1
-        return StreamingResponse(self._counted(stream), 200, SAFE, "text/event-stream")
+        return StreamingResponse(self._counted(stream), 200, SAFE | {"x-accel-buffering": "no"}, "text/event-stream")
 
     async def _counted(self, stream: AsyncIterator[str]) -> AsyncIterator[str]:
         try:

@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin import api, replaying
+from gateway.admin import api, pieces, playground, replaying
 from gateway.admin.api import Call
 
-CALLS = (*api.CALLS, *replaying.CALLS)
+CALLS = (*api.CALLS, *pieces.CALLS, *replaying.CALLS, *playground.CALLS)
 """Every call of the API."""
 
 _PATH = re.compile(r"\{(\w+)(:int)?\}")
@@ -67,6 +67,11 @@ def _operation(call: Call) -> dict[str, Any]:
     }
     if call.body is not None:
         operation["requestBody"] = {"required": True, "content": _content("application/json", call.body.__name__)}
+        too_large = {
+            "description": "The body is too large.",
+            "content": _content("application/problem+json", "Problem"),
+        }
+        operation["responses"]["413"] = too_large
     return operation
 
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from msgspec import Struct
+from starlette.requests import Request
 
 from gateway.admin import accounts, views
-from gateway.admin.api import Room
+from gateway.admin.api import Call, Room
 from gateway.journal.base import DeadFilter
 
 
@@ -25,6 +26,16 @@ class DestinationView(Struct, frozen=True):
     def total(self, figure: str) -> int:
         """A figure of all its lanes."""
         return sum(getattr(lane, figure) for lane in self.lanes)
+
+
+class Destinations(Struct, frozen=True):
+    """Every configured destination."""
+
+    destinations: tuple[DestinationView, ...]
+
+
+async def list_destinations(room: Room, _: Request) -> Destinations:
+    return Destinations(await destinations(room))
 
 
 async def figures(room: Room) -> dict[str, Any]:
@@ -54,3 +65,15 @@ async def destinations(room: Room) -> tuple[DestinationView, ...]:
         )
         for name, settings in sorted(status.destinations.items())
     )
+
+
+CALLS = (
+    Call(
+        "GET",
+        "/destinations",
+        "destinations",
+        "Every destination: its account, its lanes, what was given up and what went wrong lately.",
+        Destinations,
+        list_destinations,
+    ),
+)

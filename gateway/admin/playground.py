@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.admin.answers import Problem
-from gateway.admin.api import Room
+from gateway.admin.api import Call, Room, body_of
 from gateway.admin.html import Form, form_of, render
 from gateway.admin.question import Question
 
@@ -14,6 +15,49 @@ PAYLOAD_BYTES = 256 << 10
 _FORM_BYTES = 3 * PAYLOAD_BYTES + 16_384
 """A form has up to three bytes for one of the payload."""
 _TEXT_CHARS = 2_000
+
+
+class Payload(Struct, frozen=True, forbid_unknown_fields=True):
+    """A payload to be tried: as `source` would send it, under `topic` where the payload does not say it."""
+
+    source: str
+    payload: str
+    topic: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    to: str | None = None
+
+
+class Tried(Struct, frozen=True):
+    """What would become of a payload: rejected, dead, delivered or filtered; and every step of its way there."""
+
+    outcome: str
+    identity: str | None
+    event: Any
+    events: list[Any]
+    routes: list[Any]
+    requests: list[Any]
+    filtered: list[str]
+    dead: list[Any]
+    rejected: Any
+
+
+async def try_payload(room: Room, request: Request) -> Tried:
+    asked = await body_of(request, Payload)
+    question = Question(asked.source, asked.payload.encode(), asked.topic, asked.headers, asked.to)
+    return Tried(**await _answered(room, question))
+
+
+CALLS = (
+    Call(
+        "POST",
+        "/try",
+        "try",
+        "A payload's whole way; nothing is kept, nothing is sent.",
+        Tried,
+        try_payload,
+        body=Payload,
+    ),
+)
 
 
 async def empty(room: Room, request: Request) -> Response:
@@ -24,14 +68,20 @@ async def empty(room: Room, request: Request) -> Response:
 async def tried(room: Room, request: Request) -> Response:
     form = await form_of(request, _FORM_BYTES)
     given = {name: form.one(name).strip() for name in ("source", "topic", "to", "headers")}
-    status = room.status()
-    if given["source"] not in status.sources or given["to"] not in ("", *status.destinations) or room.trial is None:
-        raise Problem(400, "source", "choose a source, and a destination or none, of those that are configured")
     body = form.one("payload").encode()
-    if len(body) > PAYLOAD_BYTES:
-        raise Problem(413, "body_too_large", f"at most {PAYLOAD_BYTES} bytes are tried here; `gateway try` takes more")
     question = Question(given["source"], body, given["topic"] or None, _headers(form), given["to"] or None)
-    return _page(room, {**given, "payload": form.one("payload")}, await room.trial(question))
+    return _page(room, {**given, "payload": form.one("payload")}, await _answered(room, question))
+
+
+async def _answered(room: Room, question: Question) -> dict[str, Any]:
+    """What becomes of it. Raises Problem for what cannot be tried."""
+    status = room.status()
+    known = question.source in status.sources and question.to in (None, *status.destinations)
+    if not known or room.trial is None:
+        raise Problem(400, "source", "choose a source, and a destination or none, of those that are configured")
+    if len(question.body) > PAYLOAD_BYTES:
+        raise Problem(413, "body_too_large", f"at most {PAYLOAD_BYTES} bytes are tried here; `gateway try` takes more")
+    return await room.trial(question)
 
 
 def _headers(form: Form) -> tuple[tuple[str, str], ...]:

@@ -103,6 +103,21 @@ async def test_the_document_names_every_call_and_every_refusal(operator: Client)
     assert set(document["paths"]["/api/dead"]["get"]["responses"]) == {"200", "400", "401", "404", "503"}
 
 
+async def test_a_call_with_a_body_may_be_told_that_it_is_too_large(operator: Client) -> None:
+    paths = (await operator.get("/api/openapi.json")).json["paths"]
+    bodied = [methods["post"] for methods in paths.values() if "requestBody" in methods.get("post", {})]
+    assert len(bodied) >= 6
+    assert all("413" in one["responses"] for one in bodied)
+
+
+async def test_destinations_are_told_with_their_lanes_and_what_was_given_up(operator: Client) -> None:
+    (one,) = (await operator.get("/api/destinations")).json["destinations"]
+    assert (one["name"], one["vendor"], one["paused"]) == ("ometria-uk", "ometria", False)
+    assert [lane["source"] for lane in one["lanes"]] == ["uk-shop"]
+    assert one["dead"][0]["letters"] == 1
+    assert one["account"]["account"] == "ometria:abc"
+
+
 async def test_lanes_are_the_ledger_with_lag_and_standing(operator: Client) -> None:
     lanes = (await operator.get("/api/lanes")).json["lanes"]
 

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway import document
 from gateway.admin.app import build
 from gateway.admin.question import Question
 from gateway.config.values import Secret
@@ -105,3 +106,12 @@ async def test_the_form_may_come_filled_in(browser: Client) -> None:
     text = (await browser.get("/try?source=uk-shop&topic=orders%2Fpaid")).text
     assert 'value="orders/paid"' in text
     assert "<option selected>uk-shop</option>" in text
+
+
+async def test_the_api_tries_as_the_page_does(asked: Asked, desk: Shelf, gateway: Gateway, clock: Still) -> None:
+    app = build(desk, gateway.status, Secret(TOKEN), clock=clock, trial=asked.trial)
+    api = Client(app, {"authorization": f"Bearer {TOKEN}"})
+    body = document.dump({"source": "uk-shop", "payload": "{}", "headers": [["X-A", "1"]]})
+    assert (await api.post("/api/try", body)).json == WAY
+    assert asked.questions == [Question("uk-shop", b"{}", None, (("X-A", "1"),), None)]
+    assert (await api.post("/api/try", document.dump({"source": "nobody", "payload": ""}))).status == 400
