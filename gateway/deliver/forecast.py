@@ -148,10 +148,20 @@ class _Counting:
 
     def _plan(self, event: Event, tally: "_Tally") -> bool:
         """Plan an event for one lane; whether it is meant there."""
-        if not tally.sends_all and event.seq > tally.start_seq:
-            tally.note(self._planner.plan(event, tally.destination, lane=0).records)
-        if not tally.meaning.means(event):
+        means = tally.meaning.means(event)
+        if means or not tally.sends_all:
+            whole = self._planner.plan(event, tally.destination, lane=0)
+            if not tally.sends_all:
+                tally.note(whole.records)
+        if not means:
             return False
+        wanted = (whole, True) if tally.meaning.wants_all else self._wanted(event, tally)
+        if wanted[1]:
+            tally.mean(wanted[0])
+        return wanted[1]
+
+    def _wanted(self, event: Event, tally: "_Tally") -> tuple[Planned, bool]:
+        """What becomes of those normal forms that are meant, and whether there are any."""
         seen = False
 
         def only(normal: NormalEvent) -> bool:
@@ -161,9 +171,7 @@ class _Counting:
             return wanted
 
         planned = self._planner.plan(event, tally.destination, lane=0, only=only)
-        if seen or planned.deaths:
-            tally.mean(planned)
-        return seen or bool(planned.deaths)
+        return planned, seen or bool(planned.deaths)
 
 
 class _Tally(Newest):

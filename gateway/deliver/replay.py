@@ -54,6 +54,11 @@ class Meaning:
         self._when = compile_expression(replay.when) if replay.when is not None else None
         self._picked = _picked(replay, source, destination)
 
+    @property
+    def wants_all(self) -> bool:
+        """Whether every normal form of an event is meant."""
+        return self._types is None and self._when is None
+
     def means(self, event: Event) -> bool:
         """Whether the replay means the event, as far as its time and place tell."""
         replay, at_ms = self._replay, event.received_at_ms
