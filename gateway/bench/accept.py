@@ -54,7 +54,9 @@ async def accept(site: Site, scale: Scale) -> Report:
     with machine.on_core(loading):
         async with (
             processes.bare(site.folder, measured) as bare,
-            processes.gateway(setups.shop({}), site.folder / "receiver", role="receiver", core=measured) as receiver,
+            processes.gateway(
+                setups.shop({}) | site.journal(), site.folder / "receiver", role="receiver", core=measured
+            ) as receiver,
         ):
             found = (candidate("bare Starlette", bare), candidate("gateway", receiver))
             orders = Orders(site.samples, setups.SOURCE)
@@ -124,7 +126,8 @@ def _report(name: str, about: str, found: Sequence[Candidate]) -> Report:
         ]
         for one in found
     ]
-    return Report(name, about, [*columns, *loads[: len(found[0].latencies_ms)]], rows, _headline(found), _notes(found))
+    columns += loads[: len(found[0].latencies_ms)]
+    return Report(name, about, columns, rows, _headline(found), _notes(found), drawn="ratio")
 
 
 def _headline(found: Sequence[Candidate]) -> dict[str, float]:

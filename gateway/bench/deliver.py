@@ -14,6 +14,7 @@ from gateway.bench.report import BenchFailed, Report, Scale, Site
 from gateway.bench.setups import Destinations
 from gateway.bench.sink import Sink, sinking
 
+CPU = "CPU µs per event"
 FANS = (1, 2, 5, 10)
 FAN_EVENTS_SHARE = 4
 """A fan-out has this part of the backlog: it goes out eighteen times."""
@@ -41,8 +42,9 @@ async def deliver(site: Site, scale: Scale) -> Report:
             cpu_us = one.cpu_s / scale.events * 1e6
             rows.append([shape, scale.events, one.requests, round(scale.events / one.took_s), round(cpu_us)])
             headline[f"cpu_us, {shape}"] = round(cpu_us, 1)
-    columns = ["what", "events", "requests", "events/s", "CPU µs per event"]
-    return Report("deliver", "a backlog of orders delivered to a local sink by one core", columns, rows, headline)
+    columns = ["what", "events", "requests", "events/s", CPU]
+    about = "a backlog of orders delivered to a local sink by one core"
+    return Report("deliver", about, columns, rows, headline, drawn=CPU)
 
 
 async def fanout(site: Site, scale: Scale) -> Report:
@@ -64,8 +66,8 @@ async def fanout(site: Site, scale: Scale) -> Report:
                 [fan, scale.events * fan, round(scale.events * fan / one.took_s), round(cpu_us), round(each_us)]
             )
             headline[f"cpu_us, {fan} destinations"] = round(cpu_us, 1)
-    columns = ["destinations", "deliveries", "deliveries/s", "CPU µs per event", "of that for each further one"]
-    return Report("fanout", "one order to many destinations, in batches of 100", columns, rows, headline)
+    columns = ["destinations", "deliveries", "deliveries/s", CPU, "of that for each further one"]
+    return Report("fanout", "one order to many destinations, in batches of 100", columns, rows, headline, drawn=CPU)
 
 
 async def _filled(site: Site, scale: Scale, shapes: Destinations) -> Path:
@@ -101,7 +103,7 @@ async def _arrived(sink: Sink, wanted: int) -> None:
 
 async def _settled(site: Site, folder: Path, destinations: Sequence[str]) -> None:
     """Until the journal says that nothing waits on these lanes."""
-    journal = site.open_journal(processes.url_in(folder))
+    journal = site.open_journal(site.url(folder))
     await journal.open()
     try:
         for _ in range(int(STALLED_S / LOOK_S)):

@@ -10,6 +10,7 @@ from gateway.bench.idle import idle, memory
 from gateway.bench.mapping import mapping
 from gateway.bench.pace import pace
 from gateway.bench.report import Report, Scale, Site
+from gateway.bench.start import start
 
 Bench = Callable[[Site, Scale], Coroutine[Any, Any, Report]]
 
@@ -21,7 +22,11 @@ BENCHES: dict[str, Bench] = {
     "mapping": mapping,
     "pace": pace,
     "growth": growth,
+    "start": start,
     "idle": idle,
     "memory": memory,
 }
 """In the order they are run. A new bench is a line here."""
+
+ANY_JOURNAL = frozenset({"accept", "growth", "start"})
+"""Those that can be run on a journal that is given; the others copy their journal's files, or run several."""

@@ -15,15 +15,13 @@ SETTLE_S = 2.0
 WATCHED_ROUNDS = 4
 WAITING_TIMES = 10
 """Events that wait, in backlogs of the scale."""
-NOBODY = 9
-"""The discard port: nobody listens there."""
 MIB = 1 << 20
 
 
 async def idle(site: Site, scale: Scale) -> Report:
     """CPU of each process while no request comes."""
     rows: list[list[Any]] = []
-    config = setups.shop({"sink": setups.single(NOBODY)})
+    config = setups.shop({"sink": setups.single(setups.NOBODY)})
     async with processes.gateway(config, site.folder / "idle", core=machine.cores()[0]) as running:
         site.tell("coming to rest", 0.1)
         await asyncio.sleep(min(SETTLE_S, scale.round_s * 2))
@@ -55,11 +53,7 @@ async def memory(site: Site, scale: Scale) -> Report:
 
 
 async def _resident(folder: Path, scale: Scale) -> dict[str, float]:
-    config = {
-        "sources": {"bench": {"preset": "generic", "api_key": "bench", "topic": "header:X-Event-Type"}},
-        "destinations": {"sink": setups.single(NOBODY)},
-        "routes": [{"to": ["sink"]}],
-    }
+    config = setups.small({"sink": setups.single(setups.NOBODY)})
     async with processes.gateway(config, folder, core=machine.cores()[0]) as running:
         await asyncio.sleep(scale.round_s * WATCHED_ROUNDS)
         return {role: round(running.resident_bytes(role) / MIB, 1) for role in running.pids}
@@ -78,7 +72,7 @@ async def _left(site: Site, folder: Path) -> int:
 
 @asynccontextmanager
 async def _journal(site: Site, folder: Path) -> AsyncIterator[Journal]:
-    journal = site.open_journal(processes.url_in(folder))
+    journal = site.open_journal(site.url(folder))
     await journal.open()
     try:
         yield journal

@@ -70,7 +70,7 @@ async def pace(site: Site, scale: Scale) -> Report:
         "records/s",
         "refused with 429",
     ]
-    return Report("pace", "a backlog delivered at a vendor's pace", columns, rows, headline)
+    return Report("pace", "a backlog delivered at a vendor's pace", columns, rows, headline, drawn="share used")
 
 
 async def _share(site: Site, scale: Scale, one: Limited, port: int) -> tuple[float, int]:

@@ -62,7 +62,7 @@ def _written(config: Mapping[str, Any], folder: Path, port: int, admin: int) -> 
     """The configuration as a file, with this journal and these ports."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = {
-        "journal": {"url": url_in(folder)},
+        "journal": {"url": f"sqlite:///{(folder / 'journal.db').resolve()}"},
         "receiver": {"listen": f"127.0.0.1:{port}"},
         "admin": {"listen": f"127.0.0.1:{admin}"},
         "log": {"format": "json"},
@@ -71,11 +71,6 @@ def _written(config: Mapping[str, Any], folder: Path, port: int, admin: int) -> 
     path = folder / "bench.yaml"
     path.write_text(json.dumps(whole))
     return path
-
-
-def url_in(folder: Path) -> str:
-    """The URL of the journal in a folder."""
-    return f"sqlite:///{(folder / 'journal.db').resolve()}"
 
 
 @asynccontextmanager

@@ -33,17 +33,29 @@ class Sample(Struct, frozen=True):
 
 class Site(Struct, frozen=True):
     """What a bench is handed: an empty folder of its own, how journals are opened, sample payloads by platform, name
-    and number, and whom to tell how far it is (what is done now, and the share that is done).
+    and number, and whom to tell how far it is (what is done now, and the share that is done). `journal_url`: an empty
+    journal to measure, in place of a file in the folder.
     """
 
     folder: Path
     open_journal: Callable[[str], Journal]
     samples: Callable[[str, str, int], Sample]
     tell: Callable[[str, float], None]
+    journal_url: str | None = None
+
+    def url(self, folder: Path) -> str:
+        """Where the journal of a gateway lies whose files are in this folder."""
+        return self.journal_url or f"sqlite:///{(folder / 'journal.db').resolve()}"
+
+    def journal(self) -> dict[str, Any]:
+        """What a configuration has to say of the journal; nothing where it lies in the gateway's folder."""
+        return {"journal": {"url": self.journal_url}} if self.journal_url else {}
 
 
 class Report(Struct, frozen=True):
-    """What came of a bench: rows under columns for people, `headline` for those who compare runs."""
+    """What came of a bench: rows under columns for people, `headline` for those who compare runs. `drawn`: the column
+    that a picture shows; the last one where it is empty.
+    """
 
     name: str
     about: str
@@ -51,6 +63,7 @@ class Report(Struct, frozen=True):
     rows: Sequence[Sequence[Any]]
     headline: dict[str, float]
     notes: Sequence[str] = ()
+    drawn: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""

@@ -11,6 +11,8 @@ from gateway.bench.report import BenchFailed, Scale, Site
 
 SOURCE = "shop"
 OK = 200
+NOBODY = 9
+"""The discard port: nobody listens there."""
 
 Destinations = Mapping[str, Mapping[str, Any]]
 
@@ -24,6 +26,15 @@ def shop(destinations: Destinations) -> dict[str, Any]:
     if destinations:
         config["routes"] = [{"to": list(destinations)}]
     return config
+
+
+def small(destinations: Destinations) -> dict[str, Any]:
+    """The source of the small events that are appended without HTTP (`growth`), every event to every destination."""
+    return {
+        "sources": {"bench": {"preset": "generic", "api_key": "bench", "topic": "header:X-Event-Type"}},
+        "destinations": dict(destinations),
+        "routes": [{"to": list(destinations)}],
+    }
 
 
 def batched(port: int, number: int = 1) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gateway import app
 from gateway.bench import machine
-from gateway.bench.every import BENCHES
+from gateway.bench.chart import svg
+from gateway.bench.every import ANY_JOURNAL, BENCHES
 from gateway.bench.report import BenchFailed, Report, Sample, Scale, Site
 from gateway.cli import show
 from gateway.cli.options import NO, json_option
@@ -36,34 +37,51 @@ Tell = Callable[[str, str, float], None]
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     help="The disk to measure on. Default: the one for temporary files.",
 )
+@click.option("--journal", metavar="URL", help="An empty journal to measure (accept, growth, start).")
+@click.option("--svg", "picture", type=click.Path(path_type=Path, dir_okay=False), help="Draw the results into a file.")
 @json_option
 @click.pass_context
-def bench(ctx: click.Context, /, names: tuple[str, ...], folder: Path | None, as_json: bool, **scale: Any) -> None:  # noqa: FBT001  click's way of a flag
-    """Measure what the gateway costs: accept, both, deliver, fanout, mapping, pace, growth, idle, memory; or all.
+def bench(
+    ctx: click.Context,
+    /,
+    names: tuple[str, ...],
+    folder: Path | None,
+    journal: str | None,
+    picture: Path | None,
+    as_json: bool,  # noqa: FBT001  click's way of a flag
+    **scale: Any,
+) -> None:
+    """Measure the gateway: accept, both, deliver, fanout, mapping, pace, growth, start, idle, memory; or all.
 
     Speeds are ratios within one run. Nothing else should run meanwhile.
     """
     if unknown := [name for name in names if name not in BENCHES]:
         raise click.BadParameter(f"there is no {show.clean(unknown[0])}: {', '.join(BENCHES)}", param_hint="NAME")
+    names = names or tuple(name for name in BENCHES if journal is None or name in ANY_JOURNAL)
+    if journal is not None and (others := [name for name in names if name not in ANY_JOURNAL]):
+        raise click.BadParameter(f"{others[0]} makes journals of its own", param_hint="--journal")
     sizes = Scale(
         round_s=scale["seconds"], rounds=scale["rounds"], events=scale["events"], connections=scale["connections"]
     )
     with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir=folder) as place:
         found = machine.describe(Path(place))
         try:
-            reports = _measured(names or tuple(BENCHES), Path(place), sizes)
+            reports = _measured(names, Path(place), sizes, journal)
         except BenchFailed as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(NO)
+    on = "  ".join(f"{name} {value}" for name, value in found.items())
+    if picture is not None:
+        picture.write_text(svg(reports, on), encoding="utf-8")
     if as_json:
         show.as_json({"machine": found, "benches": [report.document() for report in reports]})
         return
-    click.echo("  ".join(f"{name} {value}" for name, value in found.items()))
+    click.echo(on)
     for report in reports:
         _print(report)
 
 
-def _measured(names: Sequence[str], place: Path, scale: Scale) -> list[Report]:
+def _measured(names: Sequence[str], place: Path, scale: Scale, journal: str | None) -> list[Report]:
     """Run them one after the other. Raises BenchFailed."""
     bars = Progress(
         TextColumn("{task.fields[bench]:<8}"),
@@ -75,17 +93,17 @@ def _measured(names: Sequence[str], place: Path, scale: Scale) -> list[Report]:
         transient=True,
     )
     if not sys.stderr.isatty():
-        return [_one(name, place, scale, _line) for name in names]
+        return [_one(name, place, scale, journal, _line) for name in names]
     with bars:
         bar = bars.add_task("", total=1.0, bench="", step="")
 
         def tell(name: str, step: str, done: float) -> None:
             bars.update(bar, completed=done, bench=name, step=step)
 
-        return [_one(name, place, scale, tell) for name in names]
+        return [_one(name, place, scale, journal, tell) for name in names]
 
 
-def _one(name: str, place: Path, scale: Scale, tell: Tell) -> Report:
+def _one(name: str, place: Path, scale: Scale, journal: str | None, tell: Tell) -> Report:
     """One bench, in a folder of its own."""
     folder = place / name
     folder.mkdir()
@@ -94,6 +112,7 @@ def _one(name: str, place: Path, scale: Scale, tell: Tell) -> Report:
         open_journal=lambda url: app.open_journal(url, create=True),
         samples=sample,
         tell=lambda step, done: tell(name, step, done),
+        journal_url=journal,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(BENCHES[name](site, scale))

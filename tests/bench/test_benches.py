@@ -13,6 +13,7 @@ from gateway.bench.growth import STEPS, growth
 from gateway.bench.mapping import mapping
 from gateway.bench.report import Report, spread
 from tests.bench.making import TINY, site
+from tests.journal.making import opened
 
 HEADLINES = {
     "accept": {"ratio, gateway", "p99_ms at 70%"},
@@ -20,6 +21,7 @@ HEADLINES = {
     "deliver": {"cpu_us, batches of 100", "cpu_us, one by one"},
     "fanout": {f"cpu_us, {fan} destinations" for fan in (1, 2, 5, 10)},
     "pace": {"share, ometria", "share, octolis", "share, amperity"},
+    "start": {"seconds", "events"},
     "idle": {"cores"},
     "memory": {"mib, parent", "mib, receiver", "mib, dispatcher"},
 }
@@ -40,6 +42,16 @@ async def test_mapping_times_every_shipped_mapping_of_the_platform(tmp_path: Pat
     assert {"us, shopify/order", "us, ometria/order", "us, ometria/customer"} <= set(report.headline)
     assert all(value > 0 for value in report.headline.values())
     assert told[0] == ("order", 0.0)
+
+
+async def test_what_is_appended_to_grow_is_in_the_journal_that_is_named(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    named = site(tmp_path, journal_url=url)
+    report = await growth(named, TINY)
+
+    assert named.journal() == {"journal": {"url": url}}
+    async with opened(named.open_journal(url)) as journal:
+        assert (await journal.head()).seq == report.headline["events"]
 
 
 async def test_growth_tells_the_rate_of_each_step_of_the_way(tmp_path: Path) -> None:
@@ -75,6 +87,20 @@ def test_a_bench_that_there_is_not_is_wrong_use() -> None:
 
     assert done.returncode == 2
     assert "there is no acept: accept, both" in " ".join(done.stderr.split())
+
+
+def test_a_bench_that_makes_its_own_journals_takes_none() -> None:
+    done = gateway_bench("deliver", "--journal", "sqlite:////tmp/none.db")
+
+    assert done.returncode == 2
+    assert "deliver makes journals of its own" in " ".join(done.stderr.split())
+
+
+def test_the_results_are_drawn_into_a_file(tmp_path: Path) -> None:
+    done = gateway_bench("growth", "--svg", str(tmp_path / "bench.svg"))
+
+    assert done.returncode == 0, done.stderr
+    assert "growth: events/s" in (tmp_path / "bench.svg").read_text()
 
 
 @pytest.mark.slow
