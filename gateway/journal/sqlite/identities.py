@@ -18,8 +18,8 @@ from gateway.journal.admission import Key, Known
 from gateway.journal.sqlite.connection import Db
 
 RECENT = 65_536
-"""Identities in lists before they are merged. One takes about 220 bytes of memory."""
-MERGES_PER_BUCKET = 32
+"""Identities in lists before they are merged. One takes about 160 bytes of memory."""
+MERGES_PER_BUCKET = 16
 """A merge rewrites its bucket: the larger the bucket, the more is written; the more buckets, the more is looked
 through."""
 SPAN_MS_MIN = 3_600_000
@@ -29,7 +29,7 @@ SLICES = 64
 """A merge is done in so many slices, each with one append."""
 LISTS_PER_SLICE = 256
 """Merged lists are removed so many at a time."""
-FILTER_BYTES = 2048
+FILTER_BYTES = 1024
 """Of each page: two bits of these are set for an identity. A full bucket's say wrongly of 1 in 70 that it is there."""
 
 ENTRY = Struct(">16sIQ4sQ")
@@ -244,7 +244,7 @@ def _empty() -> list[dict[bytes, bytes]]:
 def _spots(name: bytes) -> tuple[int, int, int]:
     """Where an identity lies: its page, and its two bits in the page's filter."""
     bits = int.from_bytes(name[:5], "big")
-    return bits >> 29, bits >> 15 & 0x3FFF, bits >> 1 & 0x3FFF
+    return bits >> 29, bits >> 16 & 0x1FFF, bits >> 3 & 0x1FFF
 
 
 def _with(filter_: bytes, names: Iterable[bytes]) -> bytes:
