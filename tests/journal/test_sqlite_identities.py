@@ -17,7 +17,7 @@ import pytest
 
 from gateway.journal.sqlite import SqliteJournal, schema
 from gateway.journal.sqlite.connection import connect, transaction
-from gateway.journal.sqlite.identities import LISTS_PER_SLICE, SLICES, Identities
+from gateway.journal.sqlite.identities import LISTS_PER_SLICE, MERGES_PER_BUCKET, SLICES, Identities
 from gateway.journal.sqlite.log import Append
 from gateway.model import Offer, Receipt
 from tests.journal.making import DAY_MS, HOUR_MS, NOW_MS, WEEK_MS, group, keep_all, offer, opened, rules
@@ -206,6 +206,15 @@ def test_a_new_identity_is_seldom_looked_for_on_disk(start: Callable[[], Process
         sender.knock(process, new=10, again=0)
     looked = [one for one in statements if "entries FROM identity_pages WHERE id =" in one]
     assert len(looked) <= 10
+
+
+def test_a_source_with_a_short_window_makes_no_short_buckets_for_the_others(start: Callable[[], Process]) -> None:
+    process, sender = start(), Sender()
+    for hour in range(72):
+        for window_ms in (WEEK_MS, HOUR_MS, HOUR_MS):
+            for _ in range(8):
+                sender.knock(process, again=0, received_at_ms=NOW_MS + hour * HOUR_MS, identity_window_ms=window_ms)
+    assert process.rows("identity_buckets") < 1 + 72 * 3 * 8 * 5 / (RECENT * MERGES_PER_BUCKET)
 
 
 async def test_buckets_go_when_no_window_reaches_them(start: Callable[[], Process], tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ class Identities:
 
     def __init__(self, recent: int = RECENT) -> None:
         self._recent = recent
+        self._window_ms = 0
         self._forget(None)
 
     @property
@@ -87,6 +88,7 @@ class Identities:
     ) -> None:
         """Write the list of a group whose last event is `last_seq`, and bring the merge a slice further."""
         entries = b"".join([ENTRY.pack(key[1], numbers[key[0]], *known) for key, known in identities.items()])
+        self._window_ms = max(self._window_ms, window_ms)
         until_ms = max([known.at_ms for known in identities.values()])
         db.execute(
             "INSERT INTO identity_lists (last_seq, until_ms, entries) VALUES (?, ?, ?)", (last_seq, until_ms, entries)
@@ -94,7 +96,7 @@ class Identities:
         if self._merge.slice < SLICES:
             self._merge_slice(db)
         elif not (self._merged_lists and self._remove_lists(db)) and self._count >= self._recent:
-            self._begin(db, window_ms)
+            self._begin(db)
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
@@ -185,10 +187,10 @@ class Identities:
                     return found
         return None
 
-    def _begin(self, db: Db, window_ms: int) -> None:
+    def _begin(self, db: Db) -> None:
         """Begin to merge what is held. A new bucket when the newest is full or has had its time."""
         newest = db.execute("SELECT id, from_ms, count FROM identity_buckets ORDER BY id DESC LIMIT 1").fetchone()
-        span_ms = max(window_ms // 2, SPAN_MS_MIN)
+        span_ms = max(self._window_ms // 2, SPAN_MS_MIN)
         full = self._recent * MERGES_PER_BUCKET
         if newest is None or newest[2] >= full or abs(self._until_ms - newest[1]) >= span_ms:
             bucket = db.execute(
