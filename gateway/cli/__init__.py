@@ -38,6 +38,7 @@ MODULES = {
     "octolis": "octolis",
     "ometria": "ometria",
     "amperity": "amperity",
+    "batch": "batch",
     "bench": "bench",
 }
 """Each command, and the module here that has it among its `COMMANDS`. A new command is a line here."""
