@@ -241,4 +241,9 @@ def _time(kind: str, data: Any) -> str | None:
 
 
 def _instant(event: Event) -> str:
-    return datetime.fromtimestamp(event.received_at_ms / 1000, UTC).isoformat()[:19] + "Z"
+    return _second(event.received_at_ms // 1000)
+
+
+@lru_cache(maxsize=64)
+def _second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat()[:19] + "Z"

@@ -6,6 +6,7 @@ A vendor file stands in this order: settings, limits, records, request, response
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -55,7 +56,7 @@ class BatchRules(Struct, frozen=True):
     keyed: bool = False
 
 
-class Draft(Struct, frozen=True):
+class Draft(Struct, frozen=True, dict=True):
     """A record as a vendor makes it from an event.
 
     `channel`: what may share a batch and can be stopped alone (a record type, a dataset, a stream). `key`: the vendor's
@@ -71,12 +72,12 @@ class Draft(Struct, frozen=True):
     cost: str = "default"
     alone: bool = False
 
-    @property
+    @cached_property
     def part(self) -> str:
         """The record's name within its event."""
         return f"{self.channel}:{self.key}"
 
-    @property
+    @cached_property
     def key_hash(self) -> bytes:
         """16 bytes by which order is kept: channel and key."""
         return hashlib.blake2b(self.part.encode(), digest_size=16).digest()
