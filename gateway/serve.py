@@ -355,8 +355,13 @@ async def _until_told(replica: Replica, folder: Path) -> None:
     )
     server = Server.of(pages, drain_s=5)
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        pages.state.streams.close()
+        replica.supervisor.stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, replica.supervisor.stop)
+        loop.add_signal_handler(number, stop)
     loop.add_signal_handler(signal.SIGHUP, replica.asked_again.set)
     async with _bound(settings.listen) as door:
         others = [asyncio.create_task(keep(replica, clock)), asyncio.create_task(replica.follow())]

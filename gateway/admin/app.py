@@ -16,6 +16,7 @@ from gateway.admin import answers, figures, pages
 from gateway.admin.access import Access
 from gateway.admin.answers import Problem
 from gateway.admin.api import Call, Room
+from gateway.admin.live import Streams
 from gateway.admin.openapi import CALLS, openapi
 from gateway.admin.question import Trial
 from gateway.admin.replays import Workshop
@@ -48,9 +49,10 @@ def build(
     `status` is asked at each request and must be quick. `folder`: where the processes' metrics are (None: those of
     this process). `type_of`: the type of an event's normal form, for lists; `trial`: tries a payload's whole way;
     `workshop`: begins replays. Without a token the API and the pages are closed.
+    Whoever stops it closes its `state.streams` first.
     """
     room = Room(desk, status, clock, type_of, trial, workshop)
-    access = Access(token)
+    access, streams = Access(token), Streams()
     document = openapi(figures.VERSION)
 
     async def openapi_json(_: Request) -> Response:
@@ -58,10 +60,12 @@ def build(
 
     calls = [Route(call.path, _guarded(access, _call(room, call)), methods=[call.method]) for call in CALLS]
     calls.append(Route("/openapi.json", _guarded(access, openapi_json)))
-    return Starlette(
-        routes=[*_open_routes(room, folder), Mount("/api", routes=calls), *pages.routes(room, access)],
+    made = Starlette(
+        routes=[*_open_routes(room, folder), Mount("/api", routes=calls), *pages.routes(room, access, streams)],
         exception_handlers={HTTPException: _http_exception, Exception: _crashed},
     )
+    made.state.streams = streams
+    return made
 
 
 def _open_routes(room: Room, folder: Path | None) -> list[Route]:

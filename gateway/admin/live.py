@@ -26,10 +26,19 @@ TAIL_MAX = 50
 
 
 class Streams:
-    """How many streams are open: each asks the journal every two seconds."""
+    """The streams that are open: each asks the journal every two seconds, until the gateway stops."""
 
     def __init__(self) -> None:
         self.open = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Let all of them end, within two seconds: nobody is to wait for them."""
+        self._closed = True
+
+    def closed(self) -> bool:
+        """Whether they are to end."""
+        return self._closed
 
     def answer(self, stream: AsyncIterator[str]) -> Response:
         """The stream as an answer. Raises Problem where too many look on already."""
@@ -46,11 +55,11 @@ class Streams:
             self.open -= 1
 
 
-async def changes(room: Room, look: Callable[[], Awaitable[str]]) -> AsyncIterator[str]:
+async def changes(room: Room, look: Callable[[], Awaitable[str]], streams: Streams) -> AsyncIterator[str]:
     """What `look` gives, whenever it differs from the last (and is not empty)."""
     began_s = told_s = room.clock.monotonic_s()
     last = ""
-    while (now_s := room.clock.monotonic_s()) < began_s + STREAM_S:
+    while (now_s := room.clock.monotonic_s()) < began_s + STREAM_S and not streams.closed():
         try:
             text = await look()
         except JournalError:
@@ -68,16 +77,16 @@ def _message(text: str) -> str:
     return "".join(f"data: {line}\n" for line in text.splitlines()) + "\n"
 
 
-def figures(room: Room) -> AsyncIterator[str]:
+def figures(room: Room, streams: Streams) -> AsyncIterator[str]:
     """The overview's figures."""
 
     async def look() -> str:
         return TEMPLATES.get_template("figures.html").render(await pieces.figures(room))
 
-    return changes(room, look)
+    return changes(room, look, streams)
 
 
-def tail(room: Room, source: str, topic: str, after_seq: int) -> AsyncIterator[str]:
+def tail(room: Room, streams: Streams, source: str, topic: str, after_seq: int) -> AsyncIterator[str]:
     """Rows of the list of events, those behind `after_seq`, the newest first."""
     seen = after_seq
 
@@ -92,18 +101,18 @@ def tail(room: Room, source: str, topic: str, after_seq: int) -> AsyncIterator[s
         shown = views.events((view for view in found if view is not None), room.type_of).events
         return TEMPLATES.get_template("event_rows.html").render(events=shown)
 
-    return changes(room, look)
+    return changes(room, look, streams)
 
 
 def pages(streams: Streams) -> tuple[tuple[str, str, Callable[[Room, Request], Awaitable[Response]]], ...]:
     """The streams, as pages: behind a session as they are."""
 
     async def live_figures(room: Room, _: Request) -> Response:
-        return streams.answer(figures(room))
+        return streams.answer(figures(room, streams))
 
     async def live_events(room: Room, request: Request) -> Response:
         query = request.query_params
         after_seq = api.number(request, "after", 0, 2**53, least=0) or 0
-        return streams.answer(tail(room, query.get("source", ""), query.get("topic", ""), after_seq))
+        return streams.answer(tail(room, streams, query.get("source", ""), query.get("topic", ""), after_seq))
 
     return (("GET", "/live/figures", live_figures), ("GET", "/live/events", live_events))

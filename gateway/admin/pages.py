@@ -107,7 +107,7 @@ async def rejected(room: Room, request: Request) -> Response:
 # --- who may see them ------------------------------------------------------------------------------------------------
 
 
-def routes(room: Room, access: Access) -> list[Route]:
+def routes(room: Room, access: Access, streams: live.Streams) -> list[Route]:
     """Every page, behind a session."""
     pages: tuple[tuple[str, str, Page], ...] = (
         ("GET", "/", overview),
@@ -120,7 +120,7 @@ def routes(room: Room, access: Access) -> list[Route]:
         ("GET", "/routes", route_map),
         *letters.PAGES,
         *playground.PAGES,
-        *live.pages(live.Streams()),
+        *live.pages(streams),
         *replaying.PAGES,
     )
     made = [Route(path, _guarded(room, access, page), methods=[method]) for method, path, page in pages]

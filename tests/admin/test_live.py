@@ -35,11 +35,11 @@ async def test_the_figures_are_told_at_once_and_again_when_they_change(
     desk: Shelf, gateway: Gateway, clock: Still
 ) -> None:
     room = Room(desk, gateway.status, clock)
-    stream = live.figures(room)
+    stream = live.figures(room, live.Streams())
     (first,) = await some(stream, 1)
     assert "uk-shop" in event(first)
     gateway.roles[0] = type(gateway.roles[0])("receiver", ready=False, why="journal_unavailable")
-    (second,) = await some(live.figures(room), 1)
+    (second,) = await some(live.figures(room, live.Streams()), 1)
     assert "journal_unavailable" in event(second)
 
 
@@ -48,7 +48,11 @@ async def test_a_stream_without_news_only_says_that_it_lives(clock: Still) -> No
         return "<p>same</p>"
 
     room = Room(Shelf(), Gateway().status, clock)
-    assert await some(live.changes(room, look), 3) == ["data: <p>same</p>\n\n", ": alive\n\n", ": alive\n\n"]
+    assert await some(live.changes(room, look, live.Streams()), 3) == [
+        "data: <p>same</p>\n\n",
+        ": alive\n\n",
+        ": alive\n\n",
+    ]
 
 
 async def test_a_stream_ends_after_a_while(clock: Still) -> None:
@@ -56,7 +60,7 @@ async def test_a_stream_ends_after_a_while(clock: Still) -> None:
         return ""
 
     room = Room(Shelf(), Gateway().status, clock)
-    found = await some(live.changes(room, look), 10_000)
+    found = await some(live.changes(room, look, live.Streams()), 10_000)
     assert set(found) == {": alive\n\n"}
     assert len(found) <= live.STREAM_S / live.BEAT_S
 
@@ -71,14 +75,14 @@ async def test_a_journal_that_does_not_answer_ends_nothing(clock: Still) -> None
         return found
 
     room = Room(Shelf(), Gateway().status, clock)
-    assert await some(live.changes(room, look), 2) == ["data: <p>1</p>\n\n", "data: <p>2</p>\n\n"]
+    assert await some(live.changes(room, look, live.Streams()), 2) == ["data: <p>1</p>\n\n", "data: <p>2</p>\n\n"]
 
 
 async def test_the_tail_has_each_event_once_the_newest_first(clock: Still) -> None:
     journal = MemoryJournal()
     old = await accept(journal, 2)
     room = Room(journal, Gateway().status, clock)
-    stream = live.tail(room, "shop", "", after_seq=2)
+    stream = live.tail(room, live.Streams(), "shop", "", after_seq=2)
     new = await accept(journal, 3)
     await accept(journal, 1, source="erp")
     text = event(await anext(aiter(stream)))
@@ -99,3 +103,12 @@ async def test_so_many_look_on_at_once_and_no_more() -> None:
         streams.answer(nothing())
     with pytest.raises(Problem, match="overloaded"):
         streams.answer(nothing())
+
+
+async def test_when_the_gateway_stops_every_stream_ends(clock: Still) -> None:
+    streams = live.Streams()
+    found = []
+    async for piece in live.figures(Room(Shelf(), Gateway().status, clock), streams):
+        found.append(piece)
+        streams.close()
+    assert len(found) == 1

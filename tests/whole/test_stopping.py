@@ -6,12 +6,14 @@ import time
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from gateway.sandbox.faults import Fault
 from gateway.sandbox.server import Sandbox
 from tests.whole.payloads import person
 from tests.whole.running import (
+    TOKEN,
     Gateway,
     account,
     configuration,
@@ -41,6 +43,23 @@ async def test_sigterm_answers_the_requests_that_are_open(tmp_path: Path) -> Non
         await gateway.settled()
         assert set(account(sandbox).witness.received) == people(20)
         await gateway.balanced()
+
+
+async def test_who_looks_on_live_holds_up_nobody(tmp_path: Path) -> None:
+    jar = aiohttp.CookieJar(unsafe=True)  # as browsers do, for an address too
+    async with running(tmp_path) as (gateway, _), aiohttp.ClientSession(cookie_jar=jar) as browser:
+        async with browser.post(f"{gateway.admin_url}/login", data={"token": TOKEN}) as answer:
+            assert answer.status == 200
+        async with browser.get(f"{gateway.admin_url}/live/figures") as stream:
+            assert (await stream.content.readline()).startswith(b"data: ")
+            began_s = time.monotonic()
+            assert await gateway.stop() == 0
+            with_stream_s = time.monotonic() - began_s
+        await gateway.up()
+        began_s = time.monotonic()
+        assert await gateway.stop() == 0
+        assert with_stream_s < time.monotonic() - began_s + 3
+        assert gateway.failures() == []
 
 
 async def test_sigterm_settles_what_is_in_flight_and_nothing_is_sent_twice(tmp_path: Path) -> None:
