@@ -187,7 +187,7 @@ def _envelope(settings: AltcraftSettings) -> dict[str, Any]:
 
 
 def _request_id(batch: base.Batch) -> str:
-    """The batch's key. After many failures, and each hour, another: an error may be what Altcraft remembers of the
+    """The batch's key. After a few failures, and each hour, another: an error may be what Altcraft remembers of the
     first attempt, and a day of "the tariff's limit is reached" is long.
     """
     received_ms = [record.received_at_ms for record in batch.records if record.received_at_ms]
@@ -213,7 +213,8 @@ TAKEN = 2
 JSON_BODY_BYTES = 9_500_000
 XML_BODY_BYTES = 3_000_000
 RECORD_BYTES = 1_000_000
-ATTEMPTS_PER_ID = 10
+ATTEMPTS_PER_ID = 3
+"""Fewer than open the breaker: a remembered error is no failure of the platform."""
 HOUR_MS = 3_600_000
 UNLISTED_ATTEMPTS = 5
 SHIPPED = frozenset({"customer", "order", "cart", "refund", "fulfillment"})

@@ -135,8 +135,8 @@ def _letters() -> Iterator[Letter]:
     for topic in dict.fromkeys(
         samples.sample("shopify", name, now_ms=NOW_MS).topic for name in samples.names("shopify")
     ):
-        if topic.partition("/")[0] in ("carts", "checkouts", "refunds", "fulfillments", "products"):
-            for number in (1, 2, 3):
+        if topic == "products/create" or topic.partition("/")[0] in ("carts", "checkouts", "refunds", "fulfillments"):
+            for number in range(1, 6):
                 body = samples.sample("shopify", topic, now_ms=NOW_MS, number=number).body
                 yield Letter(topic, body, f"{topic}-{number}", f"{topic}-{number}-1")
 
