@@ -10,17 +10,15 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from math import ceil
 
-from msgspec import Struct
-
 from gateway.clock import Chance
 from gateway.deliver.gate import Gate
 from gateway.deliver.intent import ONCE, batch_of, step_of
 from gateway.deliver.lane import LaneWork
+from gateway.deliver.lessons import News, Trouble, learn, trouble
 from gateway.deliver.newer import Versions
 from gateway.deliver.pace import Departure, Pace
 from gateway.deliver.plan import Destination
 from gateway.deliver.queue import Now, Queue
-from gateway.deliver.quota import exhausted
 from gateway.deliver.settle import Tried
 from gateway.deliver.still import Still
 from gateway.errors import Reason
@@ -34,7 +32,6 @@ from gateway.vendors.base import (
     Outcome,
     Record,
     Refused,
-    Response,
     Retry,
     Split,
     Step,
@@ -51,33 +48,12 @@ LATENCY_S = 2.5
 """A paced account may have as many requests in flight as it may send in this time."""
 CHANNEL_REST_S = 1.0
 """A channel that rests longer than this has its records parked, so that the others pass."""
-QUOTA_NEWS_S = 5.0
-"""A shorter wait for a vendor's quota is the rhythm of its window, and no news."""
 TROUBLES = 3
 """What went wrong lately that is remembered, for those who look on."""
-TROUBLE_CHARS = 120
 ENOUGH_BATCHES = 3
 ENOUGH_RECORDS = 64
 COALESCE_RECORDS = 2_000
 """Records that a lane keeps queued where the newest of an entity goes for all."""
-
-
-class News(Struct, frozen=True):
-    """What a finished batch means beyond its records: the account's standing changed. `what` is the log event."""
-
-    what: str
-    reason: str = ""
-    detail: str = ""
-    for_s: float = 0.0
-
-
-class Trouble(Struct, frozen=True):
-    """A batch that did not go through, or not all of it: when (whole seconds since the epoch), where to, and why."""
-
-    at_s: int
-    destination: str
-    reason: str
-    detail: str
 
 
 class Account:
@@ -344,11 +320,8 @@ class Account:
         queue = self._queues[batch.destination]
         refused = any(isinstance(one, Throttled) and one.reason is Reason.RATE_LIMITED for one in verdict.outcomes)
         self.pace.answered(now.s, latency_s, refused=refused, departure=departure)
-        news = (*self._gate_learns(batch, verdict, now), *self._quota_left(batch, answer, now))
-        wrong = next((one for one in verdict.outcomes if not isinstance(one, Delivered | Superseded)), None)
-        if wrong is not None:
-            detail = wrong.detail[:TROUBLE_CHARS]
-            self.troubles.appendleft(Trouble(now.ms // 1000, batch.destination, str(wrong.reason), detail))
+        news = learn(self.gate, batch, answer, verdict, self.in_flight, now)
+        self.troubles.extendleft(trouble(batch, verdict, now))
         tried = self._tried(answer, latency_s, now)
         half = queue.split_in_flight is batch
         queue.release(batch)
@@ -400,36 +373,6 @@ class Account:
         if rest_s > CHANNEL_REST_S:
             for record in queue.clear(channel):
                 self.works[record.lane].rest(record, now.ms, now.ms + int(rest_s * 1000), reason)
-
-    def _gate_learns(self, batch: Batch, verdict: Verdict, now: Now) -> tuple[News, ...]:
-        news: list[News] = []
-        outcomes = verdict.outcomes
-        for outcome in {*outcomes, *([verdict.ease] if verdict.ease else [])}:
-            if isinstance(outcome, Throttled):
-                for_s = self.gate.throttle(outcome, (batch.destination, batch.channel), now.s)
-                news.append(News("account.throttled", outcome.reason, outcome.detail, for_s))
-            elif isinstance(outcome, Suspended) and self.gate.suspend(outcome, now.s):
-                news.append(News("account.suspended", outcome.reason, outcome.detail))
-        first = outcomes[0]
-        if all(isinstance(one, Retry) for one in outcomes) and isinstance(first, Retry):
-            if self.gate.failed(first.reason, first.detail, now.s):
-                for_s = self.gate.opens_s(now.s) - now.s
-                news.append(News("breaker.opened", first.reason, first.detail, for_s))
-        elif not any(isinstance(one, Suspended | Throttled) for one in outcomes):
-            suspended = self.gate.suspended()
-            if self.gate.succeeded(now.s):
-                news.append(News("account.resumed" if suspended else "breaker.closed"))
-        return tuple(news)
-
-    def _quota_left(self, batch: Batch, answer: Answer, now: Now) -> tuple[News, ...]:
-        """An answer that says that nothing is left until a reset: the account waits for it, however well it went."""
-        spent = exhausted(answer, self.in_flight, now.ms) if isinstance(answer, Response) else None
-        if spent is None:
-            return ()
-        detail = f"{spent.header}: {spent.remaining:g}"
-        told = Throttled(Reason.RATE_LIMITED, spent.reset_s, detail=detail)
-        for_s = self.gate.throttle(told, (batch.destination, batch.channel), now.s)
-        return (News("account.throttled", told.reason, detail, for_s),) if for_s >= QUOTA_NEWS_S else ()
 
     def _tried(self, answer: Answer, latency_s: float, now: Now) -> Tried:
         return Tried(

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from gateway.deliver.account import Account, Trouble
+from gateway.deliver.account import Account
 from gateway.deliver.gate import Standing
+from gateway.deliver.lessons import Trouble
 from gateway.deliver.queue import Now
 
 TOLD = 100

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gateway.deliver.account import News
 from gateway.deliver.gate import Standing
+from gateway.deliver.lessons import News
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Reason
 from gateway.model import Intent, Settlement, State

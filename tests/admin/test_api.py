@@ -8,7 +8,7 @@ from gateway.admin import api, openapi
 from gateway.admin.api import CALLS
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
-from gateway.deliver.account import Trouble
+from gateway.deliver.lessons import Trouble
 from gateway.deliver.standing import AccountStanding
 from gateway.journal.base import DeadFilter, DeadRow
 from tests.admin.asgi import Client

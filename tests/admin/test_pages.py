@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from gateway.admin.html import readable, span
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
-from gateway.deliver.account import Trouble
+from gateway.deliver.lessons import Trouble
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
 from gateway.journal.base import DeadFilter, DeadRow

@@ -1,0 +1,89 @@
+"""What an answer means for its account beyond the records of its batch: whether it may be called again, and from when;
+what is news to those who watch; what went wrong lately. Pure.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from gateway.deliver.gate import Gate
+from gateway.deliver.queue import Now
+from gateway.deliver.quota import exhausted
+from gateway.errors import Reason
+from gateway.vendors.base import (
+    Answer,
+    Batch,
+    Delivered,
+    Response,
+    Retry,
+    Superseded,
+    Suspended,
+    Throttled,
+    Verdict,
+)
+
+QUOTA_NEWS_S = 5.0
+"""A shorter wait for a vendor's quota is the rhythm of its window, and no news."""
+DETAIL_CHARS = 120
+
+
+class News(Struct, frozen=True):
+    """What a finished batch means beyond its records: the account's standing changed. `what` is the log event."""
+
+    what: str
+    reason: str = ""
+    detail: str = ""
+    for_s: float = 0.0
+
+
+class Trouble(Struct, frozen=True):
+    """A batch that did not go through, or not all of it: when (whole seconds since the epoch), where to, and why."""
+
+    at_s: int
+    destination: str
+    reason: str
+    detail: str
+
+
+def learn(gate: Gate, batch: Batch, answer: Answer, verdict: Verdict, in_flight: int, now: Now) -> tuple[News, ...]:
+    """The gate learns from an answer; what of it is news. `in_flight`: the account's other requests."""
+    return (*_verdict(gate, batch, verdict, now), *_quota_left(gate, batch, answer, in_flight, now))
+
+
+def trouble(batch: Batch, verdict: Verdict, now: Now) -> Iterator[Trouble]:
+    """What is to be remembered of a batch that did not go through."""
+    wrong = next((one for one in verdict.outcomes if not isinstance(one, Delivered | Superseded)), None)
+    if wrong is not None:
+        yield Trouble(now.ms // 1000, batch.destination, str(wrong.reason), wrong.detail[:DETAIL_CHARS])
+
+
+def _verdict(gate: Gate, batch: Batch, verdict: Verdict, now: Now) -> Iterator[News]:
+    """What the verdict means for the gate."""
+    outcomes = verdict.outcomes
+    for outcome in {*outcomes, *([verdict.ease] if verdict.ease else [])}:
+        if isinstance(outcome, Throttled):
+            for_s = gate.throttle(outcome, (batch.destination, batch.channel), now.s)
+            yield News("account.throttled", outcome.reason, outcome.detail, for_s)
+        elif isinstance(outcome, Suspended) and gate.suspend(outcome, now.s):
+            yield News("account.suspended", outcome.reason, outcome.detail)
+    first = outcomes[0]
+    if all(isinstance(one, Retry) for one in outcomes) and isinstance(first, Retry):
+        if gate.failed(first.reason, first.detail, now.s):
+            for_s = gate.opens_s(now.s) - now.s
+            yield News("breaker.opened", first.reason, first.detail, for_s)
+    elif not any(isinstance(one, Suspended | Throttled) for one in outcomes):
+        suspended = gate.suspended()
+        if gate.succeeded(now.s):
+            yield News("account.resumed" if suspended else "breaker.closed")
+
+
+def _quota_left(gate: Gate, batch: Batch, answer: Answer, in_flight: int, now: Now) -> Iterator[News]:
+    """An answer that says that nothing is left until a reset: the account waits for it, however well it went."""
+    spent = exhausted(answer, in_flight, now.ms) if isinstance(answer, Response) else None
+    if spent is None:
+        return
+    detail = f"{spent.header}: {spent.remaining:g}"
+    told = Throttled(Reason.RATE_LIMITED, spent.reset_s, detail=detail)
+    for_s = gate.throttle(told, (batch.destination, batch.channel), now.s)
+    if for_s >= QUOTA_NEWS_S:
+        yield News("account.throttled", told.reason, detail, for_s)
