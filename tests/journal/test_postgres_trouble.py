@@ -102,6 +102,24 @@ async def test_a_server_that_freezes_is_not_waited_for_and_what_it_was_given_is_
     assert sum(b"frozen-a" in event.body for event in events) == 1
 
 
+async def test_a_server_that_freezes_under_somebody_who_looks_is_not_waited_for(
+    journal: PostgresJournal, server: Server
+) -> None:
+    async def look() -> None:
+        async with journal._desk.snapshot() as looking:
+            await looking.fetch("SELECT 1")
+            server.signal(signal.SIGSTOP)
+            await looking.fetch("SELECT 1")
+
+    try:
+        async with asyncio.timeout(2 * PATIENCE_S):
+            with pytest.raises(JournalUnavailable, match="did not answer"):
+                await look()
+    finally:
+        server.signal(signal.SIGCONT)
+    await _comes_back(journal)
+
+
 async def test_what_waits_for_a_frozen_server_is_bounded(journal: PostgresJournal, server: Server) -> None:
     await accept(journal, 1)
     with _frozen(server):

@@ -23,6 +23,8 @@ IDLE_S = 60.0
 OLDEST_SERVER = 14
 """The oldest that is still maintained, and the oldest whose functions the migrations use."""
 
+SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
 CONFLICT = "GW001"
 """What our own functions raise for a lease that is lost."""
 BUGS = ("0A", "22", "23", "39", "42")
@@ -69,10 +71,7 @@ class Connections:
     @asynccontextmanager
     async def snapshot(self, timeout_s: float | None = None) -> AsyncIterator[Connection]:
         """Several looks at one state of the database. Nothing can be written."""
-        async with (
-            self.one(timeout_s or self.timeout_s) as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
+        async with self.one(timeout_s or self.timeout_s) as connection, transaction(connection, SNAPSHOT):
             yield connection
 
     @asynccontextmanager
@@ -134,6 +133,20 @@ class Connections:
             self._idle.append((asyncio.get_running_loop().time(), connection))
         else:
             connection.terminate()
+
+
+@asynccontextmanager
+async def transaction(connection: Connection, how: str = "") -> AsyncIterator[None]:
+    """Several statements that are committed together. One that breaks off ends the connection, and with it what was
+    done: a rollback would have to wait for a server that may not answer.
+    """
+    try:
+        await connection.execute(f"BEGIN {how}")
+        yield
+        await connection.execute("COMMIT")
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 @contextmanager

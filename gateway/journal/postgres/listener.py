@@ -7,8 +7,6 @@ process id it was given at its start, which is the pooler's invention.
 import asyncio
 from typing import Any
 
-import asyncpg
-
 from gateway.errors import JournalError
 from gateway.journal.postgres.connection import Connection, connect, translated
 
@@ -30,6 +28,7 @@ class Listener:
         self._waiting: set[asyncio.Future[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._connection: Connection | None = None
+        self._pause_s = AGAIN_S
         self._closed = False
         self.pooled = False
         """Whether listening was given up because there is a pooler."""
@@ -42,7 +41,7 @@ class Listener:
 
     def promise(self) -> "asyncio.Future[None]":
         """Something that is done at the next commit after this call. To be given back by `forget`."""
-        if self._task is None and not self._closed:
+        if not self._closed and not self.pooled and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._listen())
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
@@ -62,17 +61,15 @@ class Listener:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _listen(self) -> None:
-        pause_s = AGAIN_S
         while not self.pooled:
             try:
                 await self._hear()
-                pause_s = AGAIN_S
-            except JournalError:  # whoever asks the database itself is told; here is only tried again
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, PAUSE_MAX_S)
+            except JournalError:  # whoever asks the database itself is told; here it is only tried again
+                await asyncio.sleep(self._pause_s)
+                self._pause_s = min(self._pause_s * 2, PAUSE_MAX_S)
 
     async def _hear(self) -> None:
-        """Listen until the connection is lost."""
+        """Listen until the connection is lost, which is JournalUnavailable; or find that it is a pooler's."""
         connection = await connect(self._url, self._timeout_s)
         try:
             with translated(self._timeout_s):
@@ -83,13 +80,12 @@ class Listener:
                         self.pooled = True
                         return
                     await connection.add_listener(CHANNEL, self.heard)
+                self._pause_s = AGAIN_S
                 self.heard()
-                while not connection.is_closed():
+                while True:
                     await _either(lost, ALIVE_S)
                     async with asyncio.timeout(self._timeout_s):
                         await connection.fetchval("SELECT 1")
-        except asyncpg.InterfaceError:
-            return
         finally:
             connection.terminate()
 

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import NamedTuple
 
 from gateway.errors import JournalError
-from gateway.journal.postgres.connection import OLDEST_SERVER, Connection
+from gateway.journal.postgres.connection import OLDEST_SERVER, Connection, transaction
 
 _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 _LOCK = "SELECT pg_advisory_xact_lock(1734440037, 3)"
@@ -45,7 +45,7 @@ async def prepare(connection: Connection) -> None:
     known = migrations()
     if await _done(connection) >= known[-1].number:
         return
-    async with connection.transaction():
+    async with transaction(connection):
         await connection.execute(_LOCK)
         done = await _done(connection)
         if not done:
