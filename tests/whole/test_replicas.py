@@ -3,16 +3,19 @@ die.
 """
 
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from gateway import app
 from gateway.sandbox.server import Sandbox, serving
 from tests import postgres
 from tests.journal.databases import make
-from tests.whole.running import Gateway, account, configuration, rules_broken
+from tests.whole.payloads import person
+from tests.whole.running import Gateway, account, configuration, played, post, rules_broken, until
 from tests.whole.traffic import Arrivals, Traffic, people
 
 pytestmark = pytest.mark.slow
@@ -102,3 +105,30 @@ async def test_dispatchers_that_are_stopped_let_go_of_their_accounts(replicas: R
     await journal.close()
     assert {lease.owner for lease in leases} == {""}
     await receivers[0].balanced()
+
+
+async def test_a_database_that_goes_away_is_a_503_and_everything_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="gateway-pg-") as folder, postgres.started(Path(folder)) as server:
+        url = server.url_of("postgres")
+        async with (
+            played(tmp_path, lambda sandbox: {**configuration(sandbox), "journal": {"url": url}}) as (gateway, served),
+            Traffic(gateway.hook, SENDERS) as traffic,
+        ):
+            await gateway.up()
+            await traffic.more(20)
+            server.kill()
+            refused = traffic.statuses[503] + 10
+            await until(lambda: traffic.statuses[503] >= refused, "it is refused meanwhile")
+            async with aiohttp.ClientSession() as session:
+                told = await post(session, gateway.hook, person(1_000_000))
+            assert (told.status, told.body["cause"]) == (503, "journal_unavailable")
+            assert int(told.headers["retry-after"]) > 0
+            server.start()
+            await gateway.ready()
+            await traffic.more(20)
+            await traffic.finish()
+            await gateway.settled()
+            assert set(traffic.statuses) <= {0, 200, 503}
+            assert people(traffic.sent) <= set(account(served.sandbox).witness.received)
+            await gateway.balanced()
+            assert gateway.failures() == []

@@ -65,15 +65,19 @@ class Keeper:
     # --- identities --------------------------------------------------------------------------------------------------
 
     async def _old_identities(self, rules: Keep) -> Kept | None:
-        """A bucket is first marked, under the lock of whoever appends, and dropped when no append looks at it."""
+        """A bucket is first marked, under the lock of whoever appends, and dropped when no append looks at it. One that
+        somebody reads (a dump) stays until the next time.
+        """
         found = await self._db.fetch(
-            "SELECT id FROM gateway.identity_buckets WHERE gone OR until_ms < $1 ORDER BY id LIMIT 1",
+            "SELECT id, gone FROM gateway.identity_buckets WHERE gone OR until_ms < $1 ORDER BY id LIMIT 1",
             rules.now_ms - rules.identities_ms,
         )
         if not found:
             return None
-        await self._db.value("SELECT gateway.close_bucket($1)", found[0][0])
-        return _did(identities=await self._db.value("SELECT gateway.drop_bucket($1)", found[0][0]))
+        if not found[0]["gone"]:
+            await self._db.value("SELECT gateway.close_bucket($1)", found[0]["id"])
+        went = await self._db.value("SELECT gateway.drop_bucket($1)", found[0]["id"])
+        return _did(identities=went) if went is not None else None
 
     # --- events ------------------------------------------------------------------------------------------------------
 
