@@ -185,9 +185,9 @@ class History:
 
     async def _jump(self) -> None:
         self.times_are_clear = False
-        clock = self.rng.choice(self.processes).clock
-        clock.skew_ms = self.rng.choice([*JUMPS_MS, 0])
-        self.world.most_skew_ms = max(self.world.most_skew_ms, clock.skew_ms)
+        process = self.rng.choice(self.processes)
+        process.jump(self.rng.choice([*JUMPS_MS, 0]))
+        self.world.most_skew_ms = max(self.world.most_skew_ms, process.clock.skew_ms)
 
     async def _away(self) -> None:
         self.weather.journal_away = True

@@ -151,11 +151,15 @@ def _too_early(history: History) -> Iterator[str]:
 
 
 def _in_quiet(history: History) -> Iterator[str]:
-    """Nothing leaves in the quiet hours, by the process's own clock, but what it had in its hands when it thawed."""
+    """Nothing leaves in the quiet hours, by the process's own clock, but what it had in its hands when it thawed, or
+    when its clock was moved.
+    """
     hours = QuietHours(QUIET)
     for one in history.world.left:
         until_ms = hours.until_ms(one.own_ms) if one.destination == QUIET_AT else None
-        if until_ms is not None and not _thawed(history, one.process, one.at_s):
+        moved_s = history.processes[one.process - 1].jumped_s
+        in_hand = _thawed(history, one.process, one.at_s) or any(0 <= one.at_s - at_s < TRAVEL_S for at_s in moved_s)
+        if until_ms is not None and not in_hand:
             yield f"a request left for {one.destination} in its quiet hours, at {one.at_s:.3f}"
 
 

@@ -154,6 +154,7 @@ class Process:
         self.steps = 0
         self._dies_after = dies_after
         self.thawed_s: list[float] = []
+        self.jumped_s: list[float] = []
         self._over = False
         self._grave: list[asyncio.Future[None]] = []
         self._running = asyncio.Event()
@@ -162,6 +163,11 @@ class Process:
     def freeze(self) -> None:
         self.clock.freeze()
         self._running.clear()
+
+    def jump(self, skew_ms: int) -> None:
+        """Its wall clock is moved."""
+        self.jumped_s.append(asyncio.get_running_loop().time())
+        self.clock.skew_ms = skew_ms
 
     def thaw(self) -> None:
         if not self._running.is_set():
