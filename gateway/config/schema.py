@@ -375,6 +375,7 @@ class DestinationSettings(Section):
     )
     account: str | None = Field(
         None,
+        pattern=r"^[^@]",
         description="What limits count over. Default: vendor, host or tenant, and a hash of the credential.",
         examples=["ometria-main"],
     )

@@ -13,7 +13,7 @@ from gateway.deliver import tell
 from gateway.deliver.account import Account
 from gateway.deliver.gate import DEFAULT, Gate
 from gateway.deliver.lane import LaneWork, is_over
-from gateway.deliver.lease import RENEW_EVERY_S, LeaseKeeper
+from gateway.deliver.lease import LeaseKeeper
 from gateway.deliver.loop import AccountLoop
 from gateway.deliver.outbound import Outbound
 from gateway.deliver.pace import Pace
@@ -107,7 +107,7 @@ class Dispatcher:
             while not self._stopping.is_set():
                 self._nudge.clear()
                 await self._keep_leases()
-                await _wait_for(self._nudge, RENEW_EVERY_S)
+                await _wait_for(self._nudge, self._keeper.next_s())
         finally:
             await self._stop_loops()
             watch.cancel()
@@ -131,6 +131,8 @@ class Dispatcher:
         for account, loop in self._loops.items():
             if not self._keeper.holds(account):
                 loop.lose()
+            elif self._keeper.leaves(account):
+                loop.stop()
         for account in self._accounts:
             task = self._tasks.get(account)
             if self._keeper.held(account) is not None and (task is None or task.done()):
@@ -152,10 +154,10 @@ class Dispatcher:
             try:
                 await self._serve_once(account, lease)
                 wait_s = RESTART_S
-                if account not in self._accounts or self._standing_back:
+                if self._is_to_go(account):
                     await self._keeper.give_up(account)
                     return
-                await self._keeper.turn([account])
+                await self._keeper.turn(self._accounts)
             except JournalConflict:
                 self._keeper.drop(account)
             except JournalUnavailable as error:
@@ -166,6 +168,13 @@ class Dispatcher:
                 log.exception("process.failed", loop=f"account {account}", again_in_s=wait_s)
                 await _wait_for(self._stopping, wait_s)
                 wait_s = min(wait_s * 2, RESTART_MAX_S)
+
+    def _is_to_go(self, account: str) -> bool:
+        """Whether the account is another's from now on: of a newer configuration, or of one who has fewer."""
+        if self._keeper.leaves(account):
+            tell.shared(account)
+            return True
+        return account not in self._accounts or self._standing_back
 
     async def _serve_once(self, account: str, lease: Lease) -> None:
         before = await self._journal.head()
@@ -292,7 +301,11 @@ class Dispatcher:
 
 
 def _accounts(setup: Setup) -> list[str]:
-    return sorted({destination.account for destination in setup.destinations.values()})
+    """All accounts, those first that others take over soonest: with the shortest windows, which begin as used up."""
+    windows_s = {
+        one.account: max((limit.per_s for limit in one.limits), default=0.0) for one in setup.destinations.values()
+    }
+    return sorted(windows_s, key=lambda account: (windows_s[account], account))
 
 
 def _limits(setup: Setup, account: str) -> tuple[Limit, ...]:

@@ -36,8 +36,8 @@ class _Open:
 
     __slots__ = ("attempts", "derived", "rows", "states", "waiting")
 
-    def __init__(self, parts: Iterable[str]) -> None:
-        self.waiting = set(parts)
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.waiting = {record.part: record for record in records}
         self.states: dict[str, State] = {}
         self.derived: list[tuple[Record, Derived]] = []
         self.rows: list[ParkedRow] = []
@@ -161,7 +161,7 @@ class LaneWork:
         """An event that was read and planned; gives the records that are to be queued. Those whose key is parked here
         are parked behind it, those that are held until their time.
         """
-        opened = _Open([record.part for record in planned.records])
+        opened = _Open(planned.records)
         self._order.append(seq)
         self._open[seq] = opened
         for death in planned.deaths:
@@ -209,6 +209,15 @@ class LaneWork:
             self.parked.postpone(ref, due_at_ms)
         else:
             self._row(record, row_waiting(record, now_ms, due_at_ms, reason))
+
+    def leave(self, now_ms: int) -> None:
+        """The lane is read anew, by another or by us. Of an event that is done in part the rest is parked and due, so
+        that what was delivered does not go again; an event of which nothing has come is read again.
+        """
+        halves = [opened for opened in self._open.values() if opened.states]
+        for opened in halves:
+            for record in list(opened.waiting.values()):
+                self.rest(record, now_ms, now_ms, Reason.REDELIVER)
 
     def delivered(self, record: Record, outcome: Delivered, tried: Tried) -> None:
         """The vendor has the record."""
@@ -401,7 +410,7 @@ class LaneWork:
     def _part_done(self, record: Record, state: State) -> None:
         self.parked.arrives(record.draft.key_hash, record.seq)
         opened = self._open[record.seq]
-        opened.waiting.discard(record.part)
+        opened.waiting.pop(record.part, None)
         opened.states[record.part] = state
         self._complete_if_done(record.seq)
 

@@ -102,7 +102,12 @@ class AccountLoop:
             raise self._failure
 
     def _finished(self) -> bool:
-        return self._stopping and not self._sends and self._settle is None and not self.account.dirty()
+        """Whether it was stopped, and everything that came back is settled."""
+        if not self._stopping or self._sends:
+            return False
+        for work in self.account.works.values():
+            work.leave(self._clock.now_ms())
+        return self._settle is None and not self.account.dirty()
 
     def _reading(self) -> bool:
         return not self._stopping and not self._journal_fails

@@ -37,6 +37,11 @@ def served(account: str, rate_per_s: float | None, lanes: int) -> None:
     log.info("account.served", account=account, lanes=lanes)
 
 
+def shared(account: str) -> None:
+    """The account is left to another dispatcher."""
+    log.info("account.shared", account=account)
+
+
 def left(account: str) -> None:
     """The account is no longer served by this process."""
     metrics.account(account).held.set(0)

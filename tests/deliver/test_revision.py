@@ -30,15 +30,16 @@ async def _two() -> None:
     await asyncio.sleep(30.0)
     first = await scene.event("shop-a", 1)
     await asyncio.sleep(5.0)
-    assert {number for number, _ in scene.who(first).values()} == {1}
+    assert {number for number, _ in scene.who(first).values()} == {1, 2}
+    shared = {name for name, (number, _) in scene.who(first).items() if number == 1}
     newer = await scene.event("shop-a", 2)
     began_s = asyncio.get_running_loop().time()
     await asyncio.sleep(14.0)
-    assert scene.who(newer) == {}
+    assert scene.who(newer).keys() == DESTINATIONS.keys() - shared
     await asyncio.sleep(8.0)
     assert scene.who(newer).keys() == DESTINATIONS.keys()
     assert {number for number, _ in scene.who(newer).values()} == {2}
-    assert all(at_s - began_s > 15.0 for _, at_s in scene.who(newer).values())
+    assert all(scene.who(newer)[name][1] - began_s > 15.0 for name in shared)
 
     old.swap(replace(setup(), revision=2))
     scene.processes[1].die()

@@ -71,6 +71,11 @@ class Town:
             self._dispatcher.stop()
             await self._task
 
+    def swap(self) -> None:
+        """The dispatcher is told its configuration anew."""
+        assert self._dispatcher is not None
+        self._dispatcher.swap(self.setup)
+
     async def event(self, key: str, n: int, **data: Any) -> int:
         """Accept one event; its seq."""
         return (await self.events({"key": key, "n": n, **data}))[0]
