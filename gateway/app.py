@@ -51,8 +51,8 @@ def load_config(path: Path, env: Mapping[str, str] | None = None, checks: Sequen
 
 
 def open_journal(url: str, *, listen_url: str | None = None, create: bool = False) -> Journal:
-    """The journal of a URL, not yet opened. `listen_url`: where it is heard of commits, if not there. `create`: the
-    folder of its file is made where there is none.
+    """The journal of a URL, not yet opened. `listen_url`: where it is heard of commits, if not there. `create`: what is
+    missing is made when it is opened, and the folder of its file now.
     """
     if url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
@@ -62,7 +62,7 @@ def open_journal(url: str, *, listen_url: str | None = None, create: bool = Fals
     if url.startswith(POSTGRES):
         from gateway.journal.postgres import PostgresJournal  # noqa: PLC0415  who has a file loads no driver
 
-        return PostgresJournal(url, listen_url=listen_url)
+        return PostgresJournal(url, listen_url=listen_url, create=create)
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
 
 

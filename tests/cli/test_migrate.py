@@ -31,6 +31,9 @@ def test_commands_work_on_postgresql(run: Run, config: Path, tmp_path: Path) -> 
     asyncio.run(make(name))
     sqlite = f"sqlite:///{tmp_path}/gateway.db"
     config.write_text(config.read_text().replace(sqlite, postgres.database_url(name)))
+    missing = run("audit")
+    assert missing.exit_code == 2
+    assert "there is no journal in this database yet" in missing.stderr
     for _ in range(2):
         assert answer(run("migrate", "--json")) == {"ready": True}
     assert answer(run("audit", "--json")) == {"balanced": True, "lanes": []}

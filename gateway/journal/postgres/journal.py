@@ -54,12 +54,16 @@ class PostgresJournal:
     """A journal in the schema `gateway` of a PostgreSQL database, for all replicas.
 
     `url`: the database, perhaps through a pooler. `listen_url`: the database itself, where `url` is a pooler's.
+    `create`: `open` makes the journal where there is none.
     `timeout_s`: after so long a statement that does not come back is JournalUnavailable.
     """
 
     capabilities = frozenset({Capability.DURABLE, Capability.SHARED})
 
-    def __init__(self, url: str, *, listen_url: str | None = None, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, listen_url: str | None = None, create: bool = True, timeout_s: float = 10.0
+    ) -> None:
+        self._create = create
         self._db = Connections(url, CONNECTIONS, timeout_s)
         self._desk = Connections(url, DESK_CONNECTIONS, timeout_s)
         self._listener = Listener(listen_url or url, timeout_s)
@@ -68,11 +72,11 @@ class PostgresJournal:
         self._closed = False
 
     async def open(self) -> None:
-        """Connect, make the schema where there is none, and migrate it forward. Raises JournalError for a server that
-        is too old or a schema of another application, JournalUnavailable when it cannot be done now.
+        """Connect, make the schema where there is none (`create`), and migrate it forward. Raises JournalError for a
+        server that is too old or a schema of another application, JournalUnavailable when it cannot be done now.
         """
         async with self._db.one(self._db.timeout_s) as connection:
-            await schema.prepare(connection)
+            await schema.prepare(connection, create=self._create)
 
     async def close(self) -> None:
         """Let go of the connections."""

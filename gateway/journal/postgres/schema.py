@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-from gateway.errors import JournalError
+from gateway.errors import JournalError, JournalUnavailable
 from gateway.journal.postgres.connection import OLDEST_SERVER, Connection, transaction
 
 _NAME = re.compile(r"(\d{4})_(\w+)\.sql")
@@ -35,16 +35,23 @@ def migrations() -> tuple[Migration, ...]:
     return tuple(sorted(found))
 
 
-async def prepare(connection: Connection) -> None:
-    """Migrate the database forward where it is older than this version; a newer one is left as it is.
+async def prepare(connection: Connection, *, create: bool) -> None:
+    """Migrate the database forward where it is older than this version; a newer one is left as it is. `create`: make
+    the journal where there is none.
 
-    All of it or nothing. Raises JournalError for a server that is too old, and for a schema of another application.
+    All of it or nothing. Raises JournalError for a server that is too old, and for a schema of another application;
+    JournalUnavailable where there is no journal yet.
     """
     if connection.get_server_version().major < OLDEST_SERVER:
         raise JournalError(f"PostgreSQL {OLDEST_SERVER} or newer is wanted, this is {connection.get_server_version()}")
     known = migrations()
-    if await _done(connection) >= known[-1].number:
+    done = await _done(connection)
+    if done >= known[-1].number:
         return
+    if not done and not create:
+        raise JournalUnavailable(
+            "there is no journal in this database yet: `gateway migrate` or `gateway serve` makes it"
+        )
     async with transaction(connection):
         await connection.execute(_LOCK)
         done = await _done(connection)
