@@ -7,6 +7,7 @@ import asyncio
 import os
 import secrets
 import signal
+import socket
 import sys
 import tempfile
 from collections import Counter
@@ -27,6 +28,7 @@ from gateway.sandbox.witness import Visit
 
 SHOP = "uk-shop"
 SECRET = "UK_SHOP_SECRET"  # noqa: S105  a variable's name
+ADMIN_TOKEN = "GATEWAY_ADMIN_TOKEN"  # noqa: S105  as above
 SANDBOX = "127.0.0.1:9900"
 READY_S = 30.0
 SETTLED_S = 60.0
@@ -42,15 +44,16 @@ async def show(config: Path, *, once: bool, events: int) -> int:
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
         environment = _environment()
         loaded = app.load_config(config, environment)
+        _free(SANDBOX, loaded.config.receiver.listen, loaded.config.admin.listen)
         os.chdir(folder)  # the journal's path is relative: the demo leaves nothing behind
         async with server.serving(SANDBOX) as sandbox, _gateway(config, environment, folder) as process:
             base_url = f"http://{loaded.config.receiver.listen}"
             admin_url = f"http://{loaded.config.admin.listen}"
             await _ready(admin_url, process)
-            _introduce(sandbox.url, base_url, admin_url)
+            _introduce(sandbox.url, base_url, admin_url, environment[ADMIN_TOKEN])
             code = await _traffic(loaded, sandbox.sandbox, base_url, environment, events)
             if not once:
-                await _stay(sandbox.url, base_url, admin_url)
+                await _stay(sandbox.url, base_url, admin_url, environment[ADMIN_TOKEN])
     return code
 
 
@@ -60,7 +63,7 @@ def _environment() -> dict[str, str]:
         SECRET: secrets.token_hex(16),
         "ERP_KEY": secrets.token_hex(16),
         "OMETRIA_KEY": "demo-key",
-        "GATEWAY_ADMIN_TOKEN": secrets.token_hex(16),
+        ADMIN_TOKEN: "demo",
     }
     return {**made_up, **os.environ}
 
@@ -94,12 +97,20 @@ async def _ready(admin_url: str, process: asyncio.subprocess.Process) -> None:
     raise OSError("the gateway ended before it was ready: see what `gateway serve` says")
 
 
-def _introduce(*urls: str) -> None:
-    sandbox, receiver, admin = urls
+def _free(*addresses: str) -> None:
+    """Raise OSError for an address that somebody else listens on."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        with socket.socket() as probe:
+            if probe.connect_ex((host.strip("[]"), int(port))) == 0:
+                raise OSError(f"{address} is in use: does another demo or gateway run on this machine? Stop it first")
+
+
+def _introduce(sandbox: str, receiver: str, admin: str, token: str) -> None:
     console.print()
     console.print("[bold]The webhook gateway, at work[/]")
     console.print(f"  a simulated Shopify shop   sends to   [cyan]{receiver}/webhooks/{SHOP}[/]")
-    console.print(f"  the gateway                serves     [cyan]{admin}[/] (health, metrics, API)")
+    console.print(f"  the gateway's pages        are at     [cyan]{admin}[/]  (token [bold]{token}[/])")
     console.print(f"  Ometria and an HTTP sink   played at  [cyan]{sandbox}[/]")
     console.print()
 
@@ -201,10 +212,12 @@ async def _account(journal: Journal, tally: shop.Tally) -> int:
     return 0 if complete else 1
 
 
-async def _stay(*urls: str) -> None:
-    sandbox, receiver, admin = urls
+async def _stay(sandbox: str, receiver: str, admin: str, token: str) -> None:
     console.print()
-    console.print(f"Still running: send to {receiver}/webhooks/{SHOP}, look at {admin} and {sandbox}. Ctrl-C ends it.")
+    console.print(
+        f"Still running. Look at the events on [cyan]{admin}[/] (token [bold]{token}[/]), at what the vendors"
+    )
+    console.print(f"have on [cyan]{sandbox}[/], or send more to {receiver}/webhooks/{SHOP}. Ctrl-C ends it.")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

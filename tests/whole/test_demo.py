@@ -36,4 +36,23 @@ async def test_the_demo_ends_by_itself_and_everything_has_arrived() -> None:
     assert process.returncode == 0, text
     assert "Every event arrived; the ledger balances." in text
     assert "retries recognised" in text
+    assert "http://127.0.0.1:8081" in text
+    assert "token demo" in text
     assert not any(map(_taken, PORTS))
+
+
+async def test_the_demo_says_which_address_somebody_else_has() -> None:
+    if any(map(_taken, PORTS)):
+        pytest.skip(f"something listens on one of {PORTS}")
+    with socket.create_server(("127.0.0.1", 8081)):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "gateway", "demo", "--once", "--config", str(ROOT / "config")),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        async with asyncio.timeout(WITHIN_S):
+            said, _ = await process.communicate()
+    assert process.returncode == 1
+    assert "127.0.0.1:8081" in said.decode()
+    assert "in use" in said.decode()
