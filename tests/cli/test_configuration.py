@@ -134,7 +134,7 @@ def test_the_schema_is_printed_and_is_the_one_beside_the_configuration(run: Run)
 
 
 def test_the_shipped_configuration_has_no_faults_and_no_warnings() -> None:
-    loaded = app.load_config(SHIPPED, {**ENV, "OMETRIA_KEY": "kiln-44"})
+    loaded = app.load_config(SHIPPED, {**ENV, "OMETRIA_KEY": "kiln-44", "GATEWAY_ADMIN_TOKEN": "fern-3"})
     assert loaded.warnings == ()
 
 
@@ -146,7 +146,7 @@ def test_the_shipped_configuration_explains_every_key_of_its_sections() -> None:
 
 
 def test_the_environment_is_read_where_none_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**ENV, "OMETRIA_KEY": "kiln-44"}.items():
+    for name, value in {**ENV, "OMETRIA_KEY": "kiln-44", "GATEWAY_ADMIN_TOKEN": "fern-3"}.items():
         monkeypatch.setenv(name, value)
     assert app.load_config(SHIPPED).config.sources["erp"].api_key[0].reveal() == os.environ["ERP_KEY"]
 

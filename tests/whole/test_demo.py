@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -39,6 +41,28 @@ async def test_the_demo_ends_by_itself_and_everything_has_arrived() -> None:
     assert "http://127.0.0.1:8081" in text
     assert "token demo" in text
     assert not any(map(_taken, PORTS))
+
+
+async def test_the_pages_of_the_demo_open_with_the_token_that_it_says() -> None:
+    if any(map(_taken, PORTS)):
+        pytest.skip(f"something listens on one of {PORTS}")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "demo", "--events", "5", "--config", str(ROOT / "config")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        async with asyncio.timeout(WITHIN_S), aiohttp.ClientSession() as session:
+            assert process.stdout is not None
+            while b"Still running" not in await process.stdout.readline():
+                continue
+            headers = {"authorization": "Bearer demo"}
+            async with session.get("http://127.0.0.1:8081/api/lanes", headers=headers) as answer:
+                assert answer.status == 200
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.wait()
 
 
 async def test_the_demo_says_which_address_somebody_else_has() -> None:
