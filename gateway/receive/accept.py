@@ -8,7 +8,7 @@ it. One that took too long is answered 503 and still offered until the journal h
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gateway.clock import Chance, Clock
@@ -126,13 +126,15 @@ class Acceptor:
         """
         forming = self._join(offers)
         first = len(forming.offers) - len(offers)
-        outcomes = (await forming.done)[first : first + len(offers)]
-        receipts: list[Receipt] = []
-        for outcome in outcomes:
-            if isinstance(outcome, Rejected):
-                raise Rejected(outcome.cause, outcome.detail)
-            receipts.append(outcome)
-        return receipts
+        return receipts_of((await forming.done)[first : first + len(offers)])
+
+    def submit(self, offers: Sequence[Offer], told: Callable[[list[Outcome]], None]) -> None:
+        """The same without a task that waits: `told` is called with what became of the offers, once. Raises Rejected
+        where they are not even taken.
+        """
+        forming = self._join(offers)
+        first = len(forming.offers) - len(offers)
+        forming.done.add_done_callback(lambda done: told(done.result()[first : first + len(offers)]))
 
     def reject(self, rejection: Rejection) -> None:
         """Keep a refused request with the next group, if its source has not had too many this second."""
@@ -279,6 +281,16 @@ class Acceptor:
             if isinstance(outcome, Receipt):
                 (duplicates if outcome.duplicate else accepted)[offer.source] += 1
         self._observer.committed(accepted, duplicates, took_s)
+
+
+def receipts_of(outcomes: Sequence[Outcome]) -> list[Receipt]:
+    """The receipts, if there is nothing else among them. Raises Rejected."""
+    receipts: list[Receipt] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Rejected):
+            raise Rejected(outcome.cause, outcome.detail)
+        receipts.append(outcome)
+    return receipts
 
 
 def _loop() -> asyncio.AbstractEventLoop:

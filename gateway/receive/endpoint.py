@@ -6,9 +6,10 @@ the bytes on the wire, what the body says, topic, identity; then the event is ac
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -18,8 +19,8 @@ from gateway.clock import Chance, Clock
 from gateway.config.schema import Config
 from gateway.errors import Cause, ConfigurationError, Fault, Rejected
 from gateway.journal.base import Log
-from gateway.model import Rejection
-from gateway.receive.accept import Acceptor
+from gateway.model import Receipt, Rejection
+from gateway.receive.accept import Acceptor, Outcome, receipts_of
 from gateway.receive.answers import Answer, answer, problem, refusal
 from gateway.receive.aside import NoEvent
 from gateway.receive.body import Bodies, Gone, check_encoding, declared_length, unpack
@@ -97,14 +98,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         rules = self.rules
-        peer = scope.get("client")
-        request = Request(
-            scope["method"],
-            scope["headers"],
-            scope["query_string"],
-            peer[0] if peer else "",
-            self._clock.now_ms(),
-        )
+        request = self._request(scope)
         door = rules.doors.get(scope["path_params"]["source"])
         try:
             reply = await self._take(door, request, receive, rules.revision)
@@ -116,10 +110,61 @@ class Endpoint:
             await _say(send, problem(Cause.OVERLOADED))
             raise
         except Exception as error:  # noqa: BLE001  whatever is wrong here is ours: the sender is to come again
-            self._observer.failed("request", error)
-            reply = problem(Cause.JOURNAL_UNAVAILABLE)
+            reply = self._failed(error)
         await send(reply[0])
         await send(reply[1])
+
+    def take(self, scope: Scope, body: bytes, say: Callable[[Answer], None]) -> bool:
+        """The same for an event whose body is there as a whole, without a task that waits for its commit: `say` is
+        called with the answer, once. False: nothing was done, since it is no event, or has to wait for something else.
+        """
+        rules = self.rules
+        door = rules.doors.get(scope["path_params"]["source"])
+        if door is None or scope["method"] not in door.methods or len(body) > door.limit_bytes:
+            return False
+        request = self._request(scope)
+        try:
+            door.admit(request)
+            _check_length(door, request)
+            request.wire = request.body = body
+            if self._prove(door, request) is not None:
+                return False
+            offers = [door.offer(event, rules.revision) for event in door.events(request)]
+            if not offers:
+                say(door.answer or _NOTHING)
+            else:
+                self._acceptor.submit(offers, partial(self._tell, say, door, request, rules))
+        except KeyNeeded:
+            return False
+        except Rejected as rejected:
+            say(self._refuse(door, request, rejected, rules))
+        except Exception as error:  # noqa: BLE001  whatever is wrong here is ours: the sender is to come again
+            say(self._failed(error))
+        return True
+
+    def _tell(
+        self, say: Callable[[Answer], None], door: Door, request: Request, rules: Rules, outcomes: Sequence[Outcome]
+    ) -> None:
+        """Answer a request by what became of its offers."""
+        try:
+            reply = _committed(door, receipts_of(outcomes))
+        except Rejected as rejected:
+            reply = self._refuse(door, request, rejected, rules)
+        say(reply)
+
+    def _request(self, scope: Scope) -> Request:
+        peer = scope.get("client")
+        return Request(
+            scope["method"],
+            scope["headers"],
+            scope["query_string"],
+            peer[0] if peer else "",
+            self._clock.now_ms(),
+        )
+
+    def _failed(self, error: Exception) -> Answer:
+        self._observer.failed("request", error)
+        return problem(Cause.JOURNAL_UNAVAILABLE)
 
     async def _take(self, door: Door | None, request: Request, receive: Receive, revision: int) -> Answer:
         """Answer one request, or raise Rejected or Gone."""
@@ -139,8 +184,7 @@ class Endpoint:
         offers = [door.offer(event, revision) for event in door.events(request)]
         if not offers:
             return door.answer or _NOTHING
-        receipts = await self._acceptor.accept(offers)
-        return door.accepted(receipts[0].id, duplicate=all(receipt.duplicate for receipt in receipts))
+        return _committed(door, await self._acceptor.accept(offers))
 
     async def _proved(self, door: Door, request: Request) -> NoEvent | None:
         """`_prove`; where a published key, or its certificate's issuer, is missing, fetch it and try again."""
@@ -213,11 +257,18 @@ class _Front(Starlette):
         self._endpoint = endpoint
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        source = _source_in(scope["path"]) if scope["type"] == "http" and not scope.get("root_path") else ""
-        if not source:
-            return super().__call__(scope, receive, send)
-        scope["path_params"] = {"source": source}
-        return self._endpoint(scope, receive, send)
+        if scope["type"] == "http" and _to_source(scope):
+            return self._endpoint(scope, receive, send)
+        return super().__call__(scope, receive, send)
+
+    def take(self, scope: Scope, body: bytes, say: Callable[[Answer], None]) -> bool:
+        """An event whose body is there (`server.Take`)."""
+        return _to_source(scope) and self._endpoint.take(scope, body, say)
+
+
+def _committed(door: Door, receipts: Sequence[Receipt]) -> Answer:
+    first = receipts[0]
+    return door.accepted(first.id, duplicate=first.duplicate and all(receipt.duplicate for receipt in receipts))
 
 
 def _check_length(door: Door, request: Request) -> None:
@@ -229,10 +280,14 @@ def _check_length(door: Door, request: Request) -> None:
         check_encoding(fields[b"content-encoding"])
 
 
-def _source_in(path: str) -> str:
-    """The name in `/webhooks/{source}`; empty for any other path."""
+def _to_source(scope: Scope) -> bool:
+    """Whether the path is `/webhooks/{source}`; the scope says then which."""
+    path = scope["path"]
     name = path.removeprefix(SOURCES)
-    return "" if name == path or "/" in name else name
+    if not name or name == path or "/" in name or scope.get("root_path"):
+        return False
+    scope["path_params"] = {"source": name}
+    return True
 
 
 class Receiver:

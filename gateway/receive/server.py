@@ -5,11 +5,15 @@ and for a peer that reads no answers. Bodies are bounded in `body`.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, MutableMapping
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from gateway.receive.answers import Answer
 
 HEAD_BYTES = 64 << 10
 """Request line and headers, at most (and what one read of the socket brings on top); with the sizes, extensions and
@@ -35,8 +39,21 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
+Take = Callable[[MutableMapping[str, Any], bytes, Callable[[Answer], None]], bool]
+"""What an application offers as `take` beside ASGI: a request (its scope and its whole body), and whom to tell the
+answer. False: nothing was done, it is to come as ASGI.
+"""
+
+
+def _takes_none(*_: Any) -> bool:
+    return False
+
+
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's httptools protocol, with bounds on the size and the time of what is no body."""
+    """uvicorn's httptools protocol, with bounds on the size and the time of what is no body.
+
+    A request that comes in one piece, as most do, needs no task: it is handed to the application's `take`.
+    """
 
     head_timeout_s = HEAD_TIMEOUT_S
     unread_s = UNREAD_S
@@ -48,6 +65,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._body_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
+        self._take: Take = getattr(self.app, "take", _takes_none)
+        self._reading = False
+        self._begun: tuple[RequestResponseCycle, Any] | None = None
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
@@ -62,7 +82,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._beside_bytes += len(data)
+        self._reading = True
         super().data_received(data)
+        self._reading = False
+        if self._begun is not None:
+            self._start_begun(*self._begun)
         if self._beside_bytes > HEAD_BYTES + FRAMING * self._body_bytes:
             self._end(_TOO_LARGE)
         elif not self._in_head:
@@ -102,6 +126,44 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._beside_bytes = 0
         super().on_message_complete()
+
+    # --- requests in one piece ---------------------------------------------------------------------------------------
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Its head is read. While more of what has come is read, wait for that: its body may be there."""
+        if self._reading:
+            self._begun = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _start_begun(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._begun = None
+        scope = cast("MutableMapping[str, Any]", cycle.scope)
+        if not self._is_whole(cycle) or not self._take(scope, bytes(cycle.body), partial(self._answer, cycle)):
+            super()._start_asgi_task(cycle, app)
+
+    def _is_whole(self, cycle: RequestResponseCycle) -> bool:
+        """Whether it can be taken at once, and its answer be written at once."""
+        if cycle.more_body or cycle.waiting_for_100_continue or self.flow.write_paused:
+            return False
+        return cycle.scope["method"] != "HEAD" and not self.transport.is_closing()
+
+    def _answer(self, cycle: RequestResponseCycle, answer: Answer) -> None:
+        """Write an answer as uvicorn would, at once. Its headers are ours, and say nothing of the connection."""
+        if cycle.disconnected:
+            return
+        start, body = answer
+        content = [STATUS_LINE[start["status"]]]
+        for name, value in (*cycle.default_headers, *start["headers"]):
+            content += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive:
+            content.append(b"connection: close\r\n")
+        content += (b"\r\n", body["body"])
+        self.transport.write(b"".join(content))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
 
     # --- the bounds --------------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
@@ -11,6 +12,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from gateway.receive import server as module
+from gateway.receive.accept import Acceptor
 from gateway.receive.server import PIPELINED, BoundedHttp, uvicorn_config
 from tests.receive.knock import Visitor, opened, until
 from tests.receive.signers import BODY, SECRET, shopify
@@ -300,3 +302,79 @@ async def test_a_forwarding_header_does_not_change_who_the_peer_is() -> None:
         await line.send(post(b"{}", extra="X-Forwarded-For: 203.0.113.9\r\n"))
         assert (await line.answer())[0] == 401
     assert gateway.visitor.told.refusals[0][2] == "127.0.0.1"
+
+
+# --- requests that come in one piece --------------------------------------------------------------------------------
+
+
+async def test_a_request_in_one_piece_has_no_task_and_waits_for_its_commit() -> None:
+    async with served() as gateway, gateway.line() as line:
+        gateway.visitor.log.gate.clear()
+        await line.send(post())
+        await asyncio.wait_for(gateway.visitor.log.arrived.wait(), 5)
+        assert gateway.state.tasks == set()
+        answer = asyncio.create_task(line.answer())
+        await asyncio.sleep(0.02)
+        assert not answer.done()
+        gateway.visitor.log.gate.set()
+        assert (await answer)[0] == 200
+
+
+async def test_in_one_piece_or_two_the_answers_are_the_same_to_the_byte() -> None:
+    cases = {
+        "taken": post(),
+        "unsigned": post(b"{}"),
+        "unknown": post(path="/webhooks/nobody"),
+        "closing": post(extra="Connection: close\r\n"),
+        "no event there": post(path="/elsewhere"),
+        "wrong length": post(extra="Content-Encoding: snow\r\n"),
+    }
+    for name, request in cases.items():
+        said = []
+        for cut in (len(request), request.index(b"\r\n\r\n") + 4):
+            async with served() as gateway, gateway.line() as line:
+                await line.send(request[:cut])
+                await asyncio.sleep(0.01)
+                await line.send(request[cut:])
+                head = await asyncio.wait_for(line.reader.readuntil(b"\r\n\r\n"), 5)
+                said.append(re.sub(rb"date: [^\r]*", b"date: now", head))
+                if name == "closing":
+                    await asyncio.wait_for(line.reader.read(), 5)
+        assert said[0] == said[1], name
+
+
+async def test_a_stop_answers_who_waits_and_closes() -> None:
+    async with served() as gateway, gateway.line() as line:
+        gateway.visitor.log.gate.clear()
+        await line.send(post())
+        await asyncio.wait_for(gateway.visitor.log.arrived.wait(), 5)
+        for connection in gateway.state.connections:
+            connection.shutdown()
+        gateway.visitor.log.gate.set()
+        head = await asyncio.wait_for(line.reader.readuntil(b"\r\n\r\n"), 5)
+        assert head.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in head
+        await asyncio.wait_for(line.reader.read(), 5)
+
+
+async def test_a_sender_that_hangs_up_while_its_event_is_committed_is_forgotten() -> None:
+    async with served() as gateway:
+        gateway.visitor.log.gate.clear()
+        async with gateway.line() as line:
+            await line.send(post())
+            await asyncio.wait_for(gateway.visitor.log.arrived.wait(), 5)
+        await until(lambda: not gateway.state.connections)
+        gateway.visitor.log.gate.set()
+        await until(lambda: bool(gateway.visitor.log.offers))
+        assert gateway.visitor.told.failures == []
+
+
+async def test_a_fault_of_our_own_is_503_in_one_piece_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Acceptor, "submit", broken)
+    async with served() as gateway, gateway.line() as line:
+        await line.send(post())
+        assert (await line.answer())[0] == 503
+        assert [what for what, _ in gateway.visitor.told.failures] == ["request"]
