@@ -16,10 +16,19 @@ class TroubleView(Struct, frozen=True):
     detail: str
 
 
+class DropView(Struct, frozen=True):
+    """Records, at least so many, that the vendor took and dropped later, for one reason."""
+
+    at: str
+    count: int
+    detail: str
+
+
 class AccountView(Struct, frozen=True):
     """What limits count over: its destinations, how it stands and why, when it is tried again (`opens_at`), requests a
     second that its limits allow or that it was found to take, requests under way, and what went wrong lately, the
-    newest first. `standing` is empty where another replica serves it.
+    newest first. `drops`: what the vendor took and dropped later, where it tells; `drops_unknown`: why it does not.
+    `standing` is empty where another replica serves it.
     """
 
     account: str
@@ -32,6 +41,8 @@ class AccountView(Struct, frozen=True):
     found_per_s: float | None
     in_flight: int
     troubles: tuple[TroubleView, ...]
+    drops: tuple[DropView, ...]
+    drops_unknown: str
 
 
 class Accounts(Struct, frozen=True):
@@ -60,4 +71,6 @@ def _account(name: str, destinations: tuple[str, ...], told: AccountStanding | N
         found_per_s=one.found_per_s,
         in_flight=one.in_flight,
         troubles=tuple(TroubleView(moment(t.at_s * 1000), t.destination, t.reason, t.detail) for t in one.troubles),
+        drops=tuple(DropView(moment(drop.at_s * 1000), drop.count, drop.detail) for drop in one.drops),
+        drops_unknown=one.drops_unknown,
     )

@@ -2,22 +2,14 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import click
 
 from gateway.cli import asking, show
 from gateway.cli.options import config_option, json_option
 from gateway.deliver.plan import Destination
-from gateway.vendors.base import Request
-
-
-class TellsErrors(Protocol):
-    """What these commands need of the vendor."""
-
-    def errors(self) -> Request:
-        """The request for the latest errors."""
-        ...
+from gateway.vendors.base import DroppingVendor, Request
 
 
 @click.group()
@@ -35,7 +27,7 @@ def errors(destination: str, config: Path, as_json: bool) -> None:  # noqa: FBT0
     It does not say which records they were, nor which of the account's senders sent them.
     """
     of = asking.destination(config, destination, "ometria")
-    found = asyncio.run(_asked(of, cast("TellsErrors", of.vendor).errors()))
+    found = asyncio.run(_asked(of, cast("DroppingVendor", of.vendor).errors()))
     if as_json:
         show.as_json({"errors": found})
     else:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil
 
 from gateway.clock import Chance
+from gateway.deliver.drops import Asking, Drop, Drops
 from gateway.deliver.gate import Gate
 from gateway.deliver.intent import ONCE, batch_of, step_of
 from gateway.deliver.lane import LaneWork
@@ -28,10 +29,12 @@ from gateway.vendors.base import (
     Batch,
     BatchRules,
     Delivered,
+    DroppingVendor,
     Failure,
     Outcome,
     Record,
     Refused,
+    Response,
     Retry,
     Split,
     Step,
@@ -52,6 +55,7 @@ TROUBLES = 3
 """What went wrong lately that is remembered, for those who look on."""
 ENOUGH_BATCHES = 3
 ENOUGH_RECORDS = 64
+TOO_MANY_REQUESTS = 429
 COALESCE_RECORDS = 2_000
 """Records that a lane keeps queued where the newest of an entity goes for all."""
 
@@ -59,13 +63,17 @@ COALESCE_RECORDS = 2_000
 class Account:
     """Everything a dispatcher knows of an account while it holds the lease."""
 
-    def __init__(self, name: str, lease: Lease, pace: Pace, gate: Gate, chance: Chance) -> None:
+    def __init__(
+        self, name: str, lease: Lease, pace: Pace, gate: Gate, chance: Chance, drops: Drops | None = None
+    ) -> None:
         self.name = name
         self.lease = lease
         self.pace = pace
         self.gate = gate
         self.in_flight = 0
         self.troubles: deque[Trouble] = deque(maxlen=TROUBLES)
+        self.drops = drops or Drops()
+        self._tells_drops: tuple[Destination, DroppingVendor] | None = None
         self.reading = ""
         """The destination of which a page is being planned: of it only full batches leave until that is done."""
         self.works: dict[int, LaneWork] = {}
@@ -88,6 +96,9 @@ class Account:
         name = work.destination.name
         self._queues.setdefault(name, Queue(work.destination, self._count, self._withheld, self._supersede))
         self._still.add(work.destination)
+        vendor = work.destination.vendor
+        if self._tells_drops is None and isinstance(vendor, DroppingVendor):
+            self._tells_drops = (work.destination, vendor)
         work.versions = self._versions.setdefault(name, work.versions)
 
     def destinations(self) -> list[Destination]:
@@ -382,6 +393,38 @@ class Account:
             jitter=self._chance.uniform(0.0, 1.0),
             stopped_ms=int(self.gate.stopped_s(now.s) * 1000),
         )
+
+    # --- what was taken and dropped -----------------------------------------------------------------------------
+
+    def asking(self, now: Now) -> Asking | None:
+        """The question what the vendor dropped, if it is time and the account may be called; it takes its place in the
+        pace.
+        """
+        if self._tells_drops is None:
+            return None
+        destination, vendor = self._tells_drops
+        if not self.drops.due(vendor.errors_every_s(), now.s) or destination.settings.dry_run:
+            return None
+        request = vendor.errors()
+        free_s = self.pace.next_s(now.s, request.cost, "", destination.key)
+        if max(free_s, self.gate.opens_s(now.s)) > now.s or self.gate.probing():
+            return None
+        self.drops.asked(now.s)
+        return Asking(destination, request, self.pace.plan(now.s, request.cost, "", destination.key))
+
+    def told(self, asking: Asking, answer: Answer, latency_s: float, now: Now) -> tuple[Drop, ...] | Failure | None:
+        """What is new of what was dropped; or why nothing is known, where that is news. What a key may not ask for is
+        no fault of what it sends: the gate hears nothing of it.
+        """
+        asking.departure.left(now.s)
+        refused = isinstance(answer, Response) and answer.status == TOO_MANY_REQUESTS
+        self.pace.answered(now.s, latency_s, refused=refused, departure=asking.departure)
+        if self._tells_drops is None:
+            return ()
+        listed = self._tells_drops[1].errors_of(answer)
+        if isinstance(listed, Failure):
+            return listed if self.drops.not_told(listed.detail) else None
+        return self.drops.told(listed, now)
 
     # --- what is due, what is settled ---------------------------------------------------------------------------
 

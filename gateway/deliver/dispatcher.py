@@ -11,6 +11,7 @@ from gateway.clock import Chance, Clock
 from gateway.config.schema import BreakerSetting
 from gateway.deliver import tell
 from gateway.deliver.account import Account
+from gateway.deliver.drops import Drops
 from gateway.deliver.gate import DEFAULT, Gate
 from gateway.deliver.lane import LaneWork, is_over
 from gateway.deliver.lease import LeaseKeeper
@@ -58,7 +59,7 @@ class Dispatcher:
         self._keeper = LeaseKeeper(journal, owner, clock)
         self._accounts = _accounts(setup)
         self._loops: dict[str, AccountLoop] = {}
-        self._known: dict[str, tuple[int, Pace, Gate]] = {}
+        self._known: dict[str, tuple[int, Pace, Gate, Drops]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._head = Head(0, 0)
         self._reader: Reader | None = None
@@ -79,13 +80,13 @@ class Dispatcher:
         """
         before, self._setup = self._setup, setup
         self._accounts = _accounts(setup)
-        for name, (token, pace, gate) in list(self._known.items()):
+        for name, (token, pace, gate, drops) in list(self._known.items()):
             gate.try_now()
             if _breaker(before, name) != _breaker(setup, name):
                 gate.obey(_breaker(setup, name))
             if _limits(before, name) != _limits(setup, name):
                 pace = Pace(_limits(setup, name), spent_at_s=self._clock.monotonic_s())  # noqa: PLW2901  a new one
-            self._known[name] = (token, pace, gate)
+            self._known[name] = (token, pace, gate, drops)
         if self._reader is not None:
             self._reader.swap(setup.revision)
         for loop in self._loops.values():
@@ -199,12 +200,13 @@ class Dispatcher:
             tell.left(account)
 
     async def _open(self, name: str, lease: Lease) -> Account:
-        """The account as the journal knows it, with the pace and the gate that it had under this lease."""
-        token, pace, gate = self._known.get(name, (0, None, None))
-        if pace is None or gate is None or token != lease.token:
-            pace, gate = self._pace(name, lease), Gate(_breaker(self._setup, name))
-            self._known[name] = (lease.token, pace, gate)
-        account = Account(name, lease, pace, gate, self._chance)
+        """The account as the journal knows it, with the pace, the gate and the drops that it had under this lease."""
+        known = self._known.get(name)
+        if known is None or known[0] != lease.token:
+            known = (lease.token, self._pace(name, lease), Gate(_breaker(self._setup, name)), Drops())
+            self._known[name] = known
+        _, pace, gate, drops = known
+        account = Account(name, lease, pace, gate, self._chance, drops)
         for lane in await self._journal.lanes():
             await self._join(account, lane)
         for intent in await self._journal.intents(name):

@@ -80,6 +80,11 @@ class Exchange:
             return *await self._steps(destination, destination.vendor, batch, request, step, left), True
         return *await self._once_through(destination, batch, request, left), True
 
+    async def ask(self, destination: Destination, request: Request, left: Left) -> Answer:
+        """What comes back of a request that carries nothing."""
+        answer = await self._tokens.send(destination.vendor, request, destination.settings.timeout, left)
+        return answer if isinstance(answer, Answer) else NO_TOKEN
+
     async def _once_through(
         self, destination: Destination, batch: Batch, request: Request, left: Left
     ) -> tuple[Answer, Verdict]:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.clock import Clock
 from gateway.deliver import tell
 from gateway.deliver.account import Account
+from gateway.deliver.drops import Asking
 from gateway.deliver.exchange import Exchange
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.newer import is_newer
@@ -92,6 +93,7 @@ class AccountLoop:
                 self.account.look(self._now())
                 busy = await self._read() if self._reading() else False
                 await self._retry()
+                self._ask()
                 self._send()
                 self._start_settle()
                 if not busy:
@@ -325,6 +327,35 @@ class AccountLoop:
         """The batch is on the wire: the pace may go by it."""
         self.account.left(batch, self._now())
         self._wake.set()
+
+    # --- ask ----------------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        """Now and then the vendor is asked what it dropped of what it had taken."""
+        if self._stopping or self._journal_fails or not self._may_send():
+            return
+        asking = self.account.asking(self._now())
+        if asking is not None:
+            task = asyncio.create_task(self._ask_once(asking))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+
+    async def _ask_once(self, asking: Asking) -> None:
+        started_s = self._clock.monotonic_s()
+
+        def left() -> None:
+            asking.departure.left(self._clock.monotonic_s())
+            self._wake.set()
+
+        try:
+            answer = await self._exchange.ask(asking.destination, asking.request, left)
+            news = self.account.told(asking, answer, self._clock.monotonic_s() - started_s, self._now())
+            tell.dropped(self.account.name, news)
+        except Exception as error:  # noqa: BLE001  it is raised by `run`: the account starts again
+            self._failure, self._lost = error, True
+        finally:
+            asking.departure.left(self._clock.monotonic_s())
+            self._wake.set()
 
     # --- settle -------------------------------------------------------------------------------------------------
 

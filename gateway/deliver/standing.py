@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from gateway.deliver.account import Account
+from gateway.deliver.drops import Drop
 from gateway.deliver.gate import Standing
 from gateway.deliver.lessons import Trouble
 from gateway.deliver.queue import Now
@@ -17,7 +18,8 @@ DETAIL_CHARS = 160
 class AccountStanding(Struct, frozen=True):
     """An account: what it is and why, when it is tried again (whole seconds since the epoch; 0: it is open), the
     requests a second that its limits allow, and those that it was found to take; the requests that are under way, and
-    what went wrong lately, the newest first.
+    what went wrong lately, the newest first. `drops`: what the vendor took and dropped, where it tells; else why not
+    (`drops_unknown`).
     """
 
     account: str
@@ -29,6 +31,8 @@ class AccountStanding(Struct, frozen=True):
     found_per_s: float | None = None
     in_flight: int = 0
     troubles: tuple[Trouble, ...] = ()
+    drops: tuple[Drop, ...] = ()
+    drops_unknown: str = ""
 
 
 def standing_of(account: Account, now: Now) -> AccountStanding:
@@ -47,6 +51,8 @@ def standing_of(account: Account, now: Now) -> AccountStanding:
         found_per_s=None if found is None else float(f"{found:.2g}"),
         in_flight=account.in_flight,
         troubles=tuple(account.troubles),
+        drops=tuple(account.drops.latest),
+        drops_unknown=account.drops.unknown,
     )
 
 

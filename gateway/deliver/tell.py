@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gateway.deliver.drops import KEPT, Drop
 from gateway.deliver.gate import Standing
 from gateway.deliver.lessons import News
 from gateway.deliver.standing import AccountStanding
@@ -11,7 +12,7 @@ from gateway.errors import Reason
 from gateway.model import Intent, Settlement, State
 from gateway.telemetry import log as logs
 from gateway.telemetry import metrics
-from gateway.vendors.base import Answer, Batch, Delivered, Outcome, Response, Verdict
+from gateway.vendors.base import Answer, Batch, Delivered, Failure, Outcome, Response, Verdict
 
 log = logs.get("deliver")
 
@@ -86,6 +87,17 @@ def standing(account: str, news: News, now: Standing) -> None:
     level = log.info if news.what in ("account.resumed", "breaker.closed") else log.warning
     fields = {"for_s": round(news.for_s, 1)} if news.for_s else {}
     level(news.what, account=account, reason=news.reason, detail=news.detail, **fields)
+
+
+def dropped(account: str, news: tuple[Drop, ...] | Failure | None) -> None:
+    """What a vendor dropped of what it had taken; or why it does not tell, said once."""
+    if isinstance(news, Failure):
+        log.warning("account.drops_unknown", account=account, reason=news.reason, detail=news.detail)
+    elif news:
+        count = sum(one.count for one in news)
+        metrics.account(account).dropped.inc(count)
+        detail = "; ".join(f"{one.count} {one.detail}" for one in news[:KEPT])
+        log.warning("account.dropped", account=account, count=count, detail=detail)
 
 
 def settled(account: str, settlement: Settlement, took_s: float) -> None:

@@ -28,6 +28,8 @@ EVENTS: dict[str, str] = {
     "account.shared": "An account is left to another dispatcher, which serves fewer: `account`.",
     "account.throttled": "A vendor asked for a pause: `account`, `reason`, `for_s`.",
     "account.suspended": "A vendor refuses the key; nothing is sent but a probe: `account`, `reason`, `detail`.",
+    "account.dropped": "A vendor dropped at least `count` records that it had taken: `account`, `detail`.",
+    "account.drops_unknown": "A vendor does not tell what it dropped; said once: `account`, `reason`, `detail`.",
     "account.resumed": "A suspended account is served again: `account`.",
     "breaker.opened": "An account only failed; it is left alone: `account`, `reason`, `for_s`.",
     "breaker.closed": "An account that failed is served again: `account`.",

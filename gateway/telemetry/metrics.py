@@ -120,6 +120,12 @@ found_requests_per_second = Gauge(
     multiprocess_mode="livemostrecent",
     registry=REGISTRY,
 )
+records_dropped = Counter(
+    "gateway_records_dropped",
+    "Records that a vendor took and dropped later, at least so many, where it tells (Ometria).",
+    ["account"],
+    registry=REGISTRY,
+)
 account_standing = Gauge(
     "gateway_account_standing",
     "1 for what the account is: open, throttled, suspended, broken or probing; 0 for what it is not.",
@@ -255,6 +261,7 @@ class AccountMeters:
     units_per_second: Gauge
     found_per_second: Gauge
     held: Gauge
+    dropped: Counter
 
     def stands(self, standing: str) -> None:
         """The account is this now, and nothing else."""
@@ -298,6 +305,7 @@ def account(name: str) -> AccountMeters:
         units_per_second=limit_units_per_second.labels(name),
         found_per_second=found_requests_per_second.labels(name),
         held=account_held.labels(name),
+        dropped=records_dropped.labels(name),
     )
 
 

@@ -363,6 +363,23 @@ class SteppedVendor(Vendor, Protocol):
         ...
 
 
+@runtime_checkable
+class DroppingVendor(Vendor, Protocol):
+    """A vendor that takes records, drops some of them later, and lists the latest of these faults when it is asked."""
+
+    def errors_every_s(self) -> float:
+        """How often it is to be asked, in seconds; 0: never."""
+        ...
+
+    def errors(self) -> Request:
+        """The request for the list."""
+        ...
+
+    def errors_of(self, answer: Answer) -> Sequence[str] | Failure:
+        """The faults that are listed, in words that are bounded and hold no secret; or why none can be known."""
+        ...
+
+
 def same(outcome: Outcome, batch: Batch) -> Verdict:
     """One outcome for every record of the batch."""
     return Verdict((outcome,) * len(batch.records))

@@ -4,17 +4,16 @@ A 202 says that records were received, not that they are valid, and nothing ties
 Ometria requires is checked here, before anything is sent.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from gateway.config.schema import DestinationSettings
-from gateway.config.values import Secret
+from gateway.config.values import Seconds, Secret
 from gateway.errors import Reason, Refusal
-from gateway.model import NormalEvent
-from gateway.vendors import answers, base, checks, ometria_calls
+from gateway.model import Headers, NormalEvent
+from gateway.vendors import answers, base, checks, ometria_calls, ometria_products
 
 
 class OmetriaSettings(DestinationSettings):
@@ -40,6 +39,9 @@ class OmetriaSettings(DestinationSettings):
     )
     gdpr: bool = Field(False, description="Ask Ometria to forget a customer that the shop has redacted.")
     variants: bool = Field(False, description="Send a product's variants as products of their own.")
+    errors_every: Seconds = Field(
+        300.0, description="How often Ometria is asked which faults it found in what it had taken. `0s`: never."
+    )
 
 
 class Ometria:
@@ -62,9 +64,11 @@ class Ometria:
     # --- limits ------------------------------------------------------------------------------------------------------
 
     def limits(self) -> Sequence[base.Limit]:
-        """4 pushes a second per account (Ometria API introduction; some plans have more), and those of other calls."""
+        """4 pushes a second per account (Ometria API introduction; some plans have more), and those of other calls.
+        Whether what is asked counts with what is pushed is not said: it does here.
+        """
         calls = [call.limit for name, call in ometria_calls.CALLS.items() if name != "gdpr" or self._settings.gdpr]
-        return (base.Limit(4, 1.0, classes=frozenset({"default"})), *calls)
+        return (base.Limit(4, 1.0, classes=frozenset({"default", "data"})), *calls)
 
     def rules(self) -> base.BatchRules:
         """100 records a call, 60 KB a record (Ometria API introduction), read as 60,000 bytes of compact JSON."""
@@ -86,12 +90,13 @@ class Ometria:
         if self._settings.gdpr and event.type == REDACTED:
             return (ometria_calls.deletion(event),)
         if base.verb_of(event) in base.DELETIONS:
-            return (_off_sale(event),) if event.entity == "product" else ()
+            return (ometria_products.off_sale(event),) if event.entity == "product" else ()
         if documents is None:
             raise Refusal(Reason.INCOMPLETE, f"{event.type}: no mapping makes an Ometria record of it")
         drafts = [self._draft(event, document) for document in documents]
         if self._settings.variants and event.entity == "product":
-            drafts.extend(self._draft(event, variant) for variant in _variants(answers.object_of(event.data)))
+            variants = ometria_products.variants(answers.object_of(event.data))
+            drafts.extend(self._draft(event, variant) for variant in variants)
         return drafts
 
     def _draft(self, event: NormalEvent, document: Any) -> base.Draft:
@@ -125,21 +130,19 @@ class Ometria:
     # --- request -----------------------------------------------------------------------------------------------------
 
     def request(self, batch: base.Batch) -> base.Request:
-        headers = (
-            ("Accept", "application/json"),
-            ("Content-Type", "application/json"),
-            ("X-Ometria-Auth", self._settings.api_key.reveal()),
-        )
+        headers = (*self._asking(), ("Content-Type", "application/json"))
         if batch.channel in ometria_calls.CALLS:
             return ometria_calls.request(self._base_url, headers, batch)
         return base.Request("POST", f"{self._base_url}/push", headers, base.json_array(batch))
 
+    def _asking(self) -> Headers:
+        return (("Accept", "application/json"), ("X-Ometria-Auth", self._settings.api_key.reveal()))
+
+    def errors_every_s(self) -> float:
+        return self._settings.errors_every
+
     def errors(self) -> base.Request:
-        """The 100 latest records that were taken and then dropped: `[{"error_message": ..., "error_path": ...}]`,
-        without a word on which records they were.
-        """
-        headers = (("Accept", "application/json"), ("X-Ometria-Auth", self._settings.api_key.reveal()))
-        return base.Request("GET", f"{self._base_url}/push/_errors", headers, b"", "data")
+        return base.Request("GET", f"{self._base_url}/push/_errors", self._asking(), b"", "data")
 
     # --- response ----------------------------------------------------------------------------------------------------
 
@@ -156,6 +159,10 @@ class Ometria:
         if TOO_LARGE in said:
             statuses = RECORD_TOO_LARGE
         return base.same(answers.by_status(statuses, batch, answer, self.secrets(), said), batch)
+
+    def errors_of(self, answer: base.Answer) -> Sequence[str] | base.Failure:
+        """`[{"error_message": "not a valid value", "error_path": "root > lastname"}]`, the latest 100."""
+        return ometria_calls.errors_of(answer, self.secrets())
 
     def _taken(self, batch: base.Batch, answer: base.Response) -> base.Outcome:
         """What a 2xx means: `{"status": "OK", "request_id": ..., "accepted": n, "rejected": n, "skipped": n}`.
@@ -188,43 +195,6 @@ def _required(type_: str, event: NormalEvent, data: Mapping[str, Any]) -> checks
     if type_ == "order" and data.get("@merge") is True:
         return (("id",),)
     return REQUIRED_NEW.get(type_, REQUIRED[type_]) if base.verb_of(event) == "created" else REQUIRED[type_]
-
-
-def _off_sale(event: NormalEvent) -> base.Draft:
-    checks.refuse_if_any("product", checks.missing({"id": event.subject}, (("id",),)))
-    data = {"@type": "product", "@merge": True, "id": event.subject, "is_active": False}
-    return base.Draft("product", str(event.subject), data)
-
-
-def _variants(product: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The variants of a normal product as Ometria products: children without a page of their own. One without a price
-    has the product's. A reduction that is over goes with a null, which deletes.
-    """
-    variants = product.get("variants")
-    for variant in map(answers.object_of, variants if isinstance(variants, list) else ()):
-        priced = product if variant.get("price") is None else variant
-        now, before = _number(priced.get("price")), _number(priced.get("list_price"))
-        reduced = now is not None and before is not None and float(before) > float(now)
-        stock = _number(variant.get("stock"))
-        options = answers.object_of(variant.get("options")).items()
-        fields = {
-            "id": variant.get("id"),
-            "is_variant": True,
-            "title": variant.get("title") or product.get("title"),
-            "sku": variant.get("sku"),
-            "price": before if reduced else now,
-            "is_active": product.get("active"),
-            "is_in_stock": None if stock is None else stock > 0,
-            "url": product.get("url"),
-            "image_url": product.get("image_url"),
-            "attributes": [{"type": name, "id": str(value), "label": str(value)} for name, value in options if value],
-        }
-        known = {name: value for name, value in fields.items() if value is not None}
-        yield known if now is None else {**known, "special_price": now if reduced else None}
-
-
-def _number(value: Any) -> int | float | Decimal | None:
-    return value if isinstance(value, int | float | Decimal) else None
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -74,6 +74,19 @@ def request(base_url: str, headers: tuple[tuple[str, str], ...], batch: base.Bat
     return base.Request("POST", f"{base_url}{call.path}", headers, batch.records[0].encoded, batch.channel, intent)
 
 
+def errors_of(answer: base.Answer, secrets: tuple[str, ...]) -> list[str] | base.Failure:
+    """The faults that `/push/_errors` lists, as `path: message`."""
+    if isinstance(answer, base.Failure):
+        return answer
+    listed = answers.json_of(answer)
+    if answer.status // 100 != TAKEN or not isinstance(listed, list):
+        said = f"{answer.status} {answers.words(answer, 'message', 'error')}"
+        return base.Failure(Reason.UNEXPECTED_ANSWER, answers.bounded(said, secrets, ERROR_CHARS))
+    faults = (answers.object_of(one) for one in listed[:ERRORS])
+    words = ([answers.text_in(one.get(name)) for name in ("error_path", "error_message")] for one in faults)
+    return [answers.bounded(": ".join(filter(None, one)) or "unnamed", secrets, ERROR_CHARS) for one in words]
+
+
 def judge(batch: base.Batch, answer: base.Answer, secrets: tuple[str, ...]) -> base.Verdict:
     """What the answer means for the one record that travelled."""
     call = CALLS[batch.channel]
@@ -86,3 +99,5 @@ def judge(batch: base.Batch, answer: base.Answer, secrets: tuple[str, ...]) -> b
 
 
 TAKEN = 2
+ERRORS = 100
+ERROR_CHARS = 120

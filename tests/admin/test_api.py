@@ -8,6 +8,7 @@ from gateway.admin import api, openapi
 from gateway.admin.api import CALLS
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
+from gateway.deliver.drops import Drop
 from gateway.deliver.lessons import Trouble
 from gateway.deliver.standing import AccountStanding
 from gateway.journal.base import DeadFilter, DeadRow
@@ -307,13 +308,16 @@ async def test_a_lane_that_the_configuration_pauses_is_paused(operator: Client, 
     assert (await operator.get("/api/lanes")).json["lanes"][0]["paused"] is True
 
 
+DROPS = (Drop(NOW_MS // 1000 - 10, 2, "root > email: not a valid value"),)
 TROUBLE = Trouble(NOW_MS // 1000 - 5, "ometria-uk", "timeout", "30 s")
 
 
 async def test_accounts_say_how_they_stand(operator: Client, gateway: Gateway) -> None:
     (unknown,) = (await operator.get("/api/accounts")).json["accounts"]
     gateway.standings = (
-        AccountStanding("ometria:abc", "broken", "server_error", "500", NOW_MS // 1000 + 30, 4.0, None, 3, (TROUBLE,)),
+        AccountStanding(
+            "ometria:abc", "broken", "server_error", "500", NOW_MS // 1000 + 30, 4.0, None, 3, (TROUBLE,), DROPS
+        ),
     )
     (broken,) = (await operator.get("/api/accounts")).json["accounts"]
     assert (unknown["standing"], broken["standing"]) == ("", "broken")
@@ -330,6 +334,8 @@ async def test_accounts_say_how_they_stand(operator: Client, gateway: Gateway) -
         "troubles": [
             {"at": "2026-01-31T08:59:55.000Z", "destination": "ometria-uk", "reason": "timeout", "detail": "30 s"}
         ],
+        "drops": [{"at": "2026-01-31T08:59:50.000Z", "count": 2, "detail": "root > email: not a valid value"}],
+        "drops_unknown": "",
     }
 
 

@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 from gateway.admin.html import readable, span
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
+from gateway.deliver.drops import Drop
 from gateway.deliver.lessons import Trouble
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Fault
@@ -328,7 +329,8 @@ async def test_destinations_show_their_pace_their_troubles_and_what_was_given_up
     stranger: Client, gateway: Gateway
 ) -> None:
     trouble = Trouble(NOW_MS // 1000 - 5, "ometria-uk", "timeout", "after 30 s")
-    gateway.standings = (AccountStanding("ometria:abc", "open", "", "", 0, 3.75, None, 6, (trouble,)),)
+    drops = (Drop(NOW_MS // 1000 - 9, 3, "root > email: not a valid value"),)
+    gateway.standings = (AccountStanding("ometria:abc", "open", "", "", 0, 3.75, None, 6, (trouble,), drops),)
 
     text = (await (await signed_in(stranger)).get("/destinations")).text
 
@@ -336,6 +338,7 @@ async def test_destinations_show_their_pace_their_troubles_and_what_was_given_up
         "3.75 requests a second are allowed; 6 under way",
         "timeout: after 30 s",
         "1 record_refused",
+        "3: root &gt; email: not a valid value",
         "<dd>2, parked",
     ]
     assert [one for one in shown if one not in text] == []

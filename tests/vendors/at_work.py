@@ -8,6 +8,7 @@ from gateway import app, document
 from gateway.config.load import load
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.outbound import Left
+from gateway.deliver.standing import AccountStanding
 from gateway.errors import Reason
 from gateway.journal.base import LaneRow
 from gateway.journal.memory import MemoryJournal
@@ -45,7 +46,7 @@ class Line:
 class AtWork:
     """`async with AtWork(folder, {...}) as work`: the destinations' settings by name, every event to each of them."""
 
-    def __init__(self, folder: Path, destinations: dict[str, dict[str, Any]]) -> None:
+    def __init__(self, folder: Path, destinations: dict[str, dict[str, Any]], dispatchers: int = 1) -> None:
         self.clock = VirtualClock(asyncio.get_running_loop())
         self.sandbox = Sandbox(self.clock, SeededChance(1))
         self.journal = MemoryJournal()
@@ -60,21 +61,37 @@ class AtWork:
             )
         )
         self._setup = app.setup_of(load(file, app.registry(), {}), 0)
-        self._dispatcher = Dispatcher(
-            self.journal, self._setup, Line(self.sandbox), "here", self.clock, SeededChance(2)
-        )
-        self._running: asyncio.Task[None] | None = None
+        self._dispatchers = [
+            Dispatcher(self.journal, self._setup, Line(self.sandbox), f"{number}", self.clock, SeededChance(2))
+            for number in range(dispatchers)
+        ]
+        self._running: list[asyncio.Task[None]] = []
         self._groups = 0
 
     async def __aenter__(self) -> Self:
         await self.journal.register([LaneSpec("shop", name) for name in self._setup.destinations])
-        self._running = asyncio.create_task(self._dispatcher.run())
+        self._running = [asyncio.create_task(one.run()) for one in self._dispatchers]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._dispatcher.stop()
-        if self._running is not None:
-            await self._running
+        for one in self._dispatchers:
+            one.stop()
+        await asyncio.gather(*self._running)
+
+    @property
+    def account(self) -> str:
+        """The account of the only destination."""
+        (one,) = self._setup.destinations.values()
+        return one.account
+
+    def standings(self) -> list[AccountStanding]:
+        """How the accounts stand."""
+        return [standing for one in self._dispatchers for standing in one.standings()]
+
+    def reload(self) -> None:
+        """The same configuration comes into force once more."""
+        for one in self._dispatchers:
+            one.swap(self._setup)
 
     async def sent(self, topic: str, *bodies: dict[str, Any]) -> None:
         """The shop sends these, and they are accepted."""

@@ -48,7 +48,7 @@ def test_what_push_cannot_take_is_filtered(type_: str) -> None:
 def test_the_published_limits_are_declared() -> None:
     vendor = the_vendor("ometria")
     push, email = vendor.limits()
-    assert push == Limit(4, 1.0, classes=frozenset({"default"}))
+    assert push == Limit(4, 1.0, classes=frozenset({"default", "data"}))
     assert (email.allow, email.per_s) == (10, 1.0)
     assert (vendor.rules().records, vendor.rules().record_bytes) == (100, 60_000)
 
