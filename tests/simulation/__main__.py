@@ -31,10 +31,15 @@ async def outcome(history: History) -> list[str]:
         await history.close()
 
 
-def run(seed: int, journal: Callable[[], Any] = MemoryJournal, without: frozenset[int] = frozenset()) -> list[str]:
+def run(
+    seed: int,
+    journal: Callable[[], Any] = MemoryJournal,
+    without: frozenset[int] = frozenset(),
+    replica: Callable[[], Any] | None = None,
+) -> list[str]:
     """What the history of a seed broke; that it never ends is broken too."""
     try:
-        return simulate(outcome(History(seed, journal(), without)))
+        return simulate(outcome(History(seed, journal(), without, replica)))
     except Stuck as error:
         return [f"stuck: {error}"]
 

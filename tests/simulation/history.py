@@ -68,9 +68,20 @@ class Told:
 
 
 class History:
-    """A seed's history over one journal."""
+    """A seed's history over one journal. `replica`: opens the same journal again, for each process and for a second
+    receiver; without it all share one.
+    """
 
-    def __init__(self, seed: int, journal: Any, without: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        seed: int,
+        journal: Any,
+        without: frozenset[int] = frozenset(),
+        replica: Callable[[], Any] | None = None,
+    ) -> None:
+        self._replica = replica or (lambda: journal)
+        self._receivers = [journal, self._replica()]
+        self._opened = [self._receivers[1]]
         self._seed = seed
         self._without = without
         self.rng = random.Random(seed)
@@ -105,7 +116,8 @@ class History:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
-        await self.journal.close()
+        for journal in (*self._opened, self.journal):
+            await journal.close()
 
     # --- trouble ------------------------------------------------------------------------------------------------
 
@@ -130,9 +142,10 @@ class History:
         offers = [self._offer() for _ in range(self.rng.choice([1, 1, 2, 6]))]
         self._groups += 1
         group = Group(self._groups.to_bytes(8, "big") + self.rng.randbytes(8), tuple(offers))
-        receipts = await self.journal.append(group)
+        one, other = self._receivers if self._groups % 2 else reversed(self._receivers)
+        receipts = await one.append(group)
         if self.rng.random() < 0.1:
-            assert await self.journal.append(group) == receipts
+            assert await other.append(group) == receipts
         for offer, receipt in zip(offers, receipts, strict=True):
             identity = offer.identity or b""
             self.told.receipts.append((identity, receipt))
@@ -261,8 +274,9 @@ class History:
     def _start(self, dies_after: int | None = None) -> None:
         clock = VirtualClock(asyncio.get_running_loop())
         process = Process(len(self.processes) + 1, clock, dies_after=dies_after)
+        self._opened.append(self._replica())
         dispatcher = Dispatcher(
-            Through(self.journal, process, self.weather),
+            Through(self._opened[-1], process, self.weather),
             self.setup,
             Door(self.world, process),
             f"process {process.number}",

@@ -4,7 +4,9 @@
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,20 @@ from msgspec.structs import replace
 from gateway.config.quiet import QuietHours
 from gateway.deliver import still
 from gateway.deliver.lane import LaneWork
+from gateway.journal.postgres import PostgresJournal, connection
 from gateway.journal.sqlite import SqliteJournal
 from gateway.telemetry import log
 from gateway.vendors.base import Answer, Batch, Delivered, Limit, Request, Verdict, same
 from gateway.vendors.lookup import Lookup
+from tests.journal import databases
+from tests.journal.databases import EmptyPostgres
 from tests.simulation import history
 from tests.simulation.__main__ import run
 from tests.simulation.paper import Paper
 from tests.simulation.virtual import VirtualLoop
+
+MORE = int(os.environ.get("GATEWAY_TEST_HISTORIES", "12"))
+"""Histories over PostgreSQL, beside the few that always run."""
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +75,75 @@ class Threaded:
 @pytest.mark.parametrize("seed", range(20_000, 20_015))
 def test_a_random_history_over_sqlite_breaks_no_promise(seed: int, tmp_path: Path) -> None:
     assert run(seed, lambda: Threaded(tmp_path / "gateway.db")) == []
+
+
+class Served:
+    """A journal on a server, as a history on virtual time can use it: no time passes while the server is asked, and
+    what is committed is heard of at the next look.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._journal: Any = PostgresJournal(url)
+        inside = vars(self._journal)
+        inside["_listener"] = _Unheard()
+        for name in ("_db", "_desk"):
+            vars(inside[name])["one"] = partial(self._outside, inside[name].one)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._journal, name)
+
+    async def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        with loop.outside():
+            await self._journal.close()
+
+    @asynccontextmanager
+    async def _outside(self, one: Callable[[float], AbstractAsyncContextManager[Any]], timeout_s: float) -> Any:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        with loop.outside():
+            async with one(timeout_s) as connection:
+                yield connection
+
+
+class _Unheard:
+    """Nobody is told of commits."""
+
+    def heard(self) -> None: ...
+
+    def promise(self) -> asyncio.Future[None]:
+        return asyncio.get_running_loop().create_future()
+
+    def forget(self, promise: asyncio.Future[None]) -> None:
+        promise.cancel()
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty journal. Its connections are good however much virtual time passes."""
+
+    async def emptied() -> None:
+        journal = EmptyPostgres(tmp_path)
+        await journal.open()
+        await journal.close()
+
+    asyncio.run(emptied())
+    monkeypatch.setattr(connection, "IDLE_S", float("inf"))
+    return databases.url()
+
+
+@pytest.mark.parametrize("seed", range(30_000, 30_004))
+def test_a_random_history_over_postgresql_breaks_no_promise(seed: int, database: str) -> None:
+    assert run(seed, lambda: Served(database), replica=lambda: Served(database)) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(30_004, 30_004 + MORE))
+def test_more_random_histories_over_postgresql_break_no_promise(seed: int, database: str) -> None:
+    assert run(seed, lambda: Served(database), replica=lambda: Served(database)) == []
 
 
 def test_the_promises_see_a_vendor_file_that_says_delivered_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
