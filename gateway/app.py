@@ -1,7 +1,8 @@
 """The wiring: the one place that names concrete journals and vendors, and makes a configuration into running parts."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.checks import CHECKS
@@ -13,6 +14,8 @@ from gateway.deliver.route import Router
 from gateway.errors import JournalUnavailable, MappingError
 from gateway.journal.base import Journal
 from gateway.journal.sqlite import SqliteJournal
+from gateway.journal.sqlite.transfer import shelf as sqlite_shelf
+from gateway.journal.transfer import Shelf
 from gateway.mapping.book import Book
 from gateway.mapping.drift import Watches
 from gateway.mapping.json_schema import mapping_schema
@@ -64,6 +67,19 @@ def open_journal(url: str, *, listen_url: str | None = None, create: bool = Fals
 
         return PostgresJournal(url, listen_url=listen_url, create=create)
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
+
+
+@asynccontextmanager
+async def open_shelf(url: str) -> AsyncIterator[Shelf]:
+    """The journal of a URL as its rows, to be copied from and into. It has been opened before."""
+    if url.startswith(SQLITE):
+        with sqlite_shelf(Path(url.removeprefix(SQLITE))) as found:
+            yield found
+        return
+    from gateway.journal.postgres.transfer import shelf as postgres_shelf  # noqa: PLC0415  as above
+
+    async with postgres_shelf(url) as one:
+        yield one
 
 
 def types_of(loaded: Loaded) -> Callable[[Event], str | None]:

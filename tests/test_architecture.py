@@ -35,7 +35,7 @@ FLOORS: tuple[frozenset[str], ...] = (
 
 FLOOR_OF = {room: number for number, floor in enumerate(FLOORS) for room in floor}
 
-DOORS = {"journal": {"base", "ranges"}, "vendors": {"base"}}
+DOORS = {"journal": {"base", "ranges", "transfer"}, "vendors": {"base"}}
 """What other rooms may know of a room with many implementations: its contract."""
 NAMES_CONCRETE = {"app", "checks"}
 """Who may name an implementation."""

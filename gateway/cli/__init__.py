@@ -35,6 +35,7 @@ MODULES = {
     "audit": "desk",
     "backup": "desk",
     "migrate": "desk",
+    "journal": "copying",
     "octolis": "octolis",
     "ometria": "ometria",
     "amperity": "amperity",

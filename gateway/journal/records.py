@@ -94,6 +94,11 @@ def pack_offers(offers: Sequence[Offer]) -> bytes:
     return shrink(_encode(rows))
 
 
+def pack_stored(events: Sequence[Stored]) -> bytes:
+    """What `unpack_stored` gives."""
+    return shrink(_encode(events))
+
+
 def unpack_stored(payload: bytes) -> list[Stored]:
     """The events of a batch, in order."""
     return _stored.decode(grow(payload))

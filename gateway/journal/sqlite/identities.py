@@ -35,6 +35,7 @@ FILTER_BYTES = 1024
 ENTRY = Struct(">16sIQ4sQ")
 """The identity, its source's id; the event's seq, the end of its group's id, when it was received."""
 _KEY = Struct(">16sI")
+KEY_BYTES = _KEY.size
 _KNOWN = Struct(">Q4sQ")
 
 _PAGES_PER_SLICE = PAGES // SLICES
@@ -209,22 +210,7 @@ class Identities:
     def _merge_slice(self, db: Db) -> None:
         """Write the next pages. Memory follows when it reads what was written."""
         merge = self._merge
-        fresh: defaultdict[int, list[bytes]] = defaultdict(list)
-        for name, known in self._going[merge.slice].items():
-            fresh[merge.bucket * PAGES + _spots(name)[0]] += (name, known)
-        first = merge.bucket * PAGES + merge.slice * _PAGES_PER_SLICE
-        there = {
-            page: (filter_, entries)
-            for page, filter_, entries in db.execute(
-                "SELECT id, filter, entries FROM identity_pages WHERE id >= ? AND id < ?",
-                (first, first + _PAGES_PER_SLICE),
-            )
-        }
-        rows = []
-        for page, parts in sorted(fresh.items()):
-            filter_, entries = there.get(page, (_NO_FILTER, b""))
-            rows.append((page, _with(filter_, parts[::2]), entries + b"".join(parts)))
-        db.executemany("INSERT OR REPLACE INTO identity_pages (id, filter, entries) VALUES (?, ?, ?)", rows)
+        write_pages(db, merge.bucket, self._going[merge.slice].items())
         db.execute("UPDATE identity_merge SET slice = slice + 1")
 
     def _remove_lists(self, db: Db) -> bool:
@@ -236,6 +222,26 @@ class Identities:
         ).rowcount
         self._merged_lists = gone == LISTS_PER_SLICE
         return gone > 0
+
+
+def write_pages(db: Db, bucket: int, identities: Iterable[tuple[bytes, bytes]]) -> None:
+    """Add identities, each with what is known of it, to the pages of a bucket."""
+    fresh: defaultdict[int, list[bytes]] = defaultdict(list)
+    for name, known in identities:
+        fresh[bucket * PAGES + _spots(name)[0]] += (name, known)
+    if not fresh:
+        return
+    there = {
+        page: (filter_, entries)
+        for page, filter_, entries in db.execute(
+            "SELECT id, filter, entries FROM identity_pages WHERE id >= ? AND id <= ?", (min(fresh), max(fresh))
+        )
+    }
+    rows = []
+    for page, parts in sorted(fresh.items()):
+        filter_, entries = there.get(page, (_NO_FILTER, b""))
+        rows.append((page, _with(filter_, parts[::2]), entries + b"".join(parts)))
+    db.executemany("INSERT OR REPLACE INTO identity_pages (id, filter, entries) VALUES (?, ?, ?)", rows)
 
 
 def _empty() -> list[dict[bytes, bytes]]:

@@ -1,0 +1,66 @@
+"""`gateway journal copy`: from one engine to another, by the command."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway import app
+from gateway.journal import transfer
+from tests import postgres
+from tests.cli.conftest import Run, answer
+from tests.journal.databases import make
+from tests.journal.making import Lanehand, accept
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "WATCH_S", 0.05)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> str:
+    """The URL of a journal with 5 events, 3 of them delivered."""
+    url = f"sqlite:///{tmp_path}/old.db"
+
+    async def lived() -> None:
+        journal = app.open_journal(url, create=True)
+        await journal.open()
+        hand = await Lanehand.on(journal)
+        await accept(journal, 5)
+        await hand.deliver(1, 3)
+        await journal.close()
+
+    asyncio.run(lived())
+    return url
+
+
+def test_a_journal_moves_to_postgresql(run: Run, config: Path, tmp_path: Path, source: str) -> None:
+    name = f"moved_{os.getpid()}"
+    asyncio.run(make(name))
+    target = postgres.database_url(name)
+    said = run("journal", "copy", "--from", source, "--to", target)
+    assert said.exit_code == 0
+    assert "both journals balance and are the same" in said.stdout
+    config.write_text(config.read_text().replace(f"sqlite:///{tmp_path}/gateway.db", target))
+    (lane,) = answer(run("audit", "--json"))["lanes"]
+    assert (lane["delivered"], lane["waiting"]) == (3, 2)
+    assert len(answer(run("events", "list", "--json"))["events"]) == 5
+
+
+def test_a_second_copy_into_the_same_journal_is_refused(run: Run, tmp_path: Path, source: str) -> None:
+    target = f"sqlite:///{tmp_path}/new.db"
+    first = answer(run("journal", "copy", "--from", source, "--to", target, "--json"))
+    assert (first["done"], first["differences"]) == (True, [])
+    assert first["rows"] > 5
+    again = run("journal", "copy", "--from", source, "--to", target)
+    assert again.exit_code == 2
+    assert "the target is not empty: it has 1 sources" in again.stderr
+
+
+def test_what_is_not_there_and_what_is_the_same_is_refused(run: Run, tmp_path: Path, source: str) -> None:
+    refused = run("journal", "copy", "--from", f"sqlite:///{tmp_path}/none.db", "--to", source)
+    assert refused.exit_code == 2
+    assert "there is no journal at" in refused.stderr
+    assert run("journal", "copy", "--from", source, "--to", source).exit_code == 2
