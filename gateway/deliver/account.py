@@ -302,6 +302,7 @@ class Account:
 
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
         queue.leave(batch)
+        self.gate.leaves()
         cost = batch.records[0].draft.cost
         self._planned[id(batch)] = self.pace.plan(
             now.s, cost, batch.channel, queue.destination.key, share=self.gate.share(now.s)

@@ -34,6 +34,7 @@ from gateway.vendors.base import Limit
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
 WATCH_S = 1.0
+HANDED_OVER_S = 0.25
 STOP_S = 25.0
 
 log = logs.get("deliver")
@@ -177,11 +178,23 @@ class Dispatcher:
             return True
         return account not in self._accounts or self._standing_back
 
+    def _in_other_hands(self, account: str) -> bool:
+        """Whether a lane of the account is still another's (its key was changed), which has something in flight."""
+        loops = [loop for name, loop in self._loops.items() if name != account]
+        return any(self._mine(work.lane, account) for loop in loops for work in loop.account.works.values())
+
     async def _serve_once(self, account: str, lease: Lease) -> None:
-        before = await self._journal.head()
+        if self._in_other_hands(account):
+            await _wait_for(self._stopping, HANDED_OVER_S)
+            return
+        setup, before = self._setup, await self._journal.head()
+        opened = await self._open(account, lease)
+        if self._setup is not setup:
+            opened.close()
+            return
         loop = AccountLoop(
-            await self._open(account, lease),
-            self._setup,
+            opened,
+            setup,
             self._journal,
             self._tail(),
             self._tokens,

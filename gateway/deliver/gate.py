@@ -5,6 +5,7 @@ key is refused) is probed every 60 s; a breaker opens on an account that fails. 
 """
 
 from enum import StrEnum
+from math import inf
 
 from gateway.config.schema import BreakerSetting
 from gateway.deliver.breaker import Breaker
@@ -42,6 +43,8 @@ class Gate:
         self._probing: Standing | None = None
         self._channels: dict[Channel, float] = {}
         self._pauses: dict[tuple[Channel | None, Reason], float] = {}
+        self._left = inf
+        self._left_until_s = 0.0
         self._stopped_since_s: float | None = None
         self._stopped_s = 0.0
 
@@ -53,7 +56,16 @@ class Gate:
 
     def opens_s(self, now_s: float) -> float:
         """When the next request may leave as far as the gate goes: now, or later."""
-        return max(now_s, self._throttled_until_s, self._closed_until_s)
+        spent_until_s = self._left_until_s if self._left < 1 else 0.0
+        return max(now_s, self._throttled_until_s, self._closed_until_s, spent_until_s)
+
+    def quota(self, left: float, until_s: float) -> None:
+        """The vendor says how many more requests it takes until then, beside those in flight."""
+        self._left, self._left_until_s = left, until_s
+
+    def leaves(self) -> None:
+        """A request leaves: one less is left of the quota."""
+        self._left -= 1
 
     def probing(self) -> bool:
         """Only one request of one record may be in flight."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.deliver.gate import Gate
 from gateway.deliver.queue import Now
-from gateway.deliver.quota import exhausted
+from gateway.deliver.quota import exhausted, quotas
 from gateway.errors import Reason
 from gateway.vendors.base import (
     Answer,
@@ -78,12 +78,18 @@ def _verdict(gate: Gate, batch: Batch, verdict: Verdict, now: Now) -> Iterator[N
 
 
 def _quota_left(gate: Gate, batch: Batch, answer: Answer, in_flight: int, now: Now) -> Iterator[News]:
-    """An answer that says that nothing is left until a reset: the account waits for it, however well it went."""
-    spent = exhausted(answer, in_flight, now.ms) if isinstance(answer, Response) else None
+    """An answer that says how little is left until a reset: no more than that leaves, however well it went."""
+    if not isinstance(answer, Response):
+        return
+    told = [one for one in quotas(answer.headers, now.ms) if one.reset_s > 0]
+    if told:
+        least = min(told, key=lambda one: one.remaining)
+        gate.quota(least.remaining - in_flight, now.s + least.reset_s)
+    spent = exhausted(told, in_flight)
     if spent is None:
         return
     detail = f"{spent.header}: {spent.remaining:g}"
-    told = Throttled(Reason.RATE_LIMITED, spent.reset_s, detail=detail)
-    for_s = gate.throttle(told, (batch.destination, batch.channel), now.s)
+    pause = Throttled(Reason.RATE_LIMITED, spent.reset_s, detail=detail)
+    for_s = gate.throttle(pause, (batch.destination, batch.channel), now.s)
     if for_s >= QUOTA_NEWS_S:
-        yield News("account.throttled", told.reason, detail, for_s)
+        yield News("account.throttled", pause.reason, detail, for_s)

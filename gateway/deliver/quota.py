@@ -7,13 +7,11 @@ now) or `X-RateLimit-Reset-After`. What cannot be read says nothing.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from msgspec import Struct
-
-from gateway.vendors.base import Response
 
 LONGEST_S = 6 * 3600.0
 EPOCH_S = 1e9
@@ -36,9 +34,9 @@ class Quota(Struct, frozen=True):
     header: str
 
 
-def exhausted(answer: Response, in_flight: int, now_ms: int) -> Quota | None:
+def exhausted(told: Iterable[Quota], in_flight: int) -> Quota | None:
     """The quota that those in flight use up and that takes longest to come back; None where enough is left."""
-    spent = [one for one in quotas(answer.headers, now_ms) if one.remaining <= in_flight and one.reset_s > 0]
+    spent = [one for one in told if one.remaining <= in_flight and one.reset_s > 0]
     return max(spent, key=lambda one: one.reset_s, default=None)
 
 

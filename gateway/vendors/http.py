@@ -150,7 +150,9 @@ class Http:
         return self._settings.body
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
-        """The event itself, or one draft for each document that its mapping makes. Each event counts: a fact."""
+        """The event itself, or one draft for each document that its mapping makes. Each event counts (a fact), but for
+        entities of which the destination is to have only the newest state (`coalesce`, `stale`).
+        """
         whole = event.document()
         made = [whole["data"]] if documents is None else documents
         return [self._draft(event, whole, one, number) for number, one in enumerate(made, start=1)]
@@ -159,12 +161,15 @@ class Http:
         """What travels. Where the head has places it holds their values too: `{"places": ..., "record": ...}`."""
         key = f"{event.source}/{event.entity}/{event.subject}" if event.entity and event.subject else event.id
         data: Any = self._body.checked(record)
-        if self._settings.shape != "data":
+        settings = self._settings
+        newest = settings.coalesces(event.entity) or settings.drops_stale(event.entity)
+        kind = "state" if newest else "fact"
+        if settings.shape != "data":
             data = {**whole, "id": event.id if number == 1 else f"{event.id}-{number}", "data": record}
         if not self._head.has_places:
-            return base.Draft(PLAIN, key, data, "fact")
+            return base.Draft(PLAIN, key, data, kind)
         values = self._head.values({**whole, "entity": event.entity, "record": record})
-        return base.Draft(self._channel(values), key, {"places": values, "record": data}, "fact")
+        return base.Draft(self._channel(values), key, {"places": values, "record": data}, kind)
 
     def _channel(self, values: Mapping[str, str]) -> str:
         """Records share a request only where it is the same one: the same in every place."""

@@ -77,13 +77,13 @@ def test_a_header_that_is_made_to_be_slow_is_read_at_once() -> None:
     ("remaining", "in_flight", "waits"), [(0, 0, True), (1, 0, False), (3, 3, True), (4, 3, False)]
 )
 def test_it_is_used_up_when_those_in_flight_take_the_rest(remaining: int, in_flight: int, waits: object) -> None:
-    answer = Response(200, {"ratelimit": f'"x";r={remaining};t=9'}, b"")
-    assert (exhausted(answer, in_flight, NOW_MS) is not None) is waits
+    told = quotas({"ratelimit": f'"x";r={remaining};t=9'}, NOW_MS)
+    assert (exhausted(told, in_flight) is not None) is waits
 
 
 def test_the_quota_that_takes_longest_counts() -> None:
-    answer = Response(200, {"ratelimit": '"second";r=0;t=1, "day";r=0;t=900, "month";r=5;t=9000'}, b"")
-    assert exhausted(answer, 0, NOW_MS) == Quota(0, 900, "ratelimit")
+    told = quotas({"ratelimit": '"second";r=0;t=1, "day";r=0;t=900, "month";r=5;t=9000'}, NOW_MS)
+    assert exhausted(told, 0) == Quota(0, 900, "ratelimit")
 
 
 def test_an_account_waits_for_its_quota_although_all_went_well() -> None:
@@ -121,3 +121,29 @@ def test_a_short_wait_for_quota_is_no_news() -> None:
     assert made.finished(batch, answer, same(Delivered(), batch), 0.01, now(100.0)) == ()
     feed(made, one, record(2))
     assert made.next_batch(now(100.0)) == 101.0
+
+
+def test_no_more_leave_at_once_than_are_left() -> None:
+    one = work()
+    made = account(one)
+    feed(made, one, record(1))
+    batch = made.next_batch(now(100.0))
+    assert isinstance(batch, Batch)
+    answer = Response(200, {"ratelimit-remaining": "2", "ratelimit-reset": "30"}, b"")
+    made.finished(batch, answer, same(Delivered(), batch), 0.01, now(100.0))
+    for seq in (2, 3, 4):
+        feed(made, one, record(seq, channel=f"channel {seq}"))
+    found = [made.next_batch(now(100.0)) for _ in range(4)]
+    assert [one if isinstance(one, float) else "leaves" for one in found] == ["leaves", "leaves", 130.0, 130.0]
+    assert isinstance(made.next_batch(now(130.0)), Batch)
+
+
+def test_what_is_left_is_what_the_last_answer_says() -> None:
+    one = work()
+    made = account(one)
+    for remaining in (1, 1, 1):
+        feed(made, one, record(1))
+        batch = made.next_batch(now(100.0))
+        assert isinstance(batch, Batch)
+        answer = Response(200, {"ratelimit-remaining": str(remaining), "ratelimit-reset": "30"}, b"")
+        made.finished(batch, answer, same(Delivered(), batch), 0.01, now(100.0))

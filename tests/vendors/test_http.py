@@ -266,3 +266,15 @@ def test_a_vendor_that_repeats_a_key_of_the_url_does_not_make_it_known() -> None
     (outcome,) = vendor.judge(batch, Response(400, {}, b'{"detail": "no k/ey-1, nor k%2Fey-1"}')).outcomes
     assert isinstance(outcome, Refused)
     assert outcome.detail == "400 no ***, nor ***"
+
+
+@pytest.mark.parametrize("opted", [{"coalesce": True}, {"stale": ["order"]}, {"coalesce": ["order", "product"]}])
+def test_an_entity_of_which_only_the_newest_state_is_wanted_is_a_state(opted: dict[str, Any]) -> None:
+    (draft,) = a_vendor("http", **settings(**opted)).records(an_event("order.created"), None)
+    assert draft.kind == "state"
+
+
+@pytest.mark.parametrize("opted", [{}, {"coalesce": ["customer"]}, {"stale": ["product"]}])
+def test_other_entities_are_facts(opted: dict[str, Any]) -> None:
+    (draft,) = a_vendor("http", **settings(**opted)).records(an_event("order.created"), None)
+    assert draft.kind == "fact"
