@@ -7,7 +7,7 @@ from pathlib import Path
 from gateway.journal.sqlite.connection import Db, watch
 
 POLL_S = 0.03
-"""How often another process's commits are looked for (DESIGN 4.7 promises 50 ms): a look costs a few microseconds,
+"""How often another process's commits are looked for (50 ms are promised): a look costs a few microseconds,
 the wake-up for it ten times as much."""
 
 
