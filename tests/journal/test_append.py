@@ -108,6 +108,15 @@ async def test_a_group_offered_again_comes_back_as_it_was_taken(journal: Journal
     assert (await journal.head()).seq == 4
 
 
+async def test_a_group_without_identities_that_is_offered_again_is_taken_once(journal: Journal) -> None:
+    nameless = group(offer(), offer(), rejections=[rejection()])
+    receipts = await journal.append(nameless)
+    await journal.append(group(offer("a")))
+    assert await journal.append(nameless) == receipts
+    assert (await journal.head()).seq == 3
+    assert len(await journal.rejected("shop")) == 1
+
+
 async def test_a_group_offered_again_is_recognised_although_its_identities_are_newer_now(journal: Journal) -> None:
     first = group(offer("a"))
     receipts = await journal.append(first)

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from itertools import groupby
+from sqlite3 import IntegrityError
 
 from gateway.journal.admission import GROUP_ID_BYTES, Admitted, admit, check, check_text
 from gateway.journal.base import Head, Page
@@ -46,20 +47,25 @@ class Append:
     def __call__(self, db: Db) -> tuple[Receipt, ...]:
         """Write it, inside the caller's transaction."""
         group = self._group
-        again = _receipts_of(db, group)
-        if again is not None:
-            return again
         _reject(db, group.id, group.rejections)
         if not group.offers:
             return ()
         numbers = _source_ids(db, group.offers)
         keys = {(offer.source, offer.identity) for offer in group.offers if offer.identity is not None}
         known = self._identities.look(db, keys, numbers) if keys else {}
+        if known and (again := _receipts_of(db, group)) is not None:
+            return again
         first_seq = head_seq(db) + 1
         admitted = admit(group.offers, known, first_seq - 1, group.id)
         if admitted.offers:
             payload = _packed(admitted.offers) if admitted.duplicates else self._payload
-            _write(db, group.id, first_seq, admitted, payload, numbers)
+            try:
+                _write(db, group.id, first_seq, admitted, payload, numbers)
+            except IntegrityError:  # its id is there: offered again, and nothing tells its events but that
+                again = _receipts_of(db, group)
+                if again is None:
+                    raise
+                return again
         if admitted.identities:
             last_seq = first_seq + len(admitted.offers) - 1
             window_ms = max(offer.identity_window_ms for offer in admitted.offers)
@@ -75,8 +81,9 @@ def _packed(offers: Sequence[Offer]) -> bytes:
 
 
 def _receipts_of(db: Db, group: Group) -> tuple[Receipt, ...] | None:
-    """The receipts of a group that was committed before. One of only duplicates has no row, and is judged again: each
-    of its offers is a duplicate still.
+    """The receipts of a group that was committed before. Looked for only where that may be: some of its identities are
+    known, or its id meets itself. One of only duplicates has no row, and is judged again: each of its offers is a
+    duplicate still.
     """
     row = db.execute("SELECT first_seq, duplicates FROM batches WHERE group_id = ?", (group.id,)).fetchone()
     if row is None:
