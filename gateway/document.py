@@ -15,6 +15,12 @@ _BOM = b"\xef\xbb\xbf"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
+_DIGITS_READ = 4300
+"""The longest whole number that is read (CPython's own limit)."""
+_DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG_NUMBER = b"0" * (_DIGITS_READ + 1)
+_LONG_EXPONENT = b"e" + b"0" * 18
+
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _scanner = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder(decimal_format="number")
@@ -40,8 +46,16 @@ def check(text: bytes) -> None:
         _scanner.decode(text)
         if not text.isascii():
             text.decode()  # the scanner looks at the structure of texts, not at their bytes
+        if _may_overflow(text):
+            parse(text)  # ... and not at how large numbers are
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
+
+
+def _may_overflow(text: bytes) -> bool:
+    """Whether there may be a number with more digits, or a larger exponent, than can be read."""
+    alike = text.translate(_DIGITS_ALIKE, delete=b"+-")
+    return _LONG_EXPONENT in alike or (len(alike) > _DIGITS_READ and _LONG_NUMBER in alike)
 
 
 def dump(document: Any) -> bytes:

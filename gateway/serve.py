@@ -292,10 +292,7 @@ class Replica:
             configuration_reloads.labels("refused").inc()
             log.error("configuration.refused", faults=[str(fault) for fault in error.faults])
             return
-        self._refused = tuple(
-            Fault(loaded.files[0], 1, 1, name, "changes at a restart only", "restart the gateway to apply it")
-            for name in needing_restart(self._loaded, loaded)
-        )
+        self._refused = needing_restart(self._loaded, loaded)
         before = self._copy
         try:
             await self._apply(copy, loaded)

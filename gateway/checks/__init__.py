@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from gateway.checks.figures import batches, codes
 from gateway.checks.lookups import lookups
 from gateway.checks.names import shadowed, unused
 from gateway.checks.needs import needs
+from gateway.checks.quotes import quotes
 from gateway.checks.routes import routes
 from gateway.checks.unread import unread
 from gateway.config import wording
@@ -71,10 +73,13 @@ CHECKS: tuple[Check, ...] = (
     mappings,
     conditions,
     accounts,
+    codes,
+    batches,
     lookups,
     routes,
     needs,
     unread,
+    quotes,
     unused,
     shadowed,
 )

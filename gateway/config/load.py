@@ -52,7 +52,7 @@ def load(path: Path, registry: Registry, env: Mapping[str, str]) -> Loaded:
     warnings = _in_order((_placed(document, problem) for problem in findings.problems if problem.warning), files)
     if loaded is None or faults:
         raise ConfigurationError(_in_order(faults, files), warnings)
-    return replace(loaded, warnings=tuple(warnings))
+    return replace(loaded, warnings=tuple(warnings), places=document.values)
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -38,14 +38,18 @@ _INTEGER = re.compile(r"[-+]?[0-9]{1,4000}|0o[0-7]{1,1000}|0x[0-9a-fA-F]{1,1000}
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", re.ASCII)
 _STR_TAG = "tag:yaml.org,2002:str"
 
+_QUOTED = "put a text that holds `{ } [ ] ,` or `: ` in quotes"
 _SYNTAX = {
     "mapping values are not allowed here": ("`: ` stands where no key can be", "put text that holds `: ` in quotes"),
     "could not find expected ':'": ("a key without its `:`", "write `key: value`, and indent lists under their key"),
     "found unexpected end of stream": ("a quote is opened and not closed", ""),
     "expected <block end>, but found": ("the indentation does not fit", "items of one level begin in one column"),
     "cannot start any token": ("a character that cannot begin a value", "put the value in quotes; indent with spaces"),
-    "expected ',' or ']'": ("`[` is opened and not closed", "separate items with `,` and close with `]`"),
-    "expected ',' or '}'": ("`{` is opened and not closed", "separate entries with `,` and close with `}`"),
+    "expected ',' or ']'": ("`[` is opened and not closed", f"separate items with `,` and close with `]`; {_QUOTED}"),
+    "expected ',' or '}'": (
+        "`{` is opened and not closed",
+        f"separate entries with `,` and close with `}}`; {_QUOTED}",
+    ),
     "expected alphabetic or numeric character": (
         "an alias or anchor without a name",
         "put text that begins with * or & in quotes",

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gateway.config.places import Path, Place
 from gateway.config.schema import Config, DestinationSettings
 from gateway.errors import Fault
 
@@ -26,7 +27,8 @@ class Problem:
 @dataclass(frozen=True)
 class Loaded:
     """A configuration in force: its models, each destination's settings as its vendor reads them, 12 hex digits that
-    change with the files' bytes, the files in the order read, what is worth a look, and each look-up's settings.
+    change with the files' bytes, the files in the order read, what is worth a look, each look-up's settings, and where
+    each key path stands.
     """
 
     config: Config
@@ -35,6 +37,7 @@ class Loaded:
     files: tuple[str, ...]
     warnings: tuple[Fault, ...] = ()
     lookups: Mapping[str, DestinationSettings] = field(default_factory=dict)
+    places: Mapping[Path, Place] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def targets(self) -> dict[str, DestinationSettings]:

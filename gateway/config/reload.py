@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from gateway.config.load import Loaded, files_of
-from gateway.errors import ConfigurationError
+from gateway.config.places import dotted, fault
+from gateway.errors import ConfigurationError, Fault
 
 Load = Callable[[Path], Loaded]
 
@@ -79,7 +80,9 @@ class Snapshots:
             faults = [replace(fault, file=named.get(fault.file, fault.file)) for fault in error.faults]
             raise ConfigurationError(faults) from None
         warnings = tuple(replace(fault, file=named.get(fault.file, fault.file)) for fault in loaded.warnings)
-        return replace(loaded, files=tuple(named.get(file, file) for file in loaded.files), warnings=warnings)
+        places = {path: place._replace(file=named.get(place.file, place.file)) for path, place in loaded.places.items()}
+        files = tuple(named.get(file, file) for file in loaded.files)
+        return replace(loaded, files=files, warnings=warnings, places=places)
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -91,9 +94,18 @@ def fingerprint(path: Path) -> Fingerprint:
     return tuple(found)
 
 
-def needing_restart(old: Loaded, new: Loaded) -> tuple[str, ...]:
-    """The sections that differ and take effect at a restart only."""
-    return tuple(name for name in RESTART if getattr(old.config, name) != getattr(new.config, name))
+def needing_restart(old: Loaded, new: Loaded) -> tuple[Fault, ...]:
+    """The settings that differ and take effect at a restart only, each at its place in the new files."""
+    found = []
+    for section in RESTART:
+        before, after = getattr(old.config, section), getattr(new.config, section)
+        for key in type(after).model_fields:
+            if getattr(before, key) != getattr(after, key):
+                path = (section, key)
+                place = next(new.places[one] for one in (path, path[:1], ()) if one in new.places)
+                words = ("changes at a restart only", "restart the gateway to apply it")
+                found.append(fault(place, dotted(path), *words))
+    return tuple(found)
 
 
 def _mark(file: Path) -> tuple[str, int, int, int]:

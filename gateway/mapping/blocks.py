@@ -20,6 +20,9 @@ SOURCES = ("from", "value", "fields", "each")
 TYPE_KEYS = {"country": "phone", "timezone": "datetime", "money": "number"}
 """Keys that tell a type where it is, and the type they belong to."""
 KEYS = (*SOURCES, "type", "values", "else", "default", "required", "unfit", "nulls", "doc", *TYPE_KEYS)
+_CALLED = {"float": "number", "decimal": "number", "int": "integer", "text": "string", "str": "string"}
+_CALLED |= {"bool": "boolean", "array": "list", "time": "datetime", "timestamp": "datetime", "dict": "object"}
+"""What other languages call our types."""
 POLICIES = ("dead", "omit", "keep")
 NULLS = ("omit", "send")
 
@@ -28,7 +31,9 @@ def faults(path: Path, block: Block) -> Iterator[Problem]:
     """Everything wrong with one block but its expressions and what is nested in it."""
     yield from unknown_keys(path, block, KEYS)
     yield from _source(path, block)
-    yield from _one_of(path, block, "type", types.NAMES)
+    if block.get("type", "string") not in types.NAMES:
+        given = str(block["type"])
+        yield Problem((*path, "type"), f"`{given}` is no type", near(_CALLED.get(given, given), types.NAMES))
     yield from _one_of(path, block, "unfit", POLICIES)
     yield from _one_of(path, block, "nulls", NULLS)
     yield from _absence(path, block)
@@ -105,7 +110,8 @@ def _constants(path: Path, block: Block) -> Iterator[Problem]:
 
 def _one_of(path: Path, block: Block, key: str, allowed: tuple[str, ...]) -> Iterator[Problem]:
     if key in block and block[key] not in allowed:
-        yield Problem((*path, key), f"one of {', '.join(allowed)}", near(str(block[key]), allowed))
+        given = str(block[key])
+        yield Problem((*path, key), f"`{given}` is none of {', '.join(allowed)}", near(given, allowed))
 
 
 # --- values of the file ----------------------------------------------------------------------------------------------

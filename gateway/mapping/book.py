@@ -105,11 +105,16 @@ class _Resolver:
             raw = shipped_mapping(name)
         if raw is None:
             path: Path = ("extends",) if inherited else ()
-            self._problem(path, f"there is no mapping `{name}`", near(name, {*shipped_names(), *self._own}))
+            self._problem(path, *self._no_mapping(name))
         elif not isinstance(raw, Mapping):
             self._problem((), "a mapping is a table of keys")
             return None
         return raw
+
+    def _no_mapping(self, name: str) -> tuple[str, str]:
+        if name in self._own:
+            return f"no other mapping is called `{name}`", "extend a shipped one of that name, or another"
+        return f"there is no mapping `{name}`", near(name, {*shipped_names(), *self._own})
 
     def _base(self, raw: Mapping[str, Any], *, inherited: bool) -> str | None:
         base = raw.get("extends")

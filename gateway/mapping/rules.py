@@ -120,7 +120,8 @@ class _Compiler:
     def _word(self, path: Path, value: Any) -> None:
         plain = isinstance(value, str) and value.replace("_", "").isalnum() and value == value.lower()
         if value is not None and not plain:
-            self._problem(path, "one word in lower case", "order, created, partially_fulfilled")
+            cause = f"`{value}` is no name of {'an entity' if path == ('entity',) else 'a verb'}"
+            self._problem(path, cause, "one word in lower case: order, created, partially_fulfilled")
 
     # --- objects and fields
 

@@ -1,5 +1,6 @@
 """The syntax of expressions: JMESPath's, parsed by its library, with errors that say where and why."""
 
+import re
 import warnings
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,6 +16,10 @@ LENGTH_MAX = 4096
 """Characters of an expression."""
 DEPTH_MAX = 64
 """Nesting of an expression."""
+
+_COMPARES = frozenset({"eq", "ne", "lt", "lte", "gt", "gte"})
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""What needs no quotes to name a field."""
 
 Node = dict[str, Any]
 """A node of the library's syntax tree."""
@@ -136,11 +141,32 @@ def calls(tree: Node) -> Iterator[Node]:
 
 def call_columns(text: str) -> list[int]:
     """Where function calls stand, in the order of the text, from 1. The tree does not keep it."""
+    names = (left for left, right in pairwise(_tokens(text)) if right["type"] == "lparen")
+    return [name["start"] + 1 for name in names if name["type"] == "unquoted_identifier"]
+
+
+def mistaken_texts(text: str) -> list[str]:
+    """What stands in double quotes behind a comparison in a filter, without need: in JMESPath a field of each element,
+    where a text was meant. The expression is sound.
+    """
+    found = []
+    brackets: list[str] = []
+    tokens = _tokens(text)
+    for operator, token, behind in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        if operator["type"] in ("filter", "lbracket"):
+            brackets.append(operator["type"])
+        elif operator["type"] == "rbracket":
+            brackets.pop()
+        elif operator["type"] in _COMPARES and "filter" in brackets and behind["type"] != "dot":
+            name = str(token["value"])
+            found += [name] if token["type"] == "quoted_identifier" and _PLAIN_NAME.fullmatch(name) else []
+    return found
+
+
+def _tokens(text: str) -> list[Node]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PendingDeprecationWarning)
-        tokens = list(lexer.Lexer().tokenize(text))
-    names = (left for left, right in pairwise(tokens) if right["type"] == "lparen")
-    return [name["start"] + 1 for name in names if name["type"] == "unquoted_identifier"]
+        return cast("list[Node]", list(lexer.Lexer().tokenize(text)))
 
 
 def last_name(tree: Node) -> str:

@@ -382,6 +382,11 @@ def _currencies() -> frozenset[str]:
     return frozenset(entry.alpha_3 for entry in pycountry.currencies)
 
 
+def is_currency(code: str) -> bool:
+    """Whether ISO 4217 has it."""
+    return code in _currencies()
+
+
 def country_if_known(value: Any) -> str | None:
     """The same, and None for what is no country: a phone number in international form does not need it."""
     try:

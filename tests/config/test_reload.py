@@ -112,4 +112,17 @@ def test_a_folder_that_goes_away_is_a_change_and_a_fault(file: Path, tmp_path: P
 def test_what_only_a_restart_changes_is_named(file: Path) -> None:
     old = loaded(file)
     file.write_text(SOUND + "receiver: {listen: '127.0.0.1:9999'}\nlog: {level: debug}\n")
-    assert needing_restart(old, loaded(file)) == ("receiver",)
+    (fault,) = needing_restart(old, loaded(file))
+    line = SOUND.count("\n") + 1
+    assert str(fault) == (
+        f"{file}:{line}:20: receiver.listen: changes at a restart only (restart the gateway to apply it)"
+    )
+
+
+def test_what_is_no_longer_said_and_needs_a_restart_is_named_by_its_section(file: Path) -> None:
+    file.write_text(SOUND + "receiver: {listen: '127.0.0.1:9999', body_limit: 2MiB}\n")
+    old = loaded(file)
+    file.write_text(SOUND)
+    found = needing_restart(old, loaded(file))
+    assert [fault.path for fault in found] == ["receiver.listen", "receiver.body_limit"]
+    assert {(fault.file, fault.line) for fault in found} == {(str(file), 1)}

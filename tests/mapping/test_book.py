@@ -112,8 +112,27 @@ def test_a_mapping_with_a_shipped_name_takes_its_place_and_may_extend_it() -> No
         ({"fields": {}, "drop": ["a"]}, "mappings.mine.drop: there is nothing to drop from"),
         ({"extends": "base", "fields": {"x": "a."}}, "mappings.mine.fields.x: column 3: ends too early"),
         ({"extends": "base", "felds": {}}, "mappings.mine.felds: unknown key | did you mean `fields`?"),
-        ({"extends": "mine"}, "mappings.mine.extends: there is no mapping `mine`"),
+        (
+            {"extends": "mine"},
+            "mappings.mine.extends: no other mapping is called `mine` | extend a shipped one of that name, or another",
+        ),
         ("text", "mappings.mine: a mapping is a table of keys"),
+        (
+            {"entity": "Order-Line", "fields": {}},
+            "mappings.mine.entity: `Order-Line` is no name of an entity | one word in",
+        ),
+        (
+            {"fields": {"x": {"from": "a", "type": "float"}}},
+            "mappings.mine.fields.x.type: `float` is no type | did you mean `number`?",
+        ),
+        (
+            {"fields": {"x": {"from": "a", "type": "nmber"}}},
+            "mappings.mine.fields.x.type: `nmber` is no type | did you mean `number`?",
+        ),
+        (
+            {"fields": {"x": {"from": "a", "unfit": "skip"}}},
+            "mappings.mine.fields.x.unfit: `skip` is none of dead, omit, keep",
+        ),
     ],
 )
 def test_a_fault_of_extending_is_told_at_its_key(mine: Any, expected: str) -> None:

@@ -15,10 +15,10 @@ from tests.mapping.making import faults
         ({"form": "a"}, "fields.x.form: unknown key | did you mean `from`?"),
         ({"type": "string"}, "fields.x: a block says where its value comes from"),
         ({"from": "a", "value": 1}, "fields.x: `value` and `from` exclude each other"),
-        ({"from": "a", "type": "strng"}, "fields.x.type: one of string, integer"),
+        ({"from": "a", "type": "strng"}, "fields.x.type: `strng` is no type | did you mean `string`?"),
         ({"from": "a", "type": "strng"}, "did you mean `string`?"),
-        ({"from": "a", "unfit": "drop"}, "fields.x.unfit: one of dead, omit, keep"),
-        ({"from": "a", "nulls": "keep"}, "fields.x.nulls: one of omit, send"),
+        ({"from": "a", "unfit": "drop"}, "fields.x.unfit: `drop` is none of dead, omit, keep"),
+        ({"from": "a", "nulls": "keep"}, "fields.x.nulls: `keep` is none of omit, send"),
         ({"from": "a", "required": "yes"}, "fields.x.required: true or false"),
         ({"from": "a", "required": True, "default": 1}, "a field with a `default` is never missing"),
         ({"from": "a", "required": True, "nulls": "send"}, "a required field sends no nulls"),
@@ -85,7 +85,7 @@ def test_a_mapping_without_fields_is_a_fault(raw: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("word", ["Order", "order created", "", 5, True])
 def test_entity_and_verb_are_words(word: Any) -> None:
-    assert faults({}, entity=word)[0].startswith("entity: one word in lower case")
+    assert faults({}, entity=word)[0].startswith(f"entity: `{word}` is no name of an entity | one word in lower case")
 
 
 def test_condition_and_root_are_expressions() -> None:
