@@ -17,7 +17,7 @@ from tests.whole.traffic import IN_FLIGHT_MAX, Arrivals, Traffic, people
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("GATEWAY_TEST_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("GATEWAY_TEST_ROUNDS", "10"))
 """How often everything is killed: more of it by hand, as GATEWAY_TEST_ROUNDS=200."""
 LIVES = 8
 RESTART_S = 12.0
