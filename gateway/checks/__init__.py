@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from gateway.checks.database import database
 from gateway.checks.figures import batches, codes
 from gateway.checks.lookups import lookups
 from gateway.checks.names import shadowed, unused
@@ -75,6 +76,7 @@ CHECKS: tuple[Check, ...] = (
     accounts,
     codes,
     batches,
+    database,
     lookups,
     routes,
     needs,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import app
 from gateway.journal.sqlite import SqliteJournal
 from gateway.model import LaneSpec
 from tests.cli.conftest import ENV, Run, answer
@@ -117,3 +118,28 @@ def test_no_form_shows_a_secret(run: Run, config: Path, form: str) -> None:
     config.write_text(config.read_text().replace("preset: shopify", "preset: ${UK_SHOP_SECRET}"))
     result = run("check", "--format", form)
     assert not [secret for secret in ENV.values() if secret in result.output]
+
+
+@pytest.mark.parametrize(
+    ("url", "listen", "told"),
+    [
+        ("postgresql://me@db.internal/gateway", "", ["journal.url: sslmode"]),
+        ("postgresql://me@db.internal/gateway?sslmode=prefer", "", ["journal.url: sslmode"]),
+        ("postgresql://me@db.internal/gateway?sslmode=verify-full", "", []),
+        ("postgresql://me@127.0.0.1:5432,[::1]/gateway", "", []),
+        ("postgresql://me@127.0.0.1,db.internal/gateway", "", ["journal.url: sslmode"]),
+        ("postgresql://me@/gateway?host=/run/postgresql", "", []),
+        ("postgresql://me@localhost:6432/gateway", "", ["journal.url: listen_url"]),
+        ("postgresql://me@localhost:6432/gateway", "postgresql://me@localhost/gateway", []),
+        ("postgresql://me@localhost:6432/gateway", "postgresql://me@db/gateway", ["journal.listen_url: sslmode"]),
+    ],
+)
+def test_a_database_that_may_be_read_on_the_way_or_cannot_be_heard_is_warned_of(
+    config: Path, tmp_path: Path, url: str, listen: str, told: list[str]
+) -> None:
+    more = f', listen_url: "{listen}"' if listen else ""
+    sqlite = f'url: "sqlite:///{tmp_path}/gateway.db"'
+    config.write_text(config.read_text().replace(sqlite, f'url: "{url}"{more}'))
+    found = [one for one in app.load_config(config, ENV).warnings if one.path.startswith("journal")]
+    words = ("sslmode", "listen_url")
+    assert [f"{one.path}: {next(word for word in words if word in one.hint)}" for one in found] == told
