@@ -8,18 +8,15 @@ gateway serve
 
 import asyncio
 import errno
-import gc
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import uvicorn
-import uvloop
 
 from gateway import __version__, app
 from gateway.admin import app as admin
@@ -31,25 +28,18 @@ from gateway.config.load import Loaded
 from gateway.config.reload import Snapshots, needing_restart
 from gateway.config.schema import Config
 from gateway.deliver.begin import begin
-from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.lane import is_history
-from gateway.deliver.lease import this_owner
-from gateway.deliver.outbound import HttpOutbound
 from gateway.deliver.plan import Setup
-from gateway.deliver.recall import recall
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import ConfigurationError, Fault, JournalUnavailable
-from gateway.journal.base import Journal, Keep, Log
-from gateway.mapping.drift import Watches
+from gateway.journal.base import Journal, Keep
 from gateway.model import Event
-from gateway.receive.endpoint import build
-from gateway.receive.server import uvicorn_config
-from gateway.supervise import ChildSpec, ChildStatus, Parent, Supervisor
+from gateway.process import DRAIN_S, Server, cancelled, configure, opened
+from gateway.supervise import ChildSpec, ChildStatus, Supervisor
 from gateway.telemetry import log as logs
 from gateway.telemetry.folder import VARIABLE
-from gateway.telemetry.metrics import configuration_reloads, configuration_revision
+from gateway.telemetry.metrics import configuration_reloads
 from gateway.telemetry.processes import bury
-from gateway.telemetry.watch import watch_loop
 from gateway.trial.platform import pretended
 from gateway.trial.table import as_table
 from gateway.trial.way import Guide
@@ -58,144 +48,12 @@ BACKLOG = 4096
 BIND_S = 15.0
 """How long the parent waits for an address that a dying gateway still holds."""
 BIND_AGAIN_S = 0.2
-DRAIN_S = 20
-ORPHAN_DRAIN_S = 2
-GARBAGE = 10_000
-"""Objects made between two looks for cycles in the receiver: requests leave few. Python's own 700 costs 2 us of 100."""
 KEEP_EVERY_S = 30.0
 KEEP_PAUSE_S = 0.05
-STATUS_EVERY_S = 1.0
-PROBE_EVERY_S = 5.0
 LOOK_EVERY_S = 1.0
 """How often the configuration's files are looked at."""
 
 log = logs.get("serve")
-
-
-def run(main: Coroutine[Any, Any, int]) -> int:
-    """Run a process's main coroutine on uvloop."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)
-
-
-class Server(uvicorn.Server):
-    """uvicorn without signal handlers of its own: whoever starts it stops it. `up` is set when it takes requests."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.up = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.up.set()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    @classmethod
-    def of(cls, asgi: Any, drain_s: int = DRAIN_S) -> "Server":
-        return cls(uvicorn_config(asgi, loop="none", timeout_graceful_shutdown=drain_s))
-
-
-# --- the children ----------------------------------------------------------------------------------------------------
-
-
-async def receiver(path: Path, revision: int, listener: int) -> int:
-    """The receiver process: takes requests from the inherited socket until its parent says otherwise."""
-    loaded = app.load_config(path)
-    config = loaded.config
-    _configure(loaded, "receiver")
-    async with _opened(config) as journal:
-        asgi = build(config, app.presets_of(loaded), journal, revision, SystemClock(), SystemChance())
-        server = Server.of(asgi)
-        parent = Parent()
-
-        async def hear(told: dict[str, Any]) -> None:
-            newer = app.load_config(Path(told["path"]))
-            asgi.state.receiver.swap(newer.config, app.presets_of(newer), told["revision"])
-            configuration_revision.labels("receiver").set(told["revision"])
-            _configure(newer, "receiver")
-            parent.say(applied=newer.digest)
-
-        with socket.socket(fileno=listener) as listening:
-            status = asyncio.create_task(_receiver_status(server, journal, parent, loaded.digest))
-            lag = asyncio.create_task(watch_loop("receiver", SystemClock()))
-            configuration_revision.labels("receiver").set(revision)
-            attend = asyncio.create_task(parent.attend(_stopper(server), hear))
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(GARBAGE)
-            await server.serve(sockets=[listening])
-            await _cancelled(status, attend, lag)
-    return 0
-
-
-def _stopper(server: Server) -> Callable[[bool], None]:
-    def stop(orderly: bool) -> None:  # noqa: FBT001  the signature that Parent.attend calls
-        server.config.timeout_graceful_shutdown = DRAIN_S if orderly else ORPHAN_DRAIN_S
-        server.should_exit = True
-
-    return stop
-
-
-async def _receiver_status(server: Server, journal: Log, parent: Parent, digest: str) -> None:
-    """Say whether a commit is possible: asked of the journal itself."""
-    parent.say(applied=digest, ready=False, why="starting")
-    await server.up.wait()
-    log.info("receiver.ready")
-    while True:
-        try:
-            await journal.probe()
-            parent.say(ready=True, why="")
-            await asyncio.sleep(PROBE_EVERY_S)
-        except JournalUnavailable as error:
-            parent.say(ready=False, why=f"journal_unavailable: {error}")
-            await asyncio.sleep(STATUS_EVERY_S)
-
-
-async def dispatcher(path: Path, revision: int) -> int:
-    """The dispatcher process: delivers until its parent says otherwise."""
-    loaded = app.load_config(path)
-    _configure(loaded, "dispatcher")
-    parent = Parent()
-    async with _opened(loaded.config) as journal, HttpOutbound() as outbound:
-        watches = Watches(recalling=True)
-        setup = app.setup_of(loaded, revision, watches)
-        worker = Dispatcher(journal, setup, outbound, this_owner(), SystemClock(), SystemChance())
-
-        async def hear(told: dict[str, Any]) -> None:
-            newer = app.load_config(Path(told["path"]))
-            worker.swap(app.setup_of(newer, told["revision"], watches))
-            configuration_revision.labels("dispatcher").set(told["revision"])
-            _configure(newer, "dispatcher")
-            parent.say(applied=newer.digest)
-
-        attend = asyncio.create_task(parent.attend(lambda _: worker.stop(), hear))
-        status = asyncio.create_task(_dispatcher_status(worker, parent, loaded.digest))
-        lag = asyncio.create_task(watch_loop("dispatcher", SystemClock()))
-        memory = asyncio.create_task(recall(journal, watches, loaded.config.sources))
-        configuration_revision.labels("dispatcher").set(revision)
-        gc.collect()
-        gc.freeze()
-        await worker.run()
-        await _cancelled(status, attend, lag, memory)
-    return 0
-
-
-async def _dispatcher_status(worker: Dispatcher, parent: Parent, digest: str) -> None:
-    parent.say(applied=digest)
-    while True:
-        ready = worker.ready.is_set()
-        accounts = [msgspec.to_builtins(one) for one in worker.standings()]
-        parent.say(ready=ready, why="" if ready else "the journal does not answer", accounts=accounts)
-        if ready:
-            await asyncio.sleep(STATUS_EVERY_S)
-        else:
-            await worker.ready.wait()
-
-
-# --- the parent ------------------------------------------------------------------------------------------------------
 
 
 async def gateway(path: Path, role: str, folder: Path) -> int:
@@ -205,8 +63,8 @@ async def gateway(path: Path, role: str, folder: Path) -> int:
     """
     snapshots = Snapshots(path, folder, app.load_config)
     copy, loaded = snapshots.take()
-    _configure(loaded, "parent")
-    async with _opened(loaded.config) as journal, _bound(loaded.config.receiver.listen) as listening:
+    configure(loaded, "parent")
+    async with opened(loaded.config) as journal, _bound(loaded.config.receiver.listen) as listening:
         environment = {**os.environ, VARIABLE: str(folder)}
         supervisor = Supervisor((), environment, lambda pid: bury(folder, pid))
         replica = Replica(role, listening, journal, supervisor, snapshots)
@@ -304,7 +162,7 @@ class Replica:
             return
         self.supervisor.tell({"path": str(copy), "revision": self._revision}, self._specs())
         configuration_reloads.labels("applied").inc()
-        _configure(loaded, "parent")
+        configure(loaded, "parent")
         asyncio.get_running_loop().call_later(DRAIN_S, self._snapshots.drop, before)
 
     async def _apply(self, copy: Path, loaded: Loaded) -> None:
@@ -369,7 +227,7 @@ async def _until_told(replica: Replica, folder: Path) -> None:
             log.info("shutdown.done")
         finally:
             server.should_exit = True
-            await _cancelled(*others)
+            await cancelled(*others)
             await asyncio.gather(serving, return_exceptions=True)
 
 
@@ -410,16 +268,6 @@ def _tried(loaded: Loaded, question: Question) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def _opened(config: Config) -> AsyncIterator[Journal]:
-    journal = app.open_journal(config.journal.url, listen_url=config.journal.listen_url, create=True)
-    await journal.open()
-    try:
-        yield journal
-    finally:
-        await journal.close()
-
-
-@asynccontextmanager
 async def _bound(listen: str) -> AsyncIterator[socket.socket]:
     """A listening socket. An address that a gateway just killed still holds is tried again for a while."""
     host, _, port = listen.rpartition(":")
@@ -444,21 +292,9 @@ async def _bind(listening: socket.socket, host: str, port: int) -> None:
         await asyncio.sleep(BIND_AGAIN_S)
 
 
-def _configure(loaded: Loaded, role: str) -> None:
-    """The log as the configuration wants it; no secret of it, whoever repeats it."""
-    logs.configure(loaded.config.log.format, loaded.config.log.level, role=role)
-    logs.hide(app.secrets_of(loaded))
-
-
 async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
     try:
         async with asyncio.timeout(timeout_s):
             await event.wait()
     except TimeoutError:
         pass
-
-
-async def _cancelled(*tasks: "asyncio.Task[Any]") -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -25,7 +25,8 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"admin", "sandbox", "bench", "supervise"}),
     frozenset({"checks"}),
     frozenset({"app"}),
-    frozenset({"trial"}),
+    frozenset({"trial", "process"}),
+    frozenset({"children"}),
     frozenset({"serve"}),
     frozenset({"demo"}),
     frozenset({"cli"}),
@@ -177,6 +178,13 @@ def test_the_accept_path_brings_no_mapping_vendor_or_delivery_with_it() -> None:
 
     rooms = {name.split(".")[1] for name in loaded}
     assert rooms & {"mapping", "vendors", "deliver", "admin", "sandbox", "app", "cli"} == set()
+
+
+def test_the_children_bring_nothing_of_the_admin_door_with_them() -> None:
+    code = "import sys, gateway.children; print(*(n for n in sys.modules if n.startswith('gateway.')))"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+
+    assert {name.split(".")[1] for name in loaded} & {"admin", "trial", "sandbox", "serve", "demo", "bench"} == set()
 
 
 def test_vendor_files_do_no_io() -> None:

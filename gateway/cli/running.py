@@ -23,10 +23,11 @@ from gateway.telemetry.folder import claimed
 def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "dispatcher"]) -> None:
     """Take events and deliver them, until SIGTERM or Ctrl-C."""
     from gateway import serve as serving  # noqa: PLC0415  only this command needs it
+    from gateway.process import run  # noqa: PLC0415  as above
 
     try:
         with claimed() as folder:
-            code = serving.run(serving.gateway(config, role, folder))
+            code = run(serving.gateway(config, role, folder))
     except OSError as error:
         raise click.ClickException(str(error)) from None
     ctx.exit(code)
@@ -39,10 +40,13 @@ def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "di
 @click.option("--listener", type=int, default=-1)
 def child(role: str, config: Path, revision: int, listener: int) -> None:
     """One process of a replica, as `serve` starts it."""
-    from gateway import serve as serving  # noqa: PLC0415  its metrics live in the parent's folder
+    from gateway import children  # noqa: PLC0415  its metrics live in the parent's folder
+    from gateway.process import run  # noqa: PLC0415  as above
 
-    work = serving.receiver(config, revision, listener) if role == "receiver" else serving.dispatcher(config, revision)
-    sys.exit(serving.run(work))
+    work = (
+        children.receiver(config, revision, listener) if role == "receiver" else children.dispatcher(config, revision)
+    )
+    sys.exit(run(work))
 
 
 @click.command()
@@ -75,7 +79,7 @@ def sandbox(listen: str, key: Path | None) -> None:
 def demo(ctx: click.Context, config: Path, once: bool, events: int) -> None:  # noqa: FBT001  click's way of a flag
     """Show the gateway at work: vendors' APIs, the gateway, and a simulated shop, all on this machine."""
     from gateway import demo as demonstration  # noqa: PLC0415  only this command needs it
-    from gateway.serve import run  # noqa: PLC0415  as above
+    from gateway.process import run  # noqa: PLC0415  as above
 
     try:
         arrived = run(demonstration.show(config, once=once, events=events))
