@@ -42,6 +42,7 @@ NAMES_CONCRETE = {"app", "checks"}
 """Who may name an implementation."""
 
 LINES_OF_A_MODULE = 500
+LINES_OF_A_VENDOR = 250
 LINES_OF_A_FUNCTION = 70
 LINES_OF_MOST_FUNCTIONS = 22
 NESTING = 5
@@ -210,6 +211,14 @@ def test_modules_and_functions_are_short_and_flat(module: Module) -> None:
     for function in functions(module):
         assert length(function) <= LINES_OF_A_FUNCTION, f"{function.name} has {length(function)} lines"
         assert depth(function) <= NESTING, f"{function.name} nests {depth(function)} deep"
+
+
+VENDORS = [module for module in MODULES if module.room == "vendors" and module.path.stem != "base"]
+
+
+@pytest.mark.parametrize("module", VENDORS, ids=lambda module: module.name)
+def test_a_vendors_file_can_be_read_at_once(module: Module) -> None:
+    assert module.text.count("\n") <= LINES_OF_A_VENDOR
 
 
 def test_most_functions_fit_on_half_a_screen() -> None:

@@ -25,27 +25,19 @@ class AltcraftSettings(DestinationSettings):
     token: Secret = Field(description="The API token, sent in the request's body.")
     db_id: int = Field(ge=1, description="The profile database.", examples=[1])
     resource_id: int | None = Field(None, ge=1, description="The resource that subscriptions belong to.", examples=[7])
-    method: Literal["import", "update", "add"] = Field(
-        "import", description="Create or change profiles, only change those that exist, or only create."
-    )
+    method: Literal["import", "update", "add"] = Field("import", description="Create or change, change, or create.")
     matching: Literal["email", "email_profile", "phone", "profile_id", "custom"] = Field(
         "email",
         description="How a profile is found: e-mail (its own or a subscription's), its own e-mail, phone, its id "
         "(`update` alone), or a field of yours.",
     )
-    field_name: str | None = Field(
-        None, description="The field to match by, with `matching: custom`.", examples=["loyalty_id"]
-    )
+    field_name: str | None = Field(None, description="The field of `matching: custom`.", examples=["loyalty_id"])
     content: Literal["json", "xml"] = Field("json", description="How requests are written.")
     skip_triggers: bool = Field(False, description="Start no trigger campaign.")
     skip_invalid_subscriptions: bool = Field(False, description="Take a profile whose subscription is invalid.")
     detect_geo: bool = Field(False, description="Let Altcraft find the place of an IP address.")
-    add_to_segments: list[int] = Field(
-        [], description="Ids of the segments that profiles are added to.", examples=[[12]]
-    )
-    remove_from_segments: list[int] = Field(
-        [], description="Ids of the segments that profiles are taken from.", examples=[[12]]
-    )
+    add_to_segments: list[int] = Field([], description="Ids of segments that profiles join.", examples=[[12]])
+    remove_from_segments: list[int] = Field([], description="Ids of segments that profiles leave.", examples=[[12]])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -81,11 +73,8 @@ class Altcraft:
         return ()
 
     def rules(self) -> base.BatchRules:
-        """A body of 10 MB, and no more than 10,000 profiles (Altcraft developer guide); 500 are our choice. XML takes
-        more room than the JSON that is measured.
-        """
-        body_bytes = JSON_BODY_BYTES if self._settings.content == "json" else XML_BODY_BYTES
-        return base.BatchRules(500, body_bytes, RECORD_BYTES, linger_s=1.0, keyed=True)
+        """10 MB and 10,000 profiles at most (developer guide); 500 are ours. XML is longer than the JSON measured."""
+        return base.BatchRules(500, BODY_BYTES[self._settings.content], RECORD_BYTES, linger_s=1.0, keyed=True)
 
     # --- records -----------------------------------------------------------------------------------------------------
 
@@ -101,11 +90,12 @@ class Altcraft:
         return [self._profile(event, checks.as_object(one, "Altcraft")) for one in documents or ()]
 
     def _profile(self, event: NormalEvent, fields: Mapping[str, Any]) -> base.Draft:
-        name, read = MATCHING.get(self._settings.matching, (self._settings.field_name or "", None))
-        value = read(fields) if read else fields.get(name)
+        own = MATCHING.get(self._settings.matching)
+        name = own or self._settings.field_name or ""
+        value = _first_phone(fields) if own == "phone" else fields.get(name)
         matched = {name: value}
         checks.refuse_if_any("profile", checks.missing(matched, ((name,),)), checks.unfit(matched, {name: checks.ID}))
-        found_by = {name: value} if read else {"field_name": name, "field_value": value}
+        found_by = matched if own else {"field_name": name, "field_value": value}
         data = {field: one for field, one in fields.items() if field != "profile_id"}
         if self._settings.content == "xml":
             markup.write("data", data)
@@ -210,8 +200,7 @@ def _first_phone(fields: Mapping[str, Any]) -> Any:
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 TAKEN = 2
-JSON_BODY_BYTES = 9_500_000
-XML_BODY_BYTES = 3_000_000
+BODY_BYTES = {"json": 9_500_000, "xml": 3_000_000}
 RECORD_BYTES = 1_000_000
 ATTEMPTS_PER_ID = 3
 """Fewer than open the breaker: a remembered error is no failure of the platform."""
@@ -219,44 +208,25 @@ HOUR_MS = 3_600_000
 UNLISTED_ATTEMPTS = 5
 SHIPPED = frozenset({"customer", "order", "cart", "refund", "fulfillment"})
 """Entities that a mapping ships for: what tells something of a profile."""
-OPTIONS = (
-    "resource_id",
-    "skip_triggers",
-    "skip_invalid_subscriptions",
-    "detect_geo",
-    "add_to_segments",
-    "remove_from_segments",
-)
+SWITCHES = ("skip_triggers", "skip_invalid_subscriptions", "detect_geo")
+OPTIONS = ("resource_id", *SWITCHES, "add_to_segments", "remove_from_segments")
 REPEAT_HEADERS = frozenset({"duplicate-request", "x-duplicate-request"})
 
-MATCHING: Mapping[str, tuple[str, Any]] = {
-    "email": ("email", lambda fields: fields.get("email")),
-    "email_profile": ("email", lambda fields: fields.get("email")),
-    "phone": ("phone", _first_phone),
-    "profile_id": ("profile_id", lambda fields: fields.get("profile_id")),
-}
-"""Where the value to match by is found, and under which name it stands beside `data`."""
-
-MATCHED = dict.fromkeys(("email", "phone", "profile_id"), checks.ID)
+MATCHING = {"email": "email", "email_profile": "email", "phone": "phone", "profile_id": "profile_id"}
+"""Under which name the value to match by stands beside `data`."""
 
 TARIFF = answers.throttle(Reason.QUOTA_EXHAUSTED, 3600.0, up_to_s=6 * 3600.0)
 """The tariff's limit is reached: somebody has to look."""
 
 CODES: Mapping[int, answers.Meaning] = {
     400: answers.split(Reason.PAYLOAD_REFUSED),
-    401: answers.suspend(),
     402: TARIFF,
-    403: answers.suspend(),
     404: answers.split(Reason.NOT_FOUND),
-    409: answers.split(Reason.CONFLICT),
-    413: answers.suspend(),
-    415: answers.refuse(Reason.PAYLOAD_REFUSED),
-    435: answers.split(Reason.CONFLICT),
-    440: answers.split(Reason.RECORD_REFUSED),
-    441: answers.suspend(),
-    450: answers.split(Reason.RECORD_REFUSED),
     500: answers.retry(Reason.SERVER_ERROR),
-    501: answers.refuse(Reason.PAYLOAD_REFUSED),
+    **dict.fromkeys((401, 403, 413, 441), answers.suspend()),
+    **dict.fromkeys((409, 435), answers.split(Reason.CONFLICT)),
+    **dict.fromkeys((415, 501), answers.refuse(Reason.PAYLOAD_REFUSED)),
+    **dict.fromkeys((440, 450), answers.split(Reason.RECORD_REFUSED)),
 }
 """By the body's `error`: the tariff's limit is reached (402), the database is not the resource's (413), several
 profiles match (435), the object is another group's (441), a field is invalid (450). 440 occurs and is not described."""
@@ -265,19 +235,15 @@ RESULTS: Mapping[int, answers.Meaning] = {
     -1: answers.retry(Reason.UNEXPECTED_ANSWER),
     402: TARIFF,
     404: answers.refuse(Reason.NOT_FOUND),
-    409: answers.refuse(Reason.CONFLICT),
-    435: answers.refuse(Reason.CONFLICT),
     500: answers.retry(Reason.SERVER_ERROR),
+    **dict.fromkeys((409, 435), answers.refuse(Reason.CONFLICT)),
     **dict.fromkeys((400, 401, 403, 413, 415, 440, 441, 450, 501), answers.refuse(Reason.RECORD_REFUSED)),
 }
 """By the `error` of one profile in a batch; -1: none that can be read."""
 
 STATUSES: answers.Statuses = {
-    4: answers.retry(Reason.UNEXPECTED_ANSWER),
+    **dict.fromkeys((4, 404, 409, 410), answers.retry(Reason.UNEXPECTED_ANSWER)),
     400: answers.split(Reason.PAYLOAD_REFUSED),
-    404: answers.retry(Reason.UNEXPECTED_ANSWER),
-    409: answers.retry(Reason.UNEXPECTED_ANSWER),
-    410: answers.retry(Reason.UNEXPECTED_ANSWER),
     413: answers.split(Reason.TOO_LARGE),
 }
 """Where the body has no `error`: something between here and Altcraft has answered."""

@@ -89,7 +89,7 @@ class Amperity:
             raise LookupError(event.type)
         if base.verb_of(event) in base.DELETIONS:
             return None
-        if event.entity not in SHIPPED:
+        if event.entity not in base.ENTITIES:
             raise LookupError(event.type)
         return f"amperity/{event.entity}"
 
@@ -176,8 +176,6 @@ def _flat(fields: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 TAKEN = 2
 ACCEPTED = 202
 ROW_BYTES = 1_000_000
-SHIPPED = frozenset({"customer", "order", "product", "cart", "refund", "fulfillment"})
-"""Entities that a mapping ships for."""
 
 STATUSES: answers.Statuses = {
     404: answers.throttle(Reason.NOT_FOUND, 60.0, up_to_s=900.0, scope="channel"),

@@ -403,6 +403,10 @@ DELETIONS = frozenset({"deleted", "redacted"})
 """Verbs that say an entity is no more."""
 
 
+ENTITIES = frozenset({"customer", "order", "product", "cart", "refund", "fulfillment"})
+"""Entities that mappings ship for."""
+
+
 def verb_of(event: NormalEvent) -> str:
     """What happened to the event's entity (`created`); empty where nothing normalised it."""
     return event.type.rpartition(".")[2] if event.entity else ""

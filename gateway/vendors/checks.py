@@ -5,11 +5,13 @@ A vendor's file holds tables of these and asks for the first fault, in words tha
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from msgspec import Struct
 
+from gateway import document
 from gateway.errors import Reason, Refusal
 
 Required = tuple[tuple[str, ...], ...]
@@ -30,6 +32,11 @@ def text(pattern: str, wanted: str) -> Form:
     """A text that matches the whole pattern (ASCII)."""
     compiled = re.compile(pattern, re.ASCII)
     return Form(lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None, wanted)
+
+
+def one_of(*words: str) -> Form:
+    """One of these words."""
+    return Form(lambda value: value in words, f"{', '.join(words[:-1])} or {words[-1]}")
 
 
 def is_id(value: Any) -> bool:
@@ -90,6 +97,18 @@ def refuse_if_any(what: str, *faults: Iterable[str]) -> None:
         raise Refusal(Reason.INCOMPLETE, f"{what}: {first}")
 
 
+def as_cell(value: Any) -> Any:
+    """A value as a table's column takes it: times as quoted UTC date-times, nested values as JSON text."""
+    if isinstance(value, dict | list):
+        return document.dump(value).decode()
+    if not isinstance(value, str) or not _TIME.fullmatch(value):
+        return value
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return value
+
+
 def as_object(document: Any, vendor: str) -> dict[str, Any]:
     """A mapping's document as the object that a record is. Raises Refusal for anything else."""
     if not isinstance(document, dict):
@@ -97,3 +116,6 @@ def as_object(document: Any, vendor: str) -> dict[str, Any]:
             Reason.PAYLOAD_REFUSED, f"{vendor} takes objects, and the mapping made a {type(document).__name__}"
         )
     return document
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)

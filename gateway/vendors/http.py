@@ -17,7 +17,7 @@ from gateway.model import NormalEvent
 from gateway.vendors import base, oauth
 from gateway.vendors.http_answers import Codes, Meaning, Results, range_of
 from gateway.vendors.http_auth import Auth, credentials, unmarked
-from gateway.vendors.http_bodies import Body, Envelope, body_of
+from gateway.vendors.http_bodies import CLOUDEVENTS_TYPES, CONTENT_TYPES, Body, Envelope, body_of, ce_headers
 from gateway.vendors.http_places import HEADER_NAME, ExpressionText, Head, HeaderTexts, MethodText, UrlText
 
 
@@ -212,7 +212,7 @@ class Http:
 
     def _about(self, batch: base.Batch, travels: Any) -> dict[str, str]:
         """Headers that tell of the batch."""
-        headers = _ce_headers(travels) if self._settings.shape == "cloudevents-binary" else {}
+        headers = ce_headers(travels) if self._settings.shape == "cloudevents-binary" else {}
         if len(batch.records) == 1 and batch.records[0].traceparent:
             headers["traceparent"] = batch.records[0].traceparent
         if self._settings.idempotency_header:
@@ -236,14 +236,6 @@ class Http:
         return oauth.token_of(answer, self._secrets)
 
 
-def _ce_headers(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """The attributes as headers (CloudEvents HTTP binding 3.1.3: UTF-8, percent-encoded but for printable ASCII; a
-    space, a quote and a percent sign are encoded too).
-    """
-    kept = {name: value for name, value in attributes.items() if name not in ("data", "datacontenttype")}
-    return {f"ce-{name}": quote(str(value), safe=PRINTABLE) for name, value in kept.items()}
-
-
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 BODY_BYTES = 8 << 20
@@ -256,18 +248,3 @@ PLAIN, PLACES = "event", "request"
 """Channels: records as they are, and records that say where they go."""
 
 CHANNEL_CHARS = 100
-
-PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
-
-CONTENT_TYPES = {
-    "json": "application/json",
-    "form": "application/x-www-form-urlencoded",
-    "xml": "application/xml",
-    "ndjson": "application/x-ndjson",
-}
-
-CLOUDEVENTS_TYPES = {
-    "cloudevents": "application/cloudevents+json; charset=UTF-8",
-    "cloudevents-binary": "application/json",
-    "list": "application/cloudevents-batch+json; charset=UTF-8",
-}

@@ -4,7 +4,7 @@ inside an envelope.
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 from pydantic import AfterValidator
@@ -103,3 +103,27 @@ def _text(name: str, value: Any) -> str:
         return text_of(value)
     except EvaluationError as error:
         raise Refusal(Reason.PAYLOAD_REFUSED, f"{name}: {error}") from None
+
+
+def ce_headers(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """The attributes as headers (CloudEvents HTTP binding 3.1.3: UTF-8, percent-encoded but for printable ASCII; a
+    space, a quote and a percent sign are encoded too).
+    """
+    kept = {name: value for name, value in attributes.items() if name not in ("data", "datacontenttype")}
+    return {f"ce-{name}": quote(str(value), safe=PRINTABLE) for name, value in kept.items()}
+
+
+PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"%')
+
+CONTENT_TYPES = {
+    "json": "application/json",
+    "form": "application/x-www-form-urlencoded",
+    "xml": "application/xml",
+    "ndjson": "application/x-ndjson",
+}
+
+CLOUDEVENTS_TYPES = {
+    "cloudevents": "application/cloudevents+json; charset=UTF-8",
+    "cloudevents-binary": "application/json",
+    "list": "application/cloudevents-batch+json; charset=UTF-8",
+}

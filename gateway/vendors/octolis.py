@@ -4,15 +4,12 @@ The key stands in the URL (`?api-key=`), so URLs are secret here. Upserts are kn
 columns, updates by the master id: sending again does no harm.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
 from urllib.parse import quote, urlencode
 
 from pydantic import Field, model_validator
 
-from gateway import document
 from gateway.config.schema import DestinationSettings, Section
 from gateway.config.values import Secret
 from gateway.errors import Reason
@@ -108,11 +105,8 @@ class Octolis:
     def mapping(self, event: NormalEvent) -> str | None:
         if event.entity in self._settings.webhooks:
             return None
-        if (
-            event.entity not in SHIPPED
-            or event.entity not in self._settings.datasets
-            or base.verb_of(event) in base.DELETIONS
-        ):
+        known = event.entity in base.ENTITIES and event.entity in self._settings.datasets
+        if not known or base.verb_of(event) in base.DELETIONS:
             raise LookupError(event.type)
         return f"octolis/{event.entity}"
 
@@ -126,7 +120,7 @@ class Octolis:
         return [self._row(self._settings.datasets[entity], checks.as_object(one, "Octolis")) for one in documents or ()]
 
     def _row(self, dataset: Dataset, fields: Mapping[str, Any]) -> base.Draft:
-        data = {name: _cell(value) for name, value in fields.items()}
+        data = {name: checks.as_cell(value) for name, value in fields.items()}
         keys = tuple((name,) for name in dataset.known_by)
         significant = self._settings.float_digits == "significant"
         checks.refuse_if_any(
@@ -208,18 +202,6 @@ def _traces(answer: base.Response) -> str:
     return "".join(f" [{name} {answer.headers[name]}]" for name in given)
 
 
-def _cell(value: Any) -> Any:
-    """A value as a column takes it: times as quoted UTC date-times, nested values as JSON text."""
-    if isinstance(value, dict | list):
-        return document.dump(value).decode()
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
-        return value
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError):
-        return value
-
-
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 BASE_URL = "https://api.octolis.cloud/v1/data"
@@ -238,10 +220,6 @@ TRACE_HEADER = "apigw-requestid"
 HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
 POINTS = {"read": 1.0, "write": 10.0}
 METHODS = {"upsert": "POST", "update": "PATCH"}
-SHIPPED = frozenset({"customer", "order", "product", "cart", "refund", "fulfillment"})
-"""Entities that a mapping ships for."""
-
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 STATUSES: answers.Statuses = {
     400: answers.split(Reason.PAYLOAD_REFUSED),

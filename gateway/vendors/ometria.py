@@ -81,7 +81,7 @@ class Ometria:
             return None
         if self._settings.gdpr and event.type == REDACTED:
             return None
-        if event.entity not in SHIPPED or base.verb_of(event) in base.DELETIONS:
+        if event.entity not in TYPE_OF or base.verb_of(event) in base.DELETIONS:
             raise LookupError(event.type)
         return f"ometria/{event.entity}"
 
@@ -201,19 +201,16 @@ def _required(type_: str, event: NormalEvent, data: Mapping[str, Any]) -> checks
 
 BASE_URL = "https://api.ometria.com/v2"
 TAKEN = 2
-ACCEPTED = 202
 RECORD_BYTES = 60_000
+ACCEPTED = 202
 QUEUE_LOW = 10_000
 EASE_S = 10.0
 TOO_LARGE = "Record is too large"
 
 REDACTED = "customer.redacted"
 
-SHIPPED = frozenset({"customer", "order", "product"})
-"""Entities that a mapping ships for."""
-
 TYPE_OF = {"customer": "contact", "order": "order", "product": "product"}
-"""The `@type` by the normal entity; anything else that is mapped is a custom_event, unless its document says."""
+"""The `@type` by the entities that a mapping ships for. What else is mapped is a custom_event, unless it says."""
 
 MERGED = frozenset({"contact", "product"})
 """Types sent as partial updates. Orders are always sent whole."""
@@ -233,11 +230,8 @@ FORMS: Mapping[str, checks.Form] = {
     "id": checks.ID,
     "currency": checks.CURRENCY,
     "timestamp": checks.TIME,
-    "marketing_optin": checks.text(
-        "EXPLICITLY_OPTEDIN|EXPLICITLY_OPTEDOUT|NOT_SPECIFIED",
-        "EXPLICITLY_OPTEDIN, EXPLICITLY_OPTEDOUT or NOT_SPECIFIED",
-    ),
-    "gender": checks.text("[mfo]", "m, f or o"),
+    "marketing_optin": checks.one_of("EXPLICITLY_OPTEDIN", "EXPLICITLY_OPTEDOUT", "NOT_SPECIFIED"),
+    "gender": checks.one_of("m", "f", "o"),
 }
 """Fields whose form Ometria states. A record with another is taken with 202 and dropped later."""
 

@@ -5,13 +5,12 @@ file. An upload that is never processed has no effect, so uploading again does n
 """
 
 import hashlib
-import io
-import zipfile
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 
+from msgspec.structs import replace
 from pydantic import Field
 
 from gateway import document
@@ -19,21 +18,17 @@ from gateway.config.schema import DestinationSettings
 from gateway.config.values import HttpUrl, Seconds, Secret
 from gateway.errors import Reason, Refusal
 from gateway.model import NormalEvent
-from gateway.vendors import answers, base, checks
+from gateway.vendors import answers, archive, base, checks
+
+HOST = r"^[A-Za-z0-9-]{1,63}$"
 
 
 class OmetriaBatchSettings(DestinationSettings):
     """One domain's catalogue."""
 
-    api_key: Secret = Field(
-        description="The Admin API key, sent as `Authentication: Basic`; a pair `key:secret` is written in base64."
-    )
-    domain_key: str = Field(
-        pattern=r"^[A-Za-z0-9-]{1,63}$", description="The domain's key, part of the host.", examples=["acme"]
-    )
-    location_key: str = Field(
-        pattern=r"^[A-Za-z0-9-]{1,63}$", description="The location's key, part of the host.", examples=["eu"]
-    )
+    api_key: Secret = Field(description="The Admin API key, or `key:secret`: sent as `Authentication: Basic`.")
+    domain_key: str = Field(pattern=HOST, description="The domain's key, part of the host.", examples=["acme"])
+    location_key: str = Field(pattern=HOST, description="The location's key, part of the host.", examples=["eu"])
     report_url: HttpUrl | None = Field(
         None,
         description="Where reports are read. Default: the same host.",
@@ -88,11 +83,7 @@ class OmetriaBatch:
         """An item for each document; a deleted product is one that is not enabled."""
         if base.verb_of(event) == "deleted":
             documents = [{"id": event.subject, "enabled": False}]
-        drafts = []
-        for item in (checks.as_object(one, "Ometria") for one in documents or ()):
-            checks.refuse_if_any("product", checks.missing(item, (("id",),)), checks.unfit(item, {"id": checks.ID}))
-            drafts.append(base.Draft("products", str(item["id"]), item))
-        return drafts
+        return [_item(checks.as_object(one, "Ometria")) for one in documents or ()]
 
     # --- request -----------------------------------------------------------------------------------------------------
 
@@ -104,17 +95,17 @@ class OmetriaBatch:
 
     def upload(self, kind: Literal["full", "delta"], files: Mapping[str, bytes], key: str) -> base.Request:
         """One ZIP of JSON files as multipart/form-data. A full upload holds all of FILES; `key` names the boundary."""
-        archive = _archive(files)
-        boundary = f"gateway-{key}"
-        parts = [('name="files"; filename="catalogue.zip"', "application/zip", archive)]
+        if unknown := files.keys() - set(FILES):
+            raise Refusal(Reason.PAYLOAD_REFUSED, f"{min(unknown)} is none of {', '.join(FILES)}")
+        content, boundary = archive.zipped(files), f"gateway-{key}"
+        parts = [('name="files"; filename="catalogue.zip"', "application/zip", content)]
         headers = [*self._authorised(), ("Content-Type", f"multipart/form-data; boundary={boundary}")]
         if self._settings.md5:
-            digest = hashlib.md5(archive, usedforsecurity=False)
+            digest = hashlib.md5(content, usedforsecurity=False)
             headers.append(("Content-MD5", b64encode(digest.digest()).decode()))
             parts.append(('name="md5"', "text/plain", digest.hexdigest().encode()))
-        body = b"".join(_part(boundary, *part) for part in parts) + f"--{boundary}--\r\n".encode()
         url = f"{self._base_url}/batch/upload/{kind}"
-        return base.Request("POST", url, tuple(headers), body, intent="steps")
+        return base.Request("POST", url, tuple(headers), archive.form(boundary, parts), intent="steps")
 
     def step_request(self, batch: base.Batch, step: base.Step) -> base.Request:  # noqa: ARG002  the receipt says it all
         """`process`, and the report on it."""
@@ -140,9 +131,11 @@ class OmetriaBatch:
     def follow(self, batch: base.Batch, step: base.Step | None, answer: base.Answer) -> base.Step | base.Verdict:
         if step is None:
             return self._uploaded(batch, answer)
-        if step.name == "process":
-            return self._processed(batch, step, answer)
-        return self._reported(batch, step, answer)
+        found = (self._processed if step.name == "process" else self._reported)(batch, step, answer)
+        if isinstance(found, base.Step) and isinstance(answer, base.Response):
+            asked_s = answers.retry_after_s(answer, batch.sent_at_ms) or 0.0
+            return replace(found, after_s=max(found.after_s, asked_s))
+        return found
 
     def _uploaded(self, batch: base.Batch, answer: base.Answer) -> base.Step | base.Verdict:
         """`{"data": {"receipt": ...}}`."""
@@ -153,12 +146,14 @@ class OmetriaBatch:
         return base.same(answers.by_status(UPLOADED, batch, answer, self.secrets()), batch)
 
     def _processed(self, batch: base.Batch, step: base.Step, answer: base.Answer) -> base.Step | base.Verdict:
-        """Taken, taken before (409), or nobody can say: the report can."""
+        """Taken, taken before (409), surely not heard, or nobody can say: the report can."""
         if isinstance(answer, base.Response) and answer.status in PROCESSED:
             return base.same(answers.by_status(PROCESSED, batch, answer, self.secrets()), batch)
         heard = isinstance(answer, base.Response) and (answer.status // 100 == TAKEN or answer.status == TAKEN_BEFORE)
         if heard:
             return base.Step("report", step.handle, self._settings.poll)
+        if (answer.reason if isinstance(answer, base.Failure) else answer.status) in NOT_HEARD and step.asked < POLLS:
+            return base.Step("process", step.handle, self._later_s(step.asked), step.asked + 1)
         return base.Step(DOUBTED, step.handle, self._settings.poll, step.asked)
 
     def _reported(self, batch: base.Batch, step: base.Step, answer: base.Answer) -> base.Step | base.Verdict:
@@ -176,9 +171,17 @@ class OmetriaBatch:
         doubted = step.name == DOUBTED and not data
         if doubted and step.asked % ASK_AGAIN == ASK_AGAIN - 1:
             return base.Step("process", step.handle, asked=step.asked + 1)
-        times = step.asked % ASK_AGAIN if doubted else min(step.asked, 10)
-        wait_s = min(self._settings.poll * 2**times, POLL_MAX_S)
+        wait_s = self._later_s(step.asked % ASK_AGAIN if doubted else step.asked)
         return base.Step(DOUBTED if doubted else "report", step.handle, wait_s, step.asked + 1)
+
+    def _later_s(self, times: int) -> float:
+        """`poll`, doubled each time."""
+        return min(self._settings.poll * 2.0 ** min(times, 10), POLL_MAX_S)
+
+
+def _item(fields: dict[str, Any]) -> base.Draft:
+    checks.refuse_if_any("product", checks.missing(fields, (("id",),)), checks.unfit(fields, {"id": checks.ID}))
+    return base.Draft("products", str(fields["id"]), fields)
 
 
 def _by_report(batch: base.Batch, receipt: str, data: Mapping[str, Any], secrets: Sequence[str]) -> base.Verdict:
@@ -208,22 +211,6 @@ def _faults(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield item, answers.text_in(error.get("message"), 500) or "refused in the report"
 
 
-def _archive(files: Mapping[str, bytes]) -> bytes:
-    """A ZIP that is the same for the same files: no times in it."""
-    if unknown := files.keys() - set(FILES):
-        raise Refusal(Reason.PAYLOAD_REFUSED, f"{min(unknown)} is none of {', '.join(FILES)}")
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def _part(boundary: str, disposition: str, content_type: str, content: bytes) -> bytes:
-    head = f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\nContent-Type: {content_type}\r\n\r\n"
-    return head.encode() + content + b"\r\n"
-
-
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 TAKEN = 2
@@ -239,6 +226,7 @@ DOUBTED = "doubted"
 ASK_AGAIN = 5
 """Reports asked for in vain before a doubted `process` is called again (409 where it was heard)."""
 TAKEN_BEFORE = 409
+NOT_HEARD = (Reason.CONNECTION_FAILED, 429)
 REFUSED_KEY = (401, 403)
 
 UPLOADED: answers.Statuses = {

@@ -126,11 +126,25 @@ def test_the_requests_of_the_steps_name_the_receipt() -> None:
     ("given", "step"),
     [
         *[(answer(status), "report") for status in (200, 409)],
-        *[(given, "doubted") for given in (answer(500), answer(429), Failure(Reason.TIMEOUT, ""), answer(302))],
+        *[(given, "doubted") for given in (answer(500), answer(503), Failure(Reason.TIMEOUT, ""), answer(302))],
     ],
 )
 def test_after_process_the_report_tells_whatever_was_heard(given: Answer, step: str) -> None:
     assert follow(Step("process", "rc-1"), given) == Step(step, "rc-1", 30.0)
+
+
+@pytest.mark.parametrize("given", [answer(429), Failure(Reason.CONNECTION_FAILED, "refused")])
+def test_a_process_that_was_surely_not_heard_is_called_again(given: Answer) -> None:
+    assert follow(Step("process", "rc-1", asked=2), given) == Step("process", "rc-1", 120.0, 3)
+    assert follow(Step("process", "rc-1", asked=288), given) == Step("doubted", "rc-1", 30.0, 288)
+
+
+@pytest.mark.parametrize("step", [Step("process", "rc-1"), REPORT])
+@pytest.mark.parametrize("status", [429, 503])
+def test_no_step_goes_sooner_than_ometria_asks(step: Step, status: int) -> None:
+    found = follow(step, Response(status, {"retry-after": "90"}, b""))
+    assert isinstance(found, Step)
+    assert found.after_s == 90.0
 
 
 @pytest.mark.parametrize("status", [400, 404, 410])
