@@ -156,7 +156,7 @@ def test_a_changed_secret_starts_the_pod_anew(chart: helm.Chart) -> None:
     ("values", "named"),
     [
         ({"replicaCount": 3}, "replicaCount"),
-        ({"config": {"journal": {"url": "postgresql://db/gateway"}}}, "config"),
+        ({"config": {"journal": {"url": "mysql://db/gateway"}}}, "config"),
         ({"config": {"receiver": {"listen": "0.0.0.0:9000"}}}, "config"),
         ({"config": {"sorces": {}}}, "config"),
         ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),

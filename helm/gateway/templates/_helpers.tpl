@@ -83,3 +83,12 @@ runAsGroup: 65532
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
+
+{{/* Roles are of no use on a file: nothing, or a failure that says so. */}}
+{{- define "gateway.onPostgres" -}}
+{{- $config := .Values.config -}}
+{{- if kindIs "string" $config -}}{{- $config = fromYaml $config -}}{{- end -}}
+{{- if and (not .Values.existingConfigMap) (hasPrefix "sqlite:" (dig "journal" "url" "" $config)) -}}
+{{- fail "roles.enabled: receivers and dispatchers share a journal on PostgreSQL: set config.journal.url" -}}
+{{- end -}}
+{{- end -}}
