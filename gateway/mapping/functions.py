@@ -5,6 +5,7 @@ say otherwise. To add one: write it here with its sentence and an example; the d
 """
 
 import hashlib
+import html
 import math
 import re
 import unicodedata
@@ -131,6 +132,15 @@ def _slug(text: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return _APART.sub("-", plain).strip("-")
+
+
+@function("unescape", "string", group="text", passes_null=True)
+def _unescape(text: str) -> str:
+    """A text with HTML's character references as characters: WordPress writes names so.
+
+    unescape('Tea &amp; Caf&eacute;') -> "Tea & Café"
+    """
+    return html.unescape(text)
 
 
 # --- lists and objects ----------------------------------------------------------------------------------------------

@@ -236,3 +236,33 @@ async def test_several_items_of_adyen_are_an_event_each() -> None:
     async with opened({"shop": {"preset": "adyen", **SOURCES["adyen"]}}) as visitor:
         assert (await visitor.post("shop", body.encode())).body == b"[accepted]"
     assert len(visitor.log.events) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "type_"),
+    [
+        ("order", "OrderCreated", "order.changed"),
+        ("order", "OrderDeleted", "order.deleted"),
+        ("customer", "CustomerCreated", "customer.changed"),
+        ("product", "ProductPublished", "product.changed"),
+        ("product", "ProductDeleted", "product.deleted"),
+        ("cart", "CartCreated", "cart.notincluded.cartcreated"),
+    ],
+)
+@pytest.mark.parametrize("is_cloud_event", [False, True])
+async def test_commercetools_a_message_whose_content_was_too_large_makes_its_entity_to_look_up(
+    *, kind: str, payload: str, type_: str, is_cloud_event: bool
+) -> None:
+    left_out = {"reason": "Payload too large", "payloadType": payload}
+    message = {"notificationType": "Message", "id": "m1", "type": payload, "resource": {"typeId": kind, "id": "r1"}}
+    body: dict[str, Any] = {**message, "createdAt": "2026-01-02T03:04:05Z", "payloadNotIncluded": left_out}
+    if is_cloud_event:
+        name = f"com.commercetools.{kind}.message.{payload}"
+        body = {"specversion": "1.0", "id": "m1", "type": name, "source": "/p", "data": body}
+    headers = [(b"x-api-key", b"bridge"), (b"content-type", b"application/json")]
+    async with opened({"shop": {"preset": "commercetools", "api_key": "bridge"}}) as visitor:
+        reply = await visitor.send("POST", "/webhooks/shop", json.dumps(body).encode(), headers)
+    assert reply.status == 200
+    (offer,) = visitor.log.offers
+    (normal,) = normals("commercetools", offer)
+    assert (normal.type, normal.subject) == (type_, "r1" if normal.entity else "m1")
