@@ -1,5 +1,6 @@
 """A request as a source's platform would send it: what `send` sends and `try` pretends to have received."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from gateway.config.schema import Source
 from gateway.receive.door import scheme_of
 from gateway.receive.parts import header_names
 from gateway.receive.presets import Preset
+from gateway.receive.verify import AnyScheme
 from gateway.receive.verify.hmac import Hmac
 from gateway.sandbox import sign
 from gateway.sandbox.keypair import KeyPair
@@ -23,6 +25,9 @@ _ALIKE = frozenset({"stripe", "standard-webhooks", "bigcommerce"})
 """Presets whose signature a preset of one's own may borrow: it stands in headers alone."""
 
 _SHOP_HEADER = "x-shopify-shop-domain"
+
+_SIGNED = re.compile(r"\{header:([^{}]+)\}")
+"""A header within what is signed."""
 
 _PINNED = (
     "{0} signs with a key that it keeps to itself, and the receiver takes its public half from the platform's own host "
@@ -76,7 +81,7 @@ class Platform:
         method = (self._source.allow.methods or self._preset.methods)[0]
         url = self._with_topic(topic)
         try:
-            body, headers = self._signed(body, topic, now_ms)
+            body, headers = self._signed(body, topic, now_ms, more)
         except CannotSign:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -85,11 +90,11 @@ class Platform:
         kept = [pair for pair in (*headers, *self._shown(headers)) if pair[0].lower() not in given]
         return Post(method, url, [*kept, *more], body)
 
-    def _signed(self, body: bytes, topic: str | None, now_ms: int) -> tuple[bytes, Pairs]:
+    def _signed(self, body: bytes, topic: str | None, now_ms: int, more: Pairs) -> tuple[bytes, Pairs]:
         """The body as it travels, and the platform's headers."""
         name, secret = self._source.preset, self._secret()
         if name == "generic" or name not in sign.PRESETS:
-            return body, self._own(body, topic, now_ms)
+            return body, self._own(body, topic, now_ms, more)
         pair = self._key(name)
         body = sign.prepare(name, body, secret, now_ms=now_ms, pair=pair)
         names = sign.Names(shop=self._allowed().get(_SHOP_HEADER, sign.SHOP), pair=pair)
@@ -116,20 +121,27 @@ class Platform:
             raise CannotSign(_KEYLESS.format(self._preset.title))
         return self._pair
 
-    def _own(self, body: bytes, topic: str | None, now_ms: int) -> Pairs:
-        """A source or a preset that says itself where topic, identity and signature stand."""
+    def _own(self, body: bytes, topic: str | None, now_ms: int, more: Pairs) -> Pairs:
+        """A source or a preset that says itself where topic, identity and signature stand. `more` is signed as it is
+        sent.
+        """
         headers: Pairs = [("Content-Type", "application/json")]
         if topic is not None and (name := _header_in(self._topic_places())):
             headers.append((name, topic))
-        places = self._source.identity or [part for way in self._preset.identity[:1] for part in way]
-        held = {name.lower() for name, _ in headers}
-        headers += [(name, self._chance.nonce(16).hex()) for name in _headers_in(places) if name.lower() not in held]
-        return [*headers, *self._proof(body, now_ms, headers)]
+        places = list(self._source.identity or (part for way in self._preset.identity[:1] for part in way))
+        places += [f"header:{name}" for name in _SIGNED.findall(getattr(self._scheme(), "signed", ""))]
+        held = {name.lower() for name, _ in (*headers, *more)}
+        missing = {name.lower(): name for name in _headers_in(places) if name.lower() not in held}
+        headers += [(name, self._chance.nonce(16).hex()) for name in missing.values()]
+        return [*headers, *self._proof(body, now_ms, [*headers, *more])]
+
+    def _scheme(self) -> AnyScheme | None:
+        return None if self._pretends else scheme_of(self._source, self._preset)
 
     def _proof(self, body: bytes, now_ms: int, headers: Pairs) -> Pairs:
         """The signature that the source, or the preset of one's own, describes. Raises CannotSign."""
-        scheme = scheme_of(self._source, self._preset)
-        if scheme is None or self._pretends:
+        scheme = self._scheme()
+        if scheme is None:
             return []
         url, secret = self._source.notification_url or self._url, self._secret()
         if isinstance(scheme, Hmac):

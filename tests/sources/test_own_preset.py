@@ -135,3 +135,26 @@ def test_a_scheme_that_cannot_be_played_is_said(tmp_path: Path) -> None:
     source, preset = loaded.config.sources["shop"], app.presets_of(loaded)["till"]
     with pytest.raises(CannotSign, match="Till signs by paypal, which is not played here"):
         Platform(source, preset, "http://gw", CountingChance()).post(b"{}", None, NOW_MS, [])
+
+
+@pytest.mark.parametrize(
+    ("signed", "given"),
+    [
+        ("{header:X-Till-Id}.{body}", [("x-till-id", "77")]),
+        ("{header:X-Nonce}.{body}", [("X-Nonce", "abc")]),
+        ("{header:X-Nonce}.{body}", []),
+    ],
+)
+async def test_headers_that_are_signed_are_signed_as_they_are_sent(
+    tmp_path: Path, signed: str, given: list[tuple[str, str]]
+) -> None:
+    (file := tmp_path / "gateway.yaml").write_text(CONFIG.replace("{header:X-Till-Id}.{body}", signed))
+    loaded = app.load_config(file, ENV)
+    source = loaded.config.sources["till"]
+    platform = Platform(source, app.presets_of(loaded)["tillhouse"], "https://in.example.com", CountingChance())
+    post = platform.post(BODY, "sale.done", NOW_MS, given)
+    own = loaded.config.presets
+    async with opened({"till": {"preset": "tillhouse", "secrets": ENV["TILL_KEY"]}}, presets=own) as visitor:
+        reply = await visitor.send(post.method, "/webhooks/till", post.body, wire(post))
+    assert reply.status == 200, reply
+    assert [pair for pair in post.headers if pair[0].lower() in {name.lower() for name, _ in given}] == given
