@@ -3,6 +3,7 @@ die.
 """
 
 import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import aiohttp
 import pytest
 
 from gateway import app
+from gateway.deliver.lease import PRESENCE
 from gateway.sandbox.server import Sandbox, serving
 from tests import postgres
 from tests.journal.databases import make
@@ -22,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 TAKEN_OVER_S = 60.0
 """A lease that stands still is taken after 12 s; the rest is a busy machine's."""
+BUSY_S = 5.0
+"""What a busy machine may be late."""
 SENDERS = 4
 
 Replicas = tuple[list[Gateway], list[Gateway], Sandbox]
@@ -105,6 +109,32 @@ async def test_dispatchers_that_are_stopped_let_go_of_their_accounts(replicas: R
     await journal.close()
     assert {lease.owner for lease in leases} == {""}
     await receivers[0].balanced()
+
+
+async def test_dispatchers_share_the_accounts_and_take_over_from_one_that_stands_still(replicas: Replicas) -> None:
+    receivers, dispatchers, sandbox = replicas
+    journal = app.open_journal(receivers[0].journal_url)
+
+    async def serving_are(number: int) -> bool:
+        held = [lease.owner for lease in await journal.leases() if not lease.account.startswith(PRESENCE)]
+        return all(held) and len(held) == 2 and len(set(held)) == number
+
+    try:
+        await until(lambda: serving_are(2), "each serves one of the two accounts")
+        dispatchers[0].kill("dispatcher", signal.SIGSTOP)
+        await until(lambda: serving_are(1), "one serves both", within_s=15.0 + BUSY_S)
+        dispatchers[0].kill("dispatcher", signal.SIGCONT)
+        async with Traffic(receivers[1].hook, senders=2) as traffic:
+            await until(lambda: serving_are(2), "each serves one again")
+            await traffic.more(20)
+            await traffic.finish()
+    finally:
+        await journal.close()
+    await receivers[0].settled()
+    assert set(account(sandbox).witness.received) == people(traffic.sent)
+    assert rules_broken(sandbox) == {}
+    await receivers[0].balanced()
+    assert [line for replica in (*receivers, *dispatchers) for line in replica.failures()] == []
 
 
 async def test_a_database_that_goes_away_is_a_503_and_everything_goes_on_when_it_is_back(tmp_path: Path) -> None:
