@@ -17,7 +17,7 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _DIGITS_READ = 4300
 """The longest whole number that is read (CPython's own limit)."""
-_DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
+_DIGITS_ALIKE = bytes.maketrans(b"123456789E+-", b"000000000e00")
 _LONG_NUMBER = b"0" * (_DIGITS_READ + 1)
 _LONG_EXPONENT = b"e" + b"0" * 18
 
@@ -54,8 +54,8 @@ def check(text: bytes) -> None:
 
 def _may_overflow(text: bytes) -> bool:
     """Whether there may be a number with more digits, or a larger exponent, than can be read."""
-    alike = text.translate(_DIGITS_ALIKE, delete=b"+-")
-    return _LONG_EXPONENT in alike or (len(alike) > _DIGITS_READ and _LONG_NUMBER in alike)
+    alike = text.translate(_DIGITS_ALIKE)
+    return _LONG_EXPONENT in alike or (len(text) > _DIGITS_READ and _LONG_NUMBER in alike)
 
 
 def dump(document: Any) -> bytes:
