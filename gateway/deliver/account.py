@@ -284,14 +284,18 @@ class Account:
             record = queue.peek(channel, lane, now)
             if record is None:
                 continue
-            if records and not _together(records[0], record, size, rules):
+            if records and not _fits(records[0], record, size, rules):
                 break
+            if records and rules.keyed and (record.batch, record.attempt) != (records[0].batch, records[0].attempt):
+                continue
             if rules.one_per_key and record.draft.key_hash in keys:
                 continue
             keys.add(record.draft.key_hash)
             records.append(queue.pop(channel, lane))
             size += record.size + 1
             heapq.heappush(heap, (self._serve(lane), lane))
+        if rules.keyed:  # what fails as a whole goes again in this order, from whatever lanes
+            records.sort(key=lambda record: (record.lane, record.seq))
         return Batch(queue.destination.name, channel, tuple(records), now.ms)
 
     def _serve(self, lane: int) -> float:
@@ -334,7 +338,8 @@ class Account:
         self.pace.answered(now.s, latency_s, refused=refused, departure=departure)
         news = learn(self.gate, batch, answer, verdict, self.in_flight, now)
         self.troubles.extendleft(trouble(batch, verdict, now))
-        tried = self._tried(answer, latency_s, now)
+        whole = queue.destination.rules.keyed and all(isinstance(one, Retry) for one in verdict.outcomes)
+        tried = self._tried(answer, latency_s, now, batch.key if whole else "")
         half = queue.split_in_flight is batch
         queue.release(batch)
         back: list[Record] = []
@@ -386,13 +391,14 @@ class Account:
             for record in queue.clear(channel):
                 self.works[record.lane].rest(record, now.ms, now.ms + int(rest_s * 1000), reason)
 
-    def _tried(self, answer: Answer, latency_s: float, now: Now) -> Tried:
+    def _tried(self, answer: Answer, latency_s: float, now: Now, batch_key: str) -> Tried:
         return Tried(
             at_ms=now.ms,
             latency_ms=int(latency_s * 1000),
             answer=answer,
             jitter=self._chance.uniform(0.0, 1.0),
             stopped_ms=int(self.gate.stopped_s(now.s) * 1000),
+            batch=batch_key,
         )
 
     # --- what was taken and dropped -----------------------------------------------------------------------------
@@ -473,7 +479,7 @@ class Account:
         return bool(self._intents_done) or any(work.dirty() for work in self.works.values())
 
 
-def _together(first: Record, record: Record, size: int, rules: BatchRules) -> bool:
+def _fits(first: Record, record: Record, size: int, rules: BatchRules) -> bool:
     """Whether a record may join a batch that began with `first` and has `size` bytes."""
-    fits = size + record.size + 1 <= rules.body_bytes and (not rules.keyed or record.attempt == first.attempt)
+    fits = size + record.size + 1 <= rules.body_bytes
     return fits and not (first.draft.alone or record.draft.alone) and record.draft.cost == first.draft.cost

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import document
 from gateway.config.schema import RetrySetting
@@ -22,13 +23,16 @@ DERIVED_WINDOW_MS = 24 * 3600 * 1000
 
 
 class Tried(Struct, frozen=True):
-    """One request and what came of it: when, how long it took, what the vendor said, and the batch's jitter (0..1)."""
+    """One request and what came of it: when, how long it took, what the vendor said, and the batch's jitter (0..1).
+    `batch`: its key, where it failed as a whole and the vendor would know it again.
+    """
 
     at_ms: int
     latency_ms: int
     answer: Answer
     jitter: float
     stopped_ms: int = 0
+    batch: str = ""
 
 
 def backoff_ms(policy: RetrySetting, attempt: int, jitter: float) -> int:
@@ -73,7 +77,7 @@ def row_after(
         answer=answer_of(tried.answer),
         mapping=record.mapping,
         generation=record.generation,
-        record=pack(record),
+        record=pack(replace(record, batch=tried.batch)),
         delivered_parts=before.delivered_parts if before else (),
     )
 
@@ -177,6 +181,7 @@ def pack(record: Record) -> bytes:
             "entity": record.entity,
             "version_ms": record.version_ms,
             "mapping": record.mapping,
+            "batch": record.batch,
             "data": msgspec.Raw(record.encoded),
         }
     )
@@ -210,4 +215,5 @@ def unpack_record(packed: bytes, *, lane: int, seq: int, part: str, attempt: int
         entity=held.get("entity"),
         version_ms=held.get("version_ms", 0),
         mapping=held.get("mapping", ""),
+        batch=held.get("batch", ""),
     )

@@ -88,6 +88,7 @@ class Record(Struct, frozen=True):
 
     It is not sent before `hold_ms` after its event's receipt. `version_ms`: when its entity was last changed, by the
     entity's own word (`updated_at`); 0 where it does not say. `mapping` made it (empty: it is sent as it is).
+    `batch`: the key of the batch that it failed with as a whole, where the vendor would know that again.
     """
 
     lane: int
@@ -107,6 +108,7 @@ class Record(Struct, frozen=True):
     entity: str | None = None
     version_ms: int = 0
     mapping: str = ""
+    batch: str = ""
 
     @property
     def size(self) -> int:

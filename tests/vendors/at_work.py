@@ -46,7 +46,9 @@ class Line:
 class AtWork:
     """`async with AtWork(folder, {...}) as work`: the destinations' settings by name, every event to each of them."""
 
-    def __init__(self, folder: Path, destinations: dict[str, dict[str, Any]], dispatchers: int = 1) -> None:
+    def __init__(
+        self, folder: Path, destinations: dict[str, dict[str, Any]], dispatchers: int = 1, chance: int = 2
+    ) -> None:
         self.clock = VirtualClock(asyncio.get_running_loop())
         self.sandbox = Sandbox(self.clock, SeededChance(1))
         self.journal = MemoryJournal()
@@ -62,7 +64,7 @@ class AtWork:
         )
         self._setup = app.setup_of(load(file, app.registry(), {}), 0)
         self._dispatchers = [
-            Dispatcher(self.journal, self._setup, Line(self.sandbox), f"{number}", self.clock, SeededChance(2))
+            Dispatcher(self.journal, self._setup, Line(self.sandbox), f"{number}", self.clock, SeededChance(chance))
             for number in range(dispatchers)
         ]
         self._running: list[asyncio.Task[None]] = []

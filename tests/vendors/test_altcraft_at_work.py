@@ -80,3 +80,19 @@ def test_a_tariff_that_is_used_up_rests_the_account_for_hours_and_says_so(tmp_pa
     assert told == [("warning", "quota_exhausted", hours * HOUR_S) for hours in (1, 2, 4, 6)]
     assert dict(witness.broken) == {}
     assert witness.statuses.total() == 1 + len(told) + 1
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "hang_after"])
+@pytest.mark.parametrize("seed", range(4))
+def test_batches_that_nobody_acknowledged_go_again_as_they_were(tmp_path: Path, fault: Kind, seed: int) -> None:
+    async def day() -> AtWork:
+        async with AtWork(tmp_path, {"altcraft": {**SETTINGS, "batch": {"records": 3}}}, chance=seed) as work:
+            work.sandbox.faults.order(Fault(path="/altcraft/*", fault=fault, count=4))
+            for first in (0, 2, 4, 7):
+                await work.sent("customers/update", *(customer("Ada", number) for number in range(first, first + 2)))
+                await asyncio.sleep(1.1)
+            await work.settled()
+            return work
+
+    witness = simulate(day()).sandbox.altcraft.witness
+    assert {seen.times for seen in witness.received.values()} == {1}

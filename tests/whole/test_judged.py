@@ -81,7 +81,7 @@ FAULTS: tuple[dict[str, Any], ...] = (
 )
 UNACKNOWLEDGED = 3
 """Faults after which a vendor has what it did not acknowledge. What failed together goes again together, under the same
-id, unless others have failed as often by then: so much may be applied twice, as any upsert may.
+id, but for the second record of one key, which waits for the first: such a batch may be applied twice, as upserts may.
 """
 OWN: Mapping[str, tuple[dict[str, Any], ...]] = {
     "ometria": ({"fault": "queue_full"},),
@@ -113,7 +113,7 @@ async def test_all_vendors_fail_in_every_way_and_no_rule_is_broken(tmp_path: Pat
         assert _missing(sandbox, records) == []
         assert _stale(sandbox, records) == []
         again = _times(sandbox.altcraft.witness) - Counter(_name("altcraft", one) for one in records["altcraft"])
-        assert again.total() <= UNACKNOWLEDGED * SOON["batch"]["records"]
+        assert again.total() <= UNACKNOWLEDGED * (SOON["batch"]["records"] - 1)
         assert sandbox.amperity.tokens_issued == 2
         await gateway.balanced()
         assert await gateway.stop() == 0
