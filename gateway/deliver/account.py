@@ -86,6 +86,7 @@ class Account:
         self._cut_off: list[tuple[Batch, Intent]] = []
         self._steps: dict[str, Step | None] = {}
         self._intents_done: list[bytes] = []
+        self._over: dict[int, int] = {}
 
     # --- what is read -------------------------------------------------------------------------------------------
 
@@ -467,12 +468,21 @@ class Account:
             if work.over() and work.again is not None:
                 work.again.close()
                 del self.works[lane.id]
+                self._over[lane.id] = lane.version
+
+    def is_past(self, lane: Lane) -> bool:
+        """Whether this is how a lane was before it was over."""
+        return lane.version < self._over.get(lane.id, 0)
 
     def close(self) -> None:
         """The account is served no more."""
         for work in self.works.values():
             if work.again is not None:
                 work.again.close()
+
+    def overtaken(self) -> bool:
+        """Whether a lane is to be read anew."""
+        return any(work.overtaken() for work in self.works.values())
 
     def dirty(self) -> bool:
         """Whether outcomes wait for a settle."""

@@ -236,6 +236,7 @@ class Dispatcher:
         parked = await self._journal.parked(lane.id)
         again = None
         if lane.kind != LIVE:
+            self._tail().forget()
             replays = {one.id: one for one in await self._journal.replays()}
             first_seq = min((row.seq for row in parked), default=lane.cursor + 1)
             again = Again(replays[lane.kind], lane, first_seq - 1, self._tail().high)
@@ -292,9 +293,9 @@ class Dispatcher:
         for loop in list(self._loops.values()):
             for lane in lanes:
                 work = loop.account.works.get(lane.id)
-                if work is None:
+                if work is None and not loop.account.is_past(lane):
                     await self._join(loop.account, lane)
-                elif work.lane.changed != lane.changed:
+                elif work is not None and work.lane.changed != lane.changed:
                     work.operated(lane, await self._journal.parked(lane.id))
 
     # --- the end ------------------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ class LaneWork:
         self.queued = 0
         self.filling = False
         self.quiet = False
+        self._told_version = lane.version
         self.stood_ms = 0
         self._stood_since_s: float | None = None
         self.served = 0.0
@@ -269,6 +270,11 @@ class LaneWork:
         """An operator did something to the lane: its standing, and its parked rows as they are in the journal now."""
         self.lane = replace(self.lane, paused=lane.paused, ended=lane.ended, changed=lane.changed, counts=lane.counts)
         self.parked.merge(rows)
+        self._told_version = lane.version
+
+    def overtaken(self) -> bool:
+        """Whether an operator has moved the cursor (a skip): the lane is to be read anew, or its next settle fails."""
+        return self._settling is None and self._told_version > self.lane.version
 
     def settlement(self) -> LaneSettle | None:
         """What there is to settle, or None. Until `settled`, further outcomes gather for the next one."""

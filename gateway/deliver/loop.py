@@ -90,6 +90,7 @@ class AccountLoop:
         try:
             while not self._lost and not self._finished():
                 self._wake.clear()
+                self._stopping |= self.account.overtaken()
                 self.account.look(self._now())
                 busy = await self._read() if self._reading() else False
                 await self._retry()
@@ -418,7 +419,7 @@ class AccountLoop:
         if self._journal_fails:
             self._journal_fails = self._settle is not None
             until_s.append(now.s + JOURNAL_WAIT_S)
-        elif (due_ms := self.account.next_due_ms(now)) is not None:
+        elif not self._stopping and (due_ms := self.account.next_due_ms(now)) is not None:
             gate_s = self.account.gate.opens_s(now.s)
             until_s.append(max(now.s + (due_ms - now.ms) / 1000, gate_s))
         wait_s = min(until_s) - now.s

@@ -40,6 +40,14 @@ class Reader:
         """How far the tail has been read."""
         return self._high
 
+    def forget(self) -> None:
+        """What was read is read anew: a lane begins that must not have what retention removed before."""
+        self._low = self._high
+        self._events.clear()
+        self._by_source.clear()
+        self._pages.clear()
+        self._bytes = 0
+
     async def advance(self, head: Head) -> None:
         """Read the tail on to the head."""
         while self._high < head.seq:

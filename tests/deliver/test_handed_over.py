@@ -77,3 +77,21 @@ def test_what_is_in_flight_under_the_account_before_is_settled_first() -> None:
 
 def test_what_was_opened_for_another_configuration_is_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     simulate(_while_it_is_opened(monkeypatch))
+
+
+async def _with_what_is_due() -> None:
+    async with Town(timeout="5s", retry={"first": "2s", "max": "2s"}, breaker=False) as town:
+        town.site.mood = "failing"
+        seqs = [await town.event("k", 1)]
+        await asyncio.sleep(0.1)
+        town.site.mood = "hanging"
+        seqs.append(await town.event("other", 2))
+        await asyncio.sleep(0.05)
+        town.site.mood = "well"
+        town.swap()
+        await asyncio.sleep(20.0)
+        assert set(town.applied()) == set(seqs)
+
+
+def test_what_is_due_waits_while_what_is_in_flight_is_settled() -> None:
+    simulate(_with_what_is_due())

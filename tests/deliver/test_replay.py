@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.deliver.replay import Newest
-from gateway.journal.base import DeadFilter, Operation
+from gateway.journal.base import DeadFilter, Keep, Operation
 from gateway.model import LaneSpec, Pick, Replay, State
 from tests.deliver.making import record
 from tests.deliver.town import BY, LIMIT, Town
@@ -233,8 +233,28 @@ def test_the_limit_goes_for_live_and_replay_together() -> None:
             await town.events(*({"key": f"k{n}", "n": n} for n in range(50)))
             await town.replay()
             await town.settled()
-            times = [at_s for at_s, _ in town.site.requests]
+            times = [at_s for at_s, *_ in town.site.requests]
             allowed = int(LIMIT.allow)
             assert all(late - early >= 0.999 for early, late in zip(times, times[allowed:], strict=False))
 
     simulate(main())
+
+
+async def _over_what_is_gone() -> None:
+    async with Town() as town:
+        seqs = [await town.event(f"k{n}", n) for n in range(4)]
+        await town.settled()
+        later_ms = town.process.clock.now_ms() + 1_000
+        year_ms = 365 * 86_400_000
+        while (await town.journal.keep(Keep(later_ms, 0, year_ms, year_ms, year_ms, year_ms))).more:
+            pass
+        left = [event.seq for event in (await town.journal.read(0)).events]
+        assert left == seqs[-1:]
+        lane = await town.replay()
+        await town.settled()
+        assert town.applied(lane) == left
+        assert [row.why for row in await town.journal.audit()] == ["", ""]
+
+
+def test_a_replay_has_nothing_of_what_retention_removed_before() -> None:
+    simulate(_over_what_is_gone())

@@ -6,7 +6,7 @@ Everything follows from the seed. After the history every promise is checked: se
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gateway import document
@@ -14,7 +14,7 @@ from gateway.config.schema import Route, Source
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.plan import Destination, Planner, Setup
 from gateway.deliver.route import Router
-from gateway.journal.base import DeadFilter, Operation
+from gateway.journal.base import DeadFilter, Keep, Operation
 from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
 from gateway.model import LIVE, Group, Lane, LaneSpec, Offer, Receipt, Replay
@@ -41,6 +41,9 @@ LOOKED_UP = "shop-a"
 LOOKUP = "whole"
 """The look-up, an account of its own."""
 WINDOW_MS = 7 * 86_400_000
+YEAR_MS = 365 * 86_400_000
+SLICES = 20
+"""Slices of keeping at once, at most."""
 JUMPS_MS = (-3_600_000, -300_000, 120_000, 300_000, 3_600_000)
 """How far wall clocks are off: an hour, and less, which is waited for sooner."""
 WELL_S = 2 * 86_400.0
@@ -58,6 +61,30 @@ class Again:
 
 
 @dataclass
+class Configured:
+    """What a configuration says of the three destinations, by where they are in the world: their names now and before,
+    their accounts, which are configured, and which want only the newest states.
+    """
+
+    revision: int = 0
+    names: dict[str, str] = field(default_factory=lambda: {site: site for site in DESTINATIONS})
+    was: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    accounts: dict[str, str] = field(default_factory=lambda: dict(DESTINATIONS))
+    gone: frozenset[str] = frozenset()
+    coalesce: frozenset[str] = frozenset()
+    stale: frozenset[str] = frozenset()
+
+    def specs(self) -> list[LaneSpec]:
+        """The lanes that it names."""
+        return [
+            LaneSpec(source, name, was=self.was.get(site, ()))
+            for source in SOURCES
+            for site, name in self.names.items()
+            if site not in self.gone
+        ]
+
+
+@dataclass
 class Told:
     """What the receiver answered: the event of each identity, and every receipt."""
 
@@ -65,6 +92,7 @@ class Told:
     receipts: list[tuple[bytes, Receipt]] = field(default_factory=list)
     bodies: dict[int, dict[str, Any]] = field(default_factory=dict)
     received_ms: dict[int, int] = field(default_factory=dict)
+    revisions: dict[int, int] = field(default_factory=dict)
 
 
 class History:
@@ -87,19 +115,26 @@ class History:
         self.rng = random.Random(seed)
         self.journal = journal
         self.world = World(self.rng)
-        self.weather = Weather()
+        self.weather = Weather(lag_s=self.rng.choice([0.0, 0.0, 0.002]), rng=self.rng)
         self.told = Told()
         self.replays: dict[str, Again] = {}
         self.times_are_clear = True
         self.processes: list[Process] = []
         self.tasks: list[asyncio.Task[None]] = []
-        self.setup = setup(seed)
+        self.configured = first(seed)
+        self.ever = [self.configured]
+        """Every configuration that was in force."""
+        self.setup = setup(seed, self.configured)
+        self.cut_s: list[float] = []
+        """When an operator or retention changed what a lane had in its hands."""
+        self.kept = False
+        """Whether something was removed that the promises would look at."""
         self._groups = 0
 
     async def run(self) -> None:
         """Trouble first, then peace until nothing is left to do."""
         await self.journal.open()
-        await self.journal.register([LaneSpec(source, to) for source in SOURCES for to in DESTINATIONS])
+        await self.journal.register(self.configured.specs())
         if LOOKUP in self.setup.destinations:
             await self.journal.register([LaneSpec(LOOKED_UP, LOOKUP)])
         self._start()
@@ -134,6 +169,8 @@ class History:
             self._away,
             self._operator,
             self._replay,
+            self._reload,
+            self._keep,
         ]
         await self.rng.choice(turns)()
 
@@ -153,6 +190,7 @@ class History:
             self.told.bodies.setdefault(receipt.seq, document.parse(offer.body))
             if not receipt.duplicate:
                 self.told.received_ms[receipt.seq] = offer.received_at_ms
+                self.told.revisions[receipt.seq] = offer.revision
 
     def _offer(self) -> Offer:
         source = self.rng.choice(SOURCES)
@@ -171,7 +209,7 @@ class History:
             source=source,
             topic="thing/update" if n % 17 else "thing/ignored",
             received_at_ms=START_MS + int(asyncio.get_running_loop().time() * 1000),
-            revision=0,
+            revision=self.configured.revision,
             method="POST",
             query="",
             headers=(("content-type", "application/json"),),
@@ -181,7 +219,7 @@ class History:
         )
 
     async def _mood(self) -> None:
-        self.world.sites[self.rng.choice(list(self.setup.destinations))].mood = self.rng.choice(MOODS)
+        self.world.sites[self.rng.choice(sites(self.setup))].mood = self.rng.choice(MOODS)
 
     async def _death(self) -> None:
         """A process dies now or a few steps from now; another is started, sooner or later."""
@@ -194,7 +232,12 @@ class History:
         self.times_are_clear = False
         process = self.rng.choice(self.processes)
         process.freeze()
-        asyncio.get_running_loop().call_later(self.rng.choice([0.5, 9.0, 60.0]), process.thaw)
+        asyncio.get_running_loop().call_later(self.rng.choice([0.5, 9.0, 60.0]), self._thaw, process)
+
+    def _thaw(self, process: Process) -> None:
+        """It goes on, and hears what it missed."""
+        process.thaw()
+        process.told(self.setup)
 
     async def _jump(self) -> None:
         self.times_are_clear = False
@@ -211,16 +254,21 @@ class History:
 
     async def _operator(self) -> None:
         """Somebody retries or discards what is dead, pauses a lane, or goes on."""
-        by = Operation(START_MS, "simulation", self.rng.choice(["retry", "discard", "pause", "resume", "end"]), "")
+        by = Operation(
+            START_MS, "simulation", self.rng.choice(["retry", "discard", "pause", "resume", "end", "skip"]), ""
+        )
         if by.what == "retry":
             await self.journal.retry(DeadFilter(), by)
         elif by.what == "discard":
-            await self.journal.discard(DeadFilter(destination="far"), by)
+            await self.journal.discard(DeadFilter(destination=self.configured.names["far"]), by)
         else:
             of_replays = by.what == "end"
             lanes = [lane for lane in await self.journal.lanes() if not lane.ended]
             lanes = [lane for lane in lanes if not of_replays or lane.kind != LIVE]
+            if by.what == "skip":
+                lanes = [lane for lane in lanes if lane.destination != LOOKUP]
             for lane in self.rng.sample(lanes, min(1, len(lanes))):
+                self.cut_s.append(asyncio.get_running_loop().time())
                 await self.journal.change_lane(lane.id, by)
 
     async def _replay(self) -> None:
@@ -238,9 +286,47 @@ class History:
         lanes = [
             LaneSpec(source, to, replay.id, first, last)
             for source in self.rng.sample(SOURCES, self.rng.randint(1, len(SOURCES)))
-            for to in self.rng.sample(sorted(DESTINATIONS), self.rng.randint(1, 2))
+            for to in self.rng.sample(sorted(self.configured.names.values()), self.rng.randint(1, 2))
         ]
         await self.journal.replay(replay, lanes, Operation(START_MS, "simulation", "replay", replay.id))
+
+    async def _reload(self) -> None:
+        """Another configuration: a destination is gone or back, has another name, another account or other wishes."""
+        now, site = self.configured, self.rng.choice(sorted(DESTINATIONS))
+        what = self.rng.choice(["gone", "name", "account", "coalesce", "stale"])
+        newer = replace(now, revision=now.revision + 1)
+        if what == "name":
+            name = f"{site}-{newer.revision}"
+            newer = replace(
+                newer, names=now.names | {site: name}, was=now.was | {site: (*now.was.get(site, ()), now.names[site])}
+            )
+        elif what == "account":
+            newer = replace(newer, accounts=now.accounts | {site: f"{DESTINATIONS[site]}x{newer.revision}"})
+        else:
+            newer = replace(newer, **{what: getattr(now, what) ^ {site}})
+        await self._apply(newer, at_once=what == "account")
+
+    async def _apply(self, newer: Configured, *, at_once: bool) -> None:
+        """Its lanes are registered, and each process hears of it, at once or later."""
+        await self.journal.register(newer.specs())
+        self.configured, self.setup = newer, setup(self._seed, newer)
+        self.ever.append(newer)
+        loop = asyncio.get_running_loop()
+        self.cut_s.append(loop.time())  # another process may have the new account before this one has settled the old
+        for process in self.processes:
+            wait_s = 0.0 if at_once else self.rng.choice([0.0, 0.3, 2.0, 20.0])
+            loop.call_later(wait_s, process.told, self.setup)
+
+    async def _keep(self) -> None:
+        """What is old goes."""
+        self.kept = True
+        self.cut_s.append(asyncio.get_running_loop().time())
+        now_ms = START_MS + int(asyncio.get_running_loop().time() * 1000)
+        keep_ms = self.rng.choice([5_000, 30_000])
+        rules = Keep(now_ms, keep_ms, self.rng.choice([60_000, YEAR_MS]), WINDOW_MS, keep_ms, YEAR_MS)
+        for _ in range(SLICES):
+            if not (await self.journal.keep(rules)).more:
+                return
 
     # --- peace --------------------------------------------------------------------------------------------------
 
@@ -251,10 +337,13 @@ class History:
             site.mood = "well"
         for process in self.processes:
             process.thaw()
-            process.clock.skew_ms = 0
+            process.jump(0)
+        newer = replace(self.configured, revision=self.configured.revision + 1, gone=frozenset())
+        await self._apply(newer, at_once=True)
         for lane in await self.journal.lanes():
             if not lane.ended:
-                await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", "resume", ""))
+                what = "resume" if lane.destination in self.setup.destinations else "end"
+                await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", what, ""))
         self._start()
         waited_s = 0.0
         while waited_s < WELL_S and not await self._quiet():
@@ -283,6 +372,8 @@ class History:
             clock,
             SeededChance(self.rng.randint(0, 1 << 30)),
         )
+        process.hear = dispatcher.swap
+        process.revision = self.setup.revision
         self.processes.append(process)
         self.tasks.append(asyncio.create_task(dispatcher.run()))
 
@@ -297,27 +388,51 @@ def turns(seed: int) -> int:
     return random.Random(seed).randint(2, 10)
 
 
-def setup(seed: int | None = None) -> Setup:
-    """The configuration of a seed's history; without one, nothing that is opt-in."""
-    destinations = {}
+def sites(made: Setup) -> list[str]:
+    """Where a configuration's destinations are in the world."""
+    return [
+        one.settings.site if isinstance(one.settings, PaperSettings) else name
+        for name, one in made.destinations.items()
+    ]
+
+
+def first(seed: int | None) -> Configured:
+    """The first configuration of a seed's history; without one, nothing that is opt-in."""
     rng = random.Random(f"{seed} setup")
-    for name, account in DESTINATIONS.items():
-        told: dict[str, Any] = {"vendor": "paper", "account": account, "timeout": "5s"}
+    told = {site: (rng.random() < 0.25, rng.random() < 0.25) for site in DESTINATIONS}
+    if seed is None:
+        return Configured()
+    coalesce, stale = (frozenset(site for site, wants in told.items() if wants[place]) for place in (0, 1))
+    return Configured(coalesce=coalesce, stale=stale)
+
+
+def setup(seed: int | None = None, configured: Configured | None = None) -> Setup:
+    """The configuration of a seed's history."""
+    configured = configured or first(seed)
+    destinations = {}
+    for site, name in configured.names.items():
+        if site in configured.gone:
+            continue
+        told: dict[str, Any] = {"vendor": "paper", "account": configured.accounts[site], "timeout": "5s"}
+        told |= {"site": site, "revision": configured.revision}
         if seed is not None:
-            told |= {"coalesce": rng.random() < 0.25, "stale": rng.random() < 0.25, "breaker": BREAKERS[name]}
-            told |= {"quiet": QUIET if name == QUIET_AT else []}
+            told |= {"coalesce": site in configured.coalesce, "stale": site in configured.stale}
+            told |= {"breaker": BREAKERS[site], "quiet": QUIET if site == QUIET_AT else []}
         settings = PaperSettings.model_validate(told)
         vendor = Paper(name, settings)
-        destinations[name] = Destination(name, settings, vendor, vendor.account(), name, (LIMIT,), vendor.rules())
+        destinations[name] = Destination(name, settings, vendor, vendor.account(), site, (LIMIT,), vendor.rules())
+    targets = list(destinations)
     if seed is not None and seed % 2:
         destinations[LOOKUP] = _lookup()
     lookups = {LOOKED_UP: [LOOKUP]} if LOOKUP in destinations else {}
     book = Book({})
     normalisers = {name: Normaliser(name, Source(), {}, book) for name in SOURCES}
-    routes = [Route(events=["thing.update"], to=list(DESTINATIONS))]
-    held = Route(events=["thing.update"], when="data.held", to=[HELD_AT], hold=f"{HOLD_S:g}s")
-    router = Router([*routes, held] if seed is not None else routes)
-    return Setup(destinations, frozenset(SOURCES), Planner(normalisers, router, book, lookups), 0)
+    routes = [Route(events=["thing.update"], to=targets)]
+    held_at = configured.names[HELD_AT]
+    if seed is not None and held_at in destinations:
+        routes.append(Route(events=["thing.update"], when="data.held", to=[held_at], hold=f"{HOLD_S:g}s"))
+    planner = Planner(normalisers, Router(routes), book, lookups)
+    return Setup(destinations, frozenset(SOURCES), planner, configured.revision)
 
 
 def _lookup() -> Destination:

@@ -22,7 +22,10 @@ MEANING: dict[int, base.Outcome] = {
 
 
 class PaperSettings(DestinationSettings):
-    """Nothing of its own."""
+    """`site`: where it is in the world (default: the destination's name). `revision`: of the configuration."""
+
+    site: str = ""
+    revision: int = 0
 
 
 class Paper:
@@ -54,11 +57,14 @@ class Paper:
         channels = data.get("channels", ["one"])
         poisoned = channels[-1] if data.get("poison") else None
         return [
-            base.Draft(channel, str(data["key"]), {"key": data["key"], "n": data["n"], "poison": channel == poisoned})
-            for channel in channels
+            base.Draft(channel, str(data["key"]), self._data(data, poison=channel == poisoned)) for channel in channels
         ]
 
+    def _data(self, data: Any, *, poison: bool) -> dict[str, Any]:
+        return {"key": data["key"], "n": data["n"], "poison": poison, "revision": self.settings.revision}
+
     def request(self, batch: base.Batch) -> base.Request:
+        site = self.settings.site or batch.destination
         items = [
             {
                 "id": record.idempotency_key,
@@ -69,8 +75,14 @@ class Paper:
             }
             for record in batch.records
         ]
-        kind = "keyed" if batch.destination == KEYED and len(batch.records) > 1 else ""
-        return base.Request("POST", f"https://{batch.destination}.example/", (), document.dump(items), intent=kind)
+        kind = "keyed" if site == KEYED and len(batch.records) > 1 else ""
+        return base.Request(
+            "POST",
+            f"https://{site}.{self.account().rpartition(' ')[2]}.example/",
+            (),
+            document.dump(items),
+            intent=kind,
+        )
 
     def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
         if isinstance(answer, base.Failure):

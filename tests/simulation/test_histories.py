@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gateway.config.quiet import QuietHours
 from gateway.deliver import still
 from gateway.deliver.lane import LaneWork
+from gateway.deliver.reader import Reader
 from gateway.journal.postgres import PostgresJournal, connection
 from gateway.journal.sqlite import SqliteJournal
 from gateway.telemetry import log
@@ -185,4 +186,14 @@ def test_the_promises_see_an_answer_that_is_older_than_its_event(monkeypatch: py
             return replace(super().request(batch), cache_s=3600.0)
 
     monkeypatch.setattr(history, "Lookup", Forgiving)
-    assert any("is not what" in line for seed in range(20) for line in run(seed))
+    assert any("is not what" in line for seed in range(100, 200) for line in run(seed))
+
+
+def test_the_promises_see_events_that_are_read_under_an_older_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reader, "_seen", lambda _, page: page)
+    assert any("as revision" in line for seed in range(300) for line in run(seed))
+
+
+def test_the_promises_see_a_replay_of_what_retention_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Reader, "forget", lambda _: None)
+    assert any("are booked" in line for seed in range(1_000, 1_100) for line in run(seed))

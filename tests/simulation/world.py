@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,10 @@ MOODS = ("well", "slow", "failing", "hanging", "forgetful", "throttling", "refus
 answer · throttling: 429 · refusing: 401 · busy: 423 for a channel · picky: 400 while a batch holds poison."""
 
 
+LAGGING = 0.5
+"""Of so many calls the journal is not done at once, where it lags."""
+
+
 @dataclass
 class Arrival:
     """One record at a vendor: when, from which process, and how far ahead any process's clock had ever been by then."""
@@ -28,6 +33,7 @@ class Arrival:
     seq: int
     channel: str
     key: str
+    revision: int = 0
     skew_ms: int = 0
 
 
@@ -57,7 +63,8 @@ class Site:
 
     mood: str = "well"
     applied: list[Arrival] = field(default_factory=list)
-    requests: list[tuple[float, int]] = field(default_factory=list)
+    requests: list[tuple[float, int, str]] = field(default_factory=list)
+    """When, from which process, for which account."""
     in_flight: dict[int, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
     breaches: list[str] = field(default_factory=list)
     forgotten: set[str] = field(default_factory=set)
@@ -77,6 +84,7 @@ class World:
     async def receive(self, process: int, request: Request, timeout_s: float, sent: Sent) -> Answer:
         """What a vendor does with a request, as its mood is."""
         site = self.sites[sent.destination]
+        account = request.url.removeprefix("https://").split(".")[1]
         question = request.url if request.method == "GET" else ""
         items: list[dict[str, Any]] = [] if question else document.parse(request.body)
         keys = [("", question)] if question else [(item["channel"], item["key"]) for item in items]
@@ -86,17 +94,19 @@ class World:
                 site.breaches.append(f"two of {key} in flight at {sent.destination}")
         site.in_flight[process].extend(keys)
         try:
-            return await self._as_mood(site, process, question or items, timeout_s)
+            return await self._as_mood(site, process, account, question or items, timeout_s)
         finally:
             for key in keys:
                 site.in_flight[process].remove(key)
 
-    async def _as_mood(self, site: Site, process: int, asked: str | list[dict[str, Any]], timeout_s: float) -> Answer:
+    async def _as_mood(
+        self, site: Site, process: int, account: str, asked: str | list[dict[str, Any]], timeout_s: float
+    ) -> Answer:
         await asyncio.sleep(self.rng.uniform(0.0, 0.004))
         mood = site.mood
         if mood == "unreachable":
             return Failure(Reason.CONNECTION_FAILED, "refused")
-        site.requests.append((asyncio.get_running_loop().time(), process))
+        site.requests.append((asyncio.get_running_loop().time(), process, account))
         if mood == "hanging":
             await asyncio.sleep(timeout_s)
             return Failure(Reason.TIMEOUT, "no answer")
@@ -131,6 +141,7 @@ class World:
                         item["seq"],
                         item["channel"],
                         item["key"],
+                        item["revision"],
                         self.most_skew_ms,
                     )
                 )
@@ -154,6 +165,8 @@ class Process:
         self.steps = 0
         self._dies_after = dies_after
         self.thawed_s: list[float] = []
+        self.revision = 0
+        self.hear: Callable[[Any], None] = lambda _: None
         self.jumped_s: list[float] = []
         self._over = False
         self._grave: list[asyncio.Future[None]] = []
@@ -168,6 +181,12 @@ class Process:
         """Its wall clock is moved."""
         self.jumped_s.append(asyncio.get_running_loop().time())
         self.clock.skew_ms = skew_ms
+
+    def told(self, setup: Any) -> None:
+        """It hears of a configuration, if it can."""
+        if self._running.is_set() and not self.dead and setup.revision > self.revision:
+            self.revision = setup.revision
+            self.hear(setup)
 
     def thaw(self) -> None:
         if not self._running.is_set():
@@ -215,7 +234,9 @@ class Through:
             await self._process.step()
             if self._weather.journal_away:
                 raise JournalUnavailable("away")
+            await self._weather.takes()
             result = await method(*args, **kwargs)
+            await self._weather.takes()
             await self._process.step()
             return result
 
@@ -224,9 +245,16 @@ class Through:
 
 @dataclass
 class Weather:
-    """What goes for every process."""
+    """What goes for every process. `lag_s`: what the journal takes for a call, at most, on each way."""
 
     journal_away: bool = False
+    lag_s: float = 0.0
+    rng: random.Random = field(default_factory=random.Random)
+
+    async def takes(self) -> None:
+        """A call of the journal takes its time, and others go on meanwhile."""
+        if self.lag_s and self.rng.random() < LAGGING:
+            await asyncio.sleep(self.rng.uniform(0.0, self.lag_s))
 
 
 class Door:
