@@ -46,3 +46,20 @@ def test_of_an_event_that_is_half_delivered_only_the_other_half_goes(how: str) -
             assert (await town.journal.audit())[0].balanced
 
     simulate(story())
+
+
+def test_what_becomes_due_while_a_request_hangs_is_left_without_spinning() -> None:
+    """A loop that spun here would never let virtual time pass."""
+
+    async def story() -> None:
+        async with Town(timeout="5s") as town:
+            town.site.mood = "failing"
+            await town.event("a", 1)
+            await asyncio.sleep(0.1)
+            town.site.mood = "hanging"
+            await town.event("b", 2)
+            await asyncio.sleep(0.1)
+            await town.close()
+            assert len(await town.journal.parked(1)) == 2
+
+    simulate(story())
