@@ -178,8 +178,10 @@ class Allow(Section):
     """Who may send, and how."""
 
     methods: list[Literal["POST", "PUT"]] | None = Field(None, description="Methods taken. Default: the preset's.")
-    ips: list[Network] | None = Field(
-        None, description="Networks that may send. Default: any.", examples=[["203.0.113.0/24"]]
+    ips: list[Network] | Literal["published"] | None = Field(
+        None,
+        description="Networks that may send, or `published`: those that the platform publishes. Default: any.",
+        examples=[["203.0.113.0/24"], "published"],
     )
     headers: dict[str, Texts] = Field(
         {},

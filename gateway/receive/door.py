@@ -231,10 +231,17 @@ def _own_scheme(verify: HmacScheme) -> Hmac:
     return Hmac.model_construct(**dict(verify))
 
 
+def _networks(source: Source, preset: Preset) -> list[str] | None:
+    """Where requests must come from; None: from anywhere."""
+    if source.allow.ips == "published":
+        return preset.published or []
+    return source.allow.ips if source.allow.ips is not None else preset.ips
+
+
 def _guards(source: Source, preset: Preset, clients: Clients) -> tuple[Guard, ...]:
     """In the order of checks: address, headers, API key, credentials."""
     made: list[Guard] = []
-    networks = source.allow.ips if source.allow.ips is not None else preset.ips
+    networks = _networks(source, preset)
     if networks is not None:
         made.append(guards.addresses(networks, clients))
     if wanted := {**preset.headers, **source.allow.headers}:
@@ -274,6 +281,8 @@ def _faults(source: Source, preset: Preset) -> Iterator[tuple[tuple[str | int, .
         yield ("secrets",), "nothing proves who sends", "name secrets, or an api_key, basic or bearer in their place"
     if preset.needs and not any(getattr(source, key) for key in preset.needs):
         yield ("preset",), f"{' or '.join(preset.needs)} is needed: {preset.title} proves itself in no other way", ""
+    if source.allow.ips == "published" and preset.published is None:
+        yield ("allow", "ips"), f"no addresses of {preset.title} are shipped", "name the networks, or leave `ips` out"
     if source.topic is not None and (fault := _fault_of(compile_part, source.topic)):
         yield ("topic",), fault, ""
     for place, part in enumerate(source.identity or ()):

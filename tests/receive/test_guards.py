@@ -112,6 +112,25 @@ async def test_only_listed_addresses_come_in_and_a_forged_header_changes_nothing
                 assert reply.cause == "ip_not_allowed"
 
 
+@pytest.mark.parametrize(
+    ("preset", "peer", "status"),
+    [
+        ("stripe", "3.18.12.63", 401),
+        ("stripe", "::ffff:3.18.12.63", 401),
+        ("stripe", "3.18.12.64", 403),
+        ("github", "140.82.115.1", 401),
+        ("github", "198.51.100.7", 403),
+    ],
+)
+async def test_the_addresses_that_a_platform_publishes_are_taken_where_the_source_asks_for_them(
+    preset: str, peer: str, status: int
+) -> None:
+    source = {"preset": preset, "secrets": "whsec_c2VjcmV0"}
+    async with opened({"shop": source | {"allow": {"ips": "published"}}, "open": source}) as visitor:
+        assert (await visitor.post("shop", peer=peer)).status == status
+        assert (await visitor.post("open", peer=peer)).status == 401
+
+
 REQUIRED = {"allow": {"headers": {"X-Tenant": "north", "X-Kind": ["a", "b"], "X-Any": "*"}}}
 
 

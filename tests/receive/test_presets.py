@@ -420,6 +420,10 @@ def found(sources: dict[str, Any], presets: dict[str, Any] | None = None) -> lis
         ({"preset": "adyen-platform", "secrets": "xyz"}, "sources.s.secrets: a secret is not hex"),
         ({"preset": "standard-webhooks", "secrets": "whsec_?"}, "sources.s.secrets: a secret is not whsec_"),
         ({"preset": "octolis", "api_key": "k", "secrets": "s"}, "sources.s.secrets: Octolis signs nothing"),
+        (
+            {"preset": "shopify", "secrets": "s", "allow": {"ips": "published"}},
+            "sources.s.allow.ips: no addresses of Shopify are shipped",
+        ),
     ],
 )
 def test_a_source_that_could_not_be_served_is_a_fault_of_the_configuration(source: dict[str, Any], fault: str) -> None:

@@ -89,7 +89,12 @@ class Preset(Section):
     )
     ips: list[Network] | None = Field(
         None,
-        description="Networks the platform publishes, unless the source names some.",
+        description="Networks that requests must come from, unless the source names some.",
+        examples=[["203.0.113.0/24"]],
+    )
+    published: list[Network] | None = Field(
+        None,
+        description="Networks the platform publishes and may change: for sources that say `ips: published`.",
         examples=[["203.0.113.0/24"]],
     )
     headers: dict[str, Texts] = Field(
