@@ -100,7 +100,8 @@ def test_a_time_that_the_wall_says_is_quiet_is_quiet_and_after_its_end_it_is_not
     if (wall.hour * 60 + wall.minute - begin) % 1440 < length:
         assert until_ms is not None
     if until_ms is not None:
-        assert at_s * 1000 < until_ms <= at_s * 1000 + timedelta(hours=25).total_seconds() * 1000
+        # two days where the minute between two spans is one that the clocks show twice, or not at all
+        assert at_s * 1000 < until_ms <= at_s * 1000 + timedelta(hours=49).total_seconds() * 1000
         assert hours.until_ms(until_ms) is None
         assert QuietHours([f"{begin // 60:02}:{begin % 60:02}-{end // 60:02}:{end % 60:02} {zone}"]).until_ms(
             until_ms - 1000
