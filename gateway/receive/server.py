@@ -138,6 +138,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _start_begun(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._begun = None
+        if self.transport.is_closing():  # what came behind it was refused: there is nobody to answer any more
+            return
         scope = cast("MutableMapping[str, Any]", cycle.scope)
         if not self._is_whole(cycle) or not self._take(scope, bytes(cycle.body), partial(self._answer, cycle)):
             super()._start_asgi_task(cycle, app)
@@ -146,11 +148,11 @@ class BoundedHttp(HttpToolsProtocol):
         """Whether it can be taken at once, and its answer be written at once."""
         if cycle.more_body or cycle.waiting_for_100_continue or self.flow.write_paused:
             return False
-        return cycle.scope["method"] != "HEAD" and not self.transport.is_closing()
+        return bool(cycle.scope["method"] != "HEAD")
 
     def _answer(self, cycle: RequestResponseCycle, answer: Answer) -> None:
         """Write an answer as uvicorn would, at once. Its headers are ours, and say nothing of the connection."""
-        if cycle.disconnected:
+        if cycle.disconnected or self.transport.is_closing():
             return
         start, body = answer
         content = [STATUS_LINE[start["status"]]]
