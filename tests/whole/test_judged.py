@@ -96,7 +96,8 @@ JITTER = 0.9
 async def test_all_vendors_fail_in_every_way_and_no_rule_is_broken(tmp_path: Path) -> None:
     async with running(tmp_path, _five) as (gateway, sandbox):
         sandbox.ometria_batch.adjust({"process_s": 0.6})
-        sandbox.octolis.adjust({"datasets": {f"ds-{one}": {"keys": [[f"{one}_id"]]} for one in ENTITIES}})
+        datasets = {f"ds-{one}": {"keys": [[f"{one}_id"]]} for one in ENTITIES}
+        sandbox.octolis.adjust({"datasets": datasets, "prep_delay_s": 0.0})  # what came last is read at once
         _order_faults(sandbox)
         for wave in _waves([payloads.BEFORE.letter(), *_letters()]):
             assert {told.status for told in await post_all(gateway.hook, wave)} == {200}

@@ -44,7 +44,7 @@ async def test_four_thousand_waiting_records_leave_at_four_requests_a_second(tmp
 
 async def _leave(folder: Path) -> tuple[Witness, float]:
     """What Ometria saw of 4,000 records that had all been waiting, and how late it was at most to look."""
-    async with played(folder, partial(configuration, sink=None)) as (gateway, served):
+    async with played(folder, partial(configuration, sink=None, ometria={"errors_every": "0s"})) as (gateway, served):
         await gateway.up("--role", "receiver")
         told = await post_all(gateway.hook, [person(number) for number in range(RECORDS)])
         assert {one.status for one in told} == {200}
