@@ -1,7 +1,8 @@
 """One account: what is sent next, and what comes of it. Pure: no I/O, no clock of its own; `now` comes in.
 
 The account is the unit of work of a dispatcher: its pace, its gate, and the lanes of all its destinations. A batch is
-filled across the lanes of one destination, each record from the lane that has had the least of its share so far.
+filled across the lanes of one destination, each record from the lane that has had the least of its share so far. A lane
+has no claim for a time in which it had nothing to send or stood still.
 No two records of one key are in flight at once over all lanes of a destination.
 """
 
@@ -91,8 +92,7 @@ class Account:
     # --- what is read -------------------------------------------------------------------------------------------
 
     def add(self, work: LaneWork) -> None:
-        """A lane joins; it starts with no claim for the time before."""
-        work.served = self._floor
+        """A lane joins."""
         self.works[work.id] = work
         name = work.destination.name
         self._queues.setdefault(name, Queue(work.destination, self._count, self._withheld, self._supersede))
@@ -125,16 +125,11 @@ class Account:
             if rest_s > CHANNEL_REST_S:
                 work.rest(record, now.ms, now.ms + int(rest_s * 1000), Reason.BUSY)
                 continue
-            self._join(work, record)
+            self._queues[work.destination.name].put(record)
 
     def retry(self, work: LaneWork, record: Record) -> None:
         """A parked record whose time has come: before the newly planned ones."""
-        self._join(work, record, first=True)
-
-    def _join(self, work: LaneWork, record: Record, *, first: bool = False) -> None:
-        if not work.queued:
-            work.served = max(work.served, self._floor)
-        self._queues[work.destination.name].put(record, first=first)
+        self._queues[work.destination.name].put(record, first=True)
 
     def _withheld(self, record: Record, now: Now) -> bool:
         return self.works[record.lane].withheld(record, now.ms)
@@ -280,6 +275,7 @@ class Account:
         size = 2
         heap = [(self.works[lane].served, lane) for lane in lanes]
         heapq.heapify(heap)
+        self._floor = max(self._floor, heap[0][0])
         while heap and len(records) < most:
             _, lane = heapq.heappop(heap)
             record = queue.peek(channel, lane, now)
@@ -294,15 +290,17 @@ class Account:
             keys.add(record.draft.key_hash)
             records.append(queue.pop(channel, lane))
             size += record.size + 1
-            heapq.heappush(heap, (self._serve(lane), lane))
+            heapq.heappush(heap, (self._serve(lane, rules.records), lane))
         if rules.keyed:  # what fails as a whole goes again in this order, from whatever lanes
             records.sort(key=lambda record: (record.lane, record.seq))
         return Batch(queue.destination.name, channel, tuple(records), now.ms)
 
-    def _serve(self, lane: int) -> float:
+    def _serve(self, lane: int, most: int) -> float:
+        """One record of a lane goes; gives what it has had of its share. What it did not use is no claim, and what it
+        had beyond its share, since there was room beside others, is held against it for one batch at most.
+        """
         work = self.works[lane]
-        self._floor = max(self._floor, work.served)
-        work.served += 1 / work.weight
+        work.served = min(max(work.served, self._floor) + 1 / work.weight, self._floor + most / work.weight)
         return work.served
 
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
