@@ -19,6 +19,7 @@ from gateway.admin.answers import Problem
 from gateway.admin.derived import derived_from
 from gateway.admin.question import Trial
 from gateway.admin.replays import Workshop
+from gateway.admin.search import BUDGET_S, search
 from gateway.admin.status import Status
 from gateway.clock import Clock
 from gateway.config.schema import LOOKUP
@@ -33,7 +34,7 @@ AUDIT_TIMEOUT_S = 120.0
 BODY_BYTES = 1 << 16
 LETTERS_PER_CALL = 1_000
 """Dead letters that one call changes, unless it says how many."""
-_TEXT_CHARS = 200
+TEXT_CHARS = 200
 _DIGITS = 17
 
 log = logs.get("admin")
@@ -129,8 +130,15 @@ async def list_events(room: Room, request: Request) -> views.Events:
         before_seq=number(request, "before", None, 2**53),
         limit=number(request, "limit", 50, 200) or 50,
     )
-    found = [await room.desk.view(event.seq) for event in await room.desk.events(which)]
-    return views.events((view for view in found if view is not None), room.type_of)
+    return await found_events(room, which, _text(request, "contains") or "")
+
+
+async def found_events(room: Room, which: EventFilter, contains: str) -> views.Events:
+    """A page of events, each with what it is on every lane."""
+    found = await search(room.desk, which, room.clock, contains=contains, budget_s=BUDGET_S)
+    shown = [await room.desk.view(event.seq) for event in found.events]
+    made = views.events((view for view in shown if view is not None), room.type_of)
+    return replace(made, looked_back_to=found.looked_back_to)
 
 
 async def show_event(room: Room, request: Request) -> views.EventDetails:
@@ -305,8 +313,8 @@ async def _change_lane(room: Room, request: Request, what: str) -> views.Lanes:
 
 def _text(request: Request, name: str) -> str | None:
     value = request.query_params.get(name)
-    if value and len(value) > _TEXT_CHARS:
-        raise Problem(400, "query", f"`{name}` is longer than {_TEXT_CHARS} characters")
+    if value and len(value) > TEXT_CHARS:
+        raise Problem(400, "query", f"`{name}` is longer than {TEXT_CHARS} characters")
     return value or None
 
 
@@ -389,6 +397,11 @@ CALLS = (
         (
             _SOURCE,
             Parameter("topic", {"type": "string"}, "Only of this topic."),
+            Parameter(
+                "contains",
+                {"type": "string"},
+                "Only with this text in the body (an order number, an e-mail address), or with this id.",
+            ),
             Parameter("from", {"type": "string", "format": "date-time"}, "Received at this time or later."),
             Parameter("to", {"type": "string", "format": "date-time"}, "Received before this time."),
             Parameter("before", {"type": "integer", "minimum": 1}, "Only with a lower seq: the next page."),

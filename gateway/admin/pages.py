@@ -64,17 +64,19 @@ async def route_map(room: Room, _: Request) -> Response:
 
 async def events(room: Room, request: Request) -> Response:
     query = request.query_params
-    source, topic, before = query.get("source", ""), query.get("topic", ""), query.get("before", "")
+    names = ("source", "topic", "contains", "before")
+    source, topic, contains, before = (query.get(name, "").strip() for name in names)
     if before and not before.isdecimal():
         raise Problem(400, "query", "`before` is a number")
     seq = int(before[:16]) if before else None
     which = EventFilter(source=source or None, topic=topic or None, before_seq=seq, limit=EVENTS)
-    found = [await room.desk.view(event.seq) for event in await room.desk.events(which)]
-    shown = views.events((view for view in found if view is not None), room.type_of).events
-    older = shown[-1].seq if len(shown) == EVENTS else None
-    newest = shown[0].seq if shown else 0
-    chosen: dict[str, Any] = {"source": source, "topic": topic, "before": before}
-    return render("events.html", here="/events", events=shown, older=older, newest=newest, **chosen)
+    found = await api.found_events(room, which, contains[: api.TEXT_CHARS])
+    if [one.id for one in found.events] == [contains]:
+        return see(f"/events/{contains}")
+    older = found.events[-1].seq if len(found.events) == EVENTS else None
+    chosen: dict[str, Any] = {"source": source, "topic": topic, "contains": contains, "before": before}
+    sources = sorted(room.status().sources)
+    return render("events.html", here="/events", found=found, older=older, sources=sources, **chosen)
 
 
 async def event(room: Room, request: Request) -> Response:

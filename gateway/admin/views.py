@@ -131,10 +131,11 @@ class EventDetail(Struct, frozen=True):
     derived: tuple[str, ...] = ()
 
 
-class Events(Struct, frozen=True):
-    """Events, newest first."""
+class Events(Struct, frozen=True, omit_defaults=True):
+    """Events, newest first. `looked_back_to`: the search ran out of time there; ask again with it as `before`."""
 
     events: tuple[EventSummary, ...]
+    looked_back_to: int | None = None
 
 
 class EventDetails(Struct, frozen=True):

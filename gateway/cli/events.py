@@ -10,9 +10,11 @@ from msgspec.structs import asdict
 from gateway import app
 from gateway.admin import views
 from gateway.admin.derived import derived_from
+from gateway.admin.search import search
 from gateway.cli import show
 from gateway.cli.desk import ask
 from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
+from gateway.clock import SystemClock
 from gateway.journal.base import EventFilter, EventView, Journal
 from gateway.model import LIVE, seq_of
 
@@ -27,17 +29,19 @@ def events() -> None:
 @events.command("list")
 @click.option("--source", help="Those from this source.")
 @click.option("--topic", help="Those with this topic.")
+@click.option("--contains", default="", help="Those with this in the body: an order number, an e-mail address.")
 @click.option("--from", "from_ms", type=MOMENT, help="Received at or after this: RFC 3339, or an age as 2h.")
 @click.option("--to", "to_ms", type=MOMENT, help="Received at or before this.")
 @click.option("--before", "before", help="Those before this event: the next page.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
 @config_option
 @json_option
-def events_list(config: Path, as_json: bool, before: str | None, **filters: Any) -> None:  # noqa: FBT001  a flag
+def events_list(config: Path, as_json: bool, contains: str, **filters: Any) -> None:  # noqa: FBT001  a flag
     """List events, newest first, with what they are on every lane."""
+    before = filters.pop("before")
     loaded = app.load_config(config)
     which = EventFilter(before_seq=None if before is None else _seq(before), **filters)
-    found = views.events(ask(loaded, lambda journal: _listed(journal, which)), app.types_of(loaded))
+    found = views.events(ask(loaded, lambda journal: _listed(journal, which, contains)), app.types_of(loaded))
     if as_json:
         show.as_json(views.plain(found))
         return
@@ -63,8 +67,9 @@ def _seq(text: str) -> int:
     return seq
 
 
-async def _listed(journal: Journal, which: EventFilter) -> list[EventView]:
-    found = [await journal.view(event.seq) for event in await journal.events(which)]
+async def _listed(journal: Journal, which: EventFilter, contains: str) -> list[EventView]:
+    events = (await search(journal, which, SystemClock(), contains=contains)).events
+    found = [await journal.view(event.seq) for event in events]
     return [view for view in found if view is not None]
 
 

@@ -171,6 +171,8 @@ async def test_events_are_listed_with_what_they_are_on_each_lane(operator: Clien
         }
     ]
     assert (await operator.get("/api/events?topic=orders/other")).json == {"events": []}
+    assert (await operator.get("/api/events?contains=820982911946154508")).json["events"] == events
+    assert (await operator.get("/api/events?contains=1001")).json == {"events": []}
 
 
 async def test_an_event_is_shown_with_its_body_its_parts_and_its_attempts(operator: Client) -> None:

@@ -235,6 +235,22 @@ async def test_events_are_paged(stranger: Client) -> None:
     assert (await browser.get("/events?before=x")).status == 400
 
 
+async def test_an_event_is_found_by_a_text_in_its_body_and_by_its_id(stranger: Client) -> None:
+    browser = await signed_in(stranger)
+
+    assert EVENT.id in (await browser.get("/events?contains=820982911946154508")).text
+    assert "No event fits" in (await browser.get("/events?contains=1001")).text
+    answer = await browser.get(f"/events?contains=+{EVENT.id}")
+    assert (answer.status, answer.headers["location"]) == (303, f"/events/{EVENT.id}")
+
+
+async def test_events_that_are_still_to_come_appear_on_an_empty_list(stranger: Client) -> None:
+    text = (await (await signed_in(stranger)).get("/events?topic=orders/other")).text
+
+    assert "No event fits" in text
+    assert 'data-from="/live/events?source=&amp;topic=orders/other&amp;after=0"' in text
+
+
 async def test_chosen_dead_letters_are_retried(stranger: Client, desk: Shelf) -> None:
     answer = await (await signed_in(stranger)).post("/dead", b"id=dl_1&id=dl_2&what=retry")
 

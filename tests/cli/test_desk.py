@@ -281,6 +281,7 @@ def test_events_are_filtered_and_paged(run: Run) -> None:
     assert seqs("--source", "uk-shop", "--from", "2026-01-14T12:00:00Z") == [5, 4, 3, 2, 1]
     assert seqs("--to", "2026-01-14T11:59:59Z") == []
     assert seqs("--from", "1s") == []
+    assert seqs("--contains", "in no body") == []
 
 
 def test_an_event_is_shown_whole_by_id_or_seq(run: Run) -> None:
