@@ -53,19 +53,19 @@ def load_config(path: Path, env: Mapping[str, str] | None = None, checks: Sequen
     return load(path, registry(checks), os.environ if env is None else env)
 
 
-def open_journal(url: str, *, listen_url: str | None = None, create: bool = False) -> Journal:
+def open_journal(url: str, *, listen_url: str | None = None, create: bool = False, copying: bool = False) -> Journal:
     """The journal of a URL, not yet opened. `listen_url`: where it is heard of commits, if not there. `create`: what is
-    missing is made when it is opened, and the folder of its file now.
+    missing is made when it is opened, and the folder of its file now. `copying`: it may be a copy that is not complete.
     """
     if url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
-        return SqliteJournal(path)
+        return SqliteJournal(path, copying=copying)
     if url.startswith(POSTGRES):
         from gateway.journal.postgres import PostgresJournal  # noqa: PLC0415  who has a file loads no driver
 
-        return PostgresJournal(url, listen_url=listen_url, create=create)
+        return PostgresJournal(url, listen_url=listen_url, create=create, copying=copying)
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
 
 

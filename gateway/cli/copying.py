@@ -36,8 +36,8 @@ def journal() -> None:
 def copy(ctx: click.Context, source: str, target: str, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
     """Copy a journal into another, as from SQLite to PostgreSQL, with everything it holds.
 
-    No gateway may run on either meanwhile. A copy that was killed goes on when the same command is given again. In the
-    end both are audited: exits 1 when they are not the same.
+    No gateway may run on either meanwhile. A copy that was killed goes on when the same command is given again; until
+    it is complete nothing else opens the target. In the end both are audited: exits 1 when they are not the same.
     """
     if source == target:
         raise JournalError("a journal cannot be copied into itself")
@@ -57,10 +57,10 @@ def copy(ctx: click.Context, source: str, target: str, as_json: bool) -> None:  
 
 async def _copied(source: str, target: str) -> Copied:
     await _migrated(source)
-    await _migrated(target, create=True)
-    async with app.open_shelf(source) as one:
-        click.echo("looking whether a gateway runs on the source", err=True)
-        await at_rest(one)
+    await _migrated(target, target=True)
+    async with app.open_shelf(source) as one, app.open_shelf(target) as other:
+        click.echo("looking whether a gateway runs on either", err=True)
+        await at_rest(one, other)
     async with app.open_shelf(source) as one, app.open_shelf(target) as other:
         work = Copy(one, other)
         await work.begin()
@@ -68,12 +68,15 @@ async def _copied(source: str, target: str) -> Copied:
         if stopped:
             return Copied(rows, stopped, [])
         await work.end()
-    return Copied(rows, stopped, differences(await _audit(source), await _audit(target)))
+        wrong = differences(await _audit(source), await _audit(target))
+        if not wrong:
+            await work.release()
+    return Copied(rows, stopped, wrong)
 
 
-async def _migrated(url: str, *, create: bool = False) -> None:
+async def _migrated(url: str, *, target: bool = False) -> None:
     """Its schema is this version's."""
-    journal = app.open_journal(url, create=create)
+    journal = app.open_journal(url, create=target, copying=target)
     try:
         await journal.open()
     finally:
@@ -81,7 +84,7 @@ async def _migrated(url: str, *, create: bool = False) -> None:
 
 
 async def _audit(url: str) -> tuple[AuditRow, ...]:
-    journal = app.open_journal(url)
+    journal = app.open_journal(url, copying=True)
     try:
         return await journal.audit()
     finally:

@@ -4,6 +4,7 @@ read (places) > merge by section > fill in ${} (expand) > models (wording) > ref
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,8 @@ __all__ = ["Loaded", "Problem", "Registry", "files_of", "json_schema", "load"]
 
 MAX_FILES = 200
 SUFFIXES = (".yaml", ".yml")
+EVENTS = ("sources", "destinations", "lookups", "mappings", "presets", "routes")
+"""Sections that say what becomes of an event. The others (doors, journal, log) are a replica's own."""
 
 ModelOf = Callable[[Mapping[str, Any]], type[DestinationSettings] | None]
 """The model of a section's entry; None where there is none."""
@@ -46,7 +49,7 @@ def load(path: Path, registry: Registry, env: Mapping[str, str]) -> Loaded:
     except Unreadable as error:
         raise ConfigurationError([*faults, error.fault]) from None
     findings = _Findings(plain, registry, env, whole=len(roots) == len(pieces))
-    loaded = findings.judge(_digest(pieces), tuple(name for name, _ in pieces))
+    loaded = findings.judge(_digest(plain), tuple(name for name, _ in pieces))
     files = [name for name, _ in pieces]
     faults += [_placed(document, problem) for problem in findings.problems if not problem.warning]
     warnings = _in_order((_placed(document, problem) for problem in findings.problems if problem.warning), files)
@@ -92,13 +95,20 @@ def _unread(path: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError([fault])
 
 
-def _digest(pieces: Sequence[tuple[str, bytes]]) -> str:
-    """12 hex digits over the files as they are, before anything is filled in: nothing secret can be derived."""
-    whole = hashlib.sha256()
-    for name, raw in pieces:
-        whole.update(f"{Path(name).name}\0{len(raw)}\0".encode())
-        whole.update(raw)
-    return whole.hexdigest()[:12]
+def _digest(plain: Mapping[str, Any]) -> str:
+    """12 hex digits over what events depend on, in the files' own order and before anything is filled in: nothing
+    secret can be derived, and replicas whose ports or log differ have one revision.
+    """
+    return hashlib.sha256(_told({name: plain.get(name) for name in EVENTS}).encode()).hexdigest()[:12]
+
+
+def _told(value: Any) -> str:
+    """A value as text: JSON, but for integers, which may have more digits than JSON is written with."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(key)}:{_told(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_told, value)) + "]"
+    return hex(value) if isinstance(value, int) and not isinstance(value, bool) else json.dumps(value)
 
 
 def _roots(pieces: Sequence[tuple[str, bytes]], faults: list[Fault]) -> list[Table]:

@@ -27,8 +27,8 @@ class Problem:
 @dataclass(frozen=True)
 class Loaded:
     """A configuration in force: its models, each destination's settings as its vendor reads them, 12 hex digits that
-    change with the files' bytes, the files in the order read, what is worth a look, each look-up's settings, and where
-    each key path stands.
+    change with what becomes of events, the files in the order read, what is worth a look, each look-up's settings, and
+    where each key path stands.
     """
 
     config: Config

@@ -19,6 +19,8 @@ leases every 2 s.
 PROGRESS = "copy:"
 """What the keys of the progress begin with, among the target's counters."""
 SOURCE = "copy:source"
+IS_COPIED_INTO = f"SELECT count(*) FROM {{meta}} WHERE key LIKE '{PROGRESS}%'"  # noqa: S608  constants
+"""Whether a journal is a target that is not complete: its counters say so from before the first row to the end."""
 
 Values = tuple[Any, ...]
 
@@ -101,22 +103,37 @@ class Shelf(Protocol):
         ...
 
     async def finish(self) -> None:
-        """Everything is copied: what follows from the rows is made, and the progress goes."""
+        """Everything is copied: what follows from the rows is made."""
+        ...
+
+    async def release(self) -> None:
+        """The copy is what it is to be: the progress goes, and the journal may be used."""
         ...
 
 
-async def at_rest(source: Shelf) -> None:
-    """Make sure that no gateway runs on the source. Raises JournalError."""
-    before = await source.pulse()
-    await asyncio.sleep(WATCH_S)
-    if await source.pulse() != before:
+def refuse_half(marks: int) -> None:
+    """Refuse a journal that another is being copied into, by what `IS_COPIED_INTO` says. Raises JournalError."""
+    if marks:
         raise JournalError(
-            "a gateway is running on the source: stop it first, or what it accepts now would be left behind"
+            "this journal is a copy that is not complete: `gateway journal copy --from URL --to URL`, with the same two"
+            " journals as before, goes on with it"
         )
 
 
+async def at_rest(source: Shelf, target: Shelf) -> None:
+    """Make sure that no gateway runs on either. Raises JournalError."""
+    before = await source.pulse(), await target.pulse()
+    await asyncio.sleep(WATCH_S)
+    if await source.pulse() != before[0]:
+        raise JournalError(
+            "a gateway is running on the source: stop it first, or what it accepts now would be left behind"
+        )
+    if await target.pulse() != before[1]:
+        raise JournalError("a gateway is running on the target: stop it first, it would see half of the journal")
+
+
 class Copy:
-    """One journal on its way into another. `step` until it gives 0, then `end`."""
+    """One journal on its way into another. `step` until it gives 0, then `end`; `release` when both are the same."""
 
     def __init__(self, source: Shelf, target: Shelf) -> None:
         self._source = source
@@ -154,6 +171,10 @@ class Copy:
         if await self._mark_now() != self._mark:
             raise JournalError("the source has changed while it was copied: empty the target, and begin again")
         await self._target.finish()
+
+    async def release(self) -> None:
+        """The target may be used."""
+        await self._target.release()
 
     async def _rows(self) -> AsyncIterator[int]:
         for name in TABLES:

@@ -212,12 +212,45 @@ def test_a_missing_file_and_an_empty_folder_are_faults(tmp_path: Path) -> None:
 # --- the digest ------------------------------------------------------------------------------------------------------
 
 
-def test_the_digest_changes_with_the_file_and_not_with_its_secrets(tmp_path: Path) -> None:
+def test_the_digest_changes_with_what_becomes_of_events_and_not_with_secrets(tmp_path: Path) -> None:
     first = loaded(tmp_path, WHOLE)
     other = load(tmp_path / "gateway.yaml", REGISTRY, {**ENV, "OMETRIA_KEY": "another"})
     assert first.digest == other.digest
     assert len(first.digest) == 12
-    assert loaded(tmp_path, WHOLE + "# a comment\n").digest != first.digest
+    more = "mappings: {own: {entity: order, fields: {id: body.id}}}\n"
+    assert loaded(tmp_path, WHOLE + more).digest != first.digest
+    assert loaded(tmp_path, WHOLE + "# a comment\n").digest == first.digest
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "receiver: {listen: 127.0.0.1:9999}\n",
+        "admin: {listen: 127.0.0.1:9998, token: changed}\n",
+        "journal: {url: sqlite:///var/another.db}\n",
+        "log: {format: json}\n",
+        "revision: 7\n",
+    ],
+)
+def test_replicas_that_differ_in_what_is_their_own_have_one_digest(tmp_path: Path, own: str) -> None:
+    shared = "sources: {shop: {preset: generic, api_key: k}}\n"
+    assert loaded(tmp_path, shared + own).digest == loaded(tmp_path, shared).digest
+
+
+def test_the_order_of_fields_and_routes_is_part_of_the_digest(tmp_path: Path) -> None:
+    ways = ["{id: body.id, number: body.n}", "{number: body.n, id: body.id}"]
+    one, other = (
+        loaded(tmp_path, f"mappings: {{own: {{entity: order, fields: {fields}}}}}\n").digest for fields in ways
+    )
+    assert one != other
+
+
+def test_a_number_of_any_size_has_a_digest(tmp_path: Path) -> None:
+    one, other = (
+        loaded(tmp_path, f"mappings: {{own: {{entity: order, fields: {{id: {{value: 0x{digits}}}}}}}}}\n").digest
+        for digits in ("f" * 9_000, "e" * 9_000)
+    )
+    assert one != other
 
 
 # --- the registry's checks -------------------------------------------------------------------------------------------

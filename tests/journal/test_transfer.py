@@ -47,8 +47,8 @@ def urls(sqlite_url: Url) -> Callable[[str], str]:
 
 
 @asynccontextmanager
-async def _open(url: str) -> AsyncIterator[Journal]:
-    journal = app.open_journal(url, create=True)
+async def _open(url: str, *, copying: bool = False) -> AsyncIterator[Journal]:
+    journal = app.open_journal(url, create=True, copying=copying)
     await journal.open()
     try:
         yield journal
@@ -110,7 +110,7 @@ async def _everything(url: str) -> dict[str, Any]:
 
 async def _copy(source: str, target: str, *, slices: int | None = None) -> int:
     """Copy as the command does; with `slices`, break off after so many."""
-    async with _open(target):
+    async with _open(target, copying=True):
         pass
     async with app.open_shelf(source) as one, app.open_shelf(target) as other:
         work = Copy(one, other)
@@ -122,6 +122,7 @@ async def _copy(source: str, target: str, *, slices: int | None = None) -> int:
                 return rows
         assert rows == work.total
         await work.end()
+        await work.release()
     return rows
 
 
@@ -174,6 +175,8 @@ def test_a_copy_that_is_killed_goes_on_where_it_was(
     asyncio.run(_lived(one))
     for slices in (1, 2, 5, 4, 7, 3):
         asyncio.run(_copy(one, other, slices=slices))
+        with pytest.raises(JournalError, match="is a copy that is not complete: `gateway journal copy "):
+            asyncio.run(_everything(other))
     asyncio.run(_copy(one, other))
     assert asyncio.run(_everything(other)) == asyncio.run(_everything(one))
 
@@ -218,23 +221,25 @@ def test_a_source_that_changes_while_it_is_copied_is_told(urls: Callable[[str], 
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_gateway_that_runs_on_the_source_is_seen(
+def test_a_gateway_that_runs_on_either_is_seen(
     engine: str, urls: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transfer, "WATCH_S", 0.3)
     url = urls(engine)
 
     async def story() -> None:
-        async with _open(url) as journal, app.open_shelf(url) as shelf:
-            await at_rest(shelf)
+        rests = urls("sqlite")
+        async with _open(rests), _open(url) as journal, app.open_shelf(url) as shelf, app.open_shelf(rests) as other:
+            await at_rest(shelf, other)
             lease = await journal.claim("acme", "me", None)
             assert lease is not None
-            for change in (journal.probe(), journal.renew([lease])):
-                seen = asyncio.create_task(at_rest(shelf))
-                await asyncio.sleep(0.1)
-                await change
-                with pytest.raises(JournalError, match="a gateway is running"):
-                    await seen
+            for where, both in (("source", (shelf, other)), ("target", (other, shelf))):
+                for change in (journal.probe(), journal.renew([lease])):
+                    seen = asyncio.create_task(at_rest(*both))
+                    await asyncio.sleep(0.1)
+                    await change
+                    with pytest.raises(JournalError, match=f"a gateway is running on the {where}"):
+                        await seen
 
     asyncio.run(story())
 

@@ -39,7 +39,7 @@ async def replicas(tmp_path: Path) -> AsyncIterator[Replicas]:
     name = f"replicas_{os.getpid()}_{tmp_path.name[-4:]}"
     await make(name)
     async with serving("127.0.0.1:0") as served:
-        told = {"journal": {"url": postgres.database_url(name)}, "revision": 1}
+        told = {"journal": {"url": postgres.database_url(name)}}
         settings = {**configuration(served.url), **told}
         receivers, dispatchers = ([_replica(tmp_path / f"{role}{n}", settings) for n in (1, 2)] for role in "rd")
         try:

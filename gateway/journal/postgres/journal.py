@@ -26,6 +26,7 @@ from gateway.journal.postgres.connection import Connections
 from gateway.journal.postgres.keep import Keeper
 from gateway.journal.postgres.listener import POLL_S, Listener
 from gateway.journal.postgres.settle import Settler
+from gateway.journal.transfer import IS_COPIED_INTO, refuse_half
 from gateway.model import (
     Event,
     Group,
@@ -54,16 +55,23 @@ class PostgresJournal:
     """A journal in the schema `gateway` of a PostgreSQL database, for all replicas.
 
     `url`: the database, perhaps through a pooler. `listen_url`: the database itself, where `url` is a pooler's.
-    `create`: `open` makes the journal where there is none.
+    `create`: `open` makes the journal where there is none. `copying`: it may be a copy that is not complete.
     `timeout_s`: after so long a statement that does not come back is JournalUnavailable.
     """
 
     capabilities = frozenset({Capability.DURABLE, Capability.SHARED})
 
     def __init__(
-        self, url: str, *, listen_url: str | None = None, create: bool = True, timeout_s: float = 10.0
+        self,
+        url: str,
+        *,
+        listen_url: str | None = None,
+        create: bool = True,
+        copying: bool = False,
+        timeout_s: float = 10.0,
     ) -> None:
         self._create = create
+        self._copying = copying
         self._db = Connections(url, CONNECTIONS, timeout_s)
         self._desk = Connections(url, DESK_CONNECTIONS, timeout_s)
         self._listener = Listener(listen_url or url, timeout_s)
@@ -73,10 +81,13 @@ class PostgresJournal:
 
     async def open(self) -> None:
         """Connect, make the schema where there is none (`create`), and migrate it forward. Raises JournalError for a
-        server that is too old or a schema of another application, JournalUnavailable when it cannot be done now.
+        server that is too old, a schema of another application or half a copy, JournalUnavailable when it cannot be
+        done now.
         """
         async with self._db.one(self._db.timeout_s) as connection:
             await schema.prepare(connection, create=self._create)
+            if not self._copying:
+                refuse_half(await connection.fetchval(IS_COPIED_INTO.format(meta="gateway.meta")))
 
     async def close(self) -> None:
         """Let go of the connections."""

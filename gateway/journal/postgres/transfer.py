@@ -91,8 +91,10 @@ class PostgresShelf:
                     f"SELECT setval(pg_get_serial_sequence('gateway.{name}', 'id'), max(id))"  # noqa: S608  constants
                     f" FROM gateway.{name} HAVING max(id) IS NOT NULL"
                 )
-            await self._now.execute("DELETE FROM gateway.meta WHERE key LIKE 'copy:%'")
         await self._now.execute("ANALYZE")
+
+    async def release(self) -> None:
+        await self._now.execute("DELETE FROM gateway.meta WHERE key LIKE 'copy:%'")
 
     async def _count(self, table: str) -> int:
         if table == "identities":

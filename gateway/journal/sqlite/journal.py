@@ -30,6 +30,7 @@ from gateway.journal.sqlite.log import Append
 from gateway.journal.sqlite.settle import Settle
 from gateway.journal.sqlite.watcher import Watcher
 from gateway.journal.sqlite.worker import Reader, Writer
+from gateway.journal.transfer import IS_COPIED_INTO, refuse_half
 from gateway.model import (
     Event,
     Group,
@@ -58,8 +59,9 @@ class SqliteJournal:
 
     capabilities = frozenset(Capability)
 
-    def __init__(self, path: str | Path, *, busy_timeout_s: float = 10.0) -> None:
+    def __init__(self, path: str | Path, *, copying: bool = False, busy_timeout_s: float = 10.0) -> None:
         self._path = Path(path)
+        self._copying = copying
         self._watcher = Watcher(self._path)
         self._writer = Writer(self._path, busy_timeout_s, self._watcher.committed)
         self._reader = Reader(self._path, busy_timeout_s, "journal-reader")
@@ -70,9 +72,9 @@ class SqliteJournal:
 
     async def open(self) -> None:
         """Make the file where there is none, and migrate it forward. Raises JournalError for a file that is no journal
-        or is of a newer version, JournalUnavailable when it cannot be opened now.
+        or is of a newer version, or half a copy, JournalUnavailable when it cannot be opened now.
         """
-        await self._writer.run(_nothing)
+        await self._writer.run(_nothing if self._copying else _whole)
 
     async def close(self) -> None:
         """Let go of the file and the threads."""
@@ -232,6 +234,11 @@ class SqliteJournal:
 
 def _nothing(_: Db) -> None:
     """Proves that the file can be opened."""
+
+
+def _whole(db: Db) -> None:
+    """Refuse half a copy."""
+    refuse_half(db.execute(IS_COPIED_INTO.format(meta="meta")).fetchone()[0])
 
 
 def _probe(db: Db) -> None:

@@ -77,6 +77,9 @@ class SqliteShelf:
     async def finish(self) -> None:
         with self._lock, transaction(self._now):
             self._now.execute(_BYTES)
+
+    async def release(self) -> None:
+        with self._lock, transaction(self._now):
             self._now.execute("DELETE FROM meta WHERE key LIKE 'copy:%'")
 
 
