@@ -20,7 +20,7 @@ import msgspec
 
 from gateway import __version__, app
 from gateway.admin import app as admin
-from gateway.admin.question import Question
+from gateway.admin.question import Question, Stored
 from gateway.admin.replays import Workshop
 from gateway.admin.status import Role, Status
 from gateway.clock import Clock, SystemChance, SystemClock
@@ -129,8 +129,8 @@ class Replica:
         """The type of an event's normal form, for lists."""
         return self._types(event)
 
-    async def trial(self, question: Question) -> dict[str, Any]:
-        """Try a payload, beside everything else."""
+    async def trial(self, question: Question | Stored) -> dict[str, Any]:
+        """Try a payload or a stored event, beside everything else."""
         return await asyncio.to_thread(_tried, self._loaded, question)
 
     def setup(self) -> Setup:
@@ -257,8 +257,10 @@ def keep_rules(config: Config, now_ms: int) -> Keep:
     )
 
 
-def _tried(loaded: Loaded, question: Question) -> dict[str, Any]:
-    """The whole way of a payload, as a table."""
+def _tried(loaded: Loaded, question: Question | Stored) -> dict[str, Any]:
+    """The whole way of a payload or a stored event, as a table."""
+    if isinstance(question, Stored):
+        return as_table(Guide(loaded).events([question.event], question.to))
     url = f"http://localhost/webhooks/{question.source}"
     post = pretended(loaded, question.source, url, question.body, question.topic, list(question.headers))
     return as_table(Guide(loaded).request(question.source, post, question.to))

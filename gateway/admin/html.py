@@ -1,5 +1,7 @@
 """HTML: templates, how values read in them, and the forms that come back. Plain pages that work without a script."""
 
+import shlex
+from collections.abc import Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import read_body
 
 HERE = Path(__file__).parent
+_CURLS_OWN = frozenset(("host", "content-length", "content-encoding", "transfer-encoding", "connection"))
+"""Headers that curl makes itself, or that are not true of a body that is shown as text."""
 FIELDS_MAX = 500
 """Fields of a form."""
 
@@ -31,6 +35,8 @@ def _environment() -> Environment:
     made.filters["short"] = short
     made.filters["readable"] = readable
     made.filters["pretty"] = pretty
+    made.filters["compact"] = compact
+    made.filters["curl"] = curl
     return made
 
 
@@ -59,6 +65,20 @@ def readable(body: str) -> str:
 def pretty(value: Any) -> str:
     """A document with line breaks; a text as it is."""
     return value if isinstance(value, str) else json.format(document.dump(value), indent=2).decode()
+
+
+def compact(value: Any) -> str:
+    """A document on one line; a text as it is."""
+    return value if isinstance(value, str) else document.dump(value).decode()
+
+
+def curl(method: str, url: str, headers: Iterable[tuple[str, str]], body: str) -> str:
+    """A request as a command for a shell."""
+    parts = [f"curl -X {shlex.quote(method)} {shlex.quote(url)}"]
+    parts += [f"-H {shlex.quote(f'{name}: {value}')}" for name, value in headers if name.lower() not in _CURLS_OWN]
+    if body:
+        parts.append(f"--data-raw {shlex.quote(body)}")
+    return " \\\n  ".join(parts)
 
 
 TEMPLATES = _environment()

@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.admin.answers import Problem
-from gateway.admin.api import Call, Room, body_of
+from gateway.admin.api import Call, Room, body_of, event_view
 from gateway.admin.html import Form, form_of, render
-from gateway.admin.question import Question
+from gateway.admin.question import Question, Stored
 
 PAYLOAD_BYTES = 256 << 10
 _FORM_BYTES = 3 * PAYLOAD_BYTES + 16_384
@@ -73,13 +73,20 @@ async def tried(room: Room, request: Request) -> Response:
     return _page(room, {**given, "payload": form.one("payload")}, await _answered(room, question))
 
 
-async def _answered(room: Room, question: Question) -> dict[str, Any]:
+async def stored(room: Room, request: Request) -> Response:
+    """What would become of an event that was taken, under the configuration in force."""
+    event = (await event_view(room, request.path_params["id"])).event
+    to = request.query_params.get("to") or None
+    return render("event_tried.html", here="/events", event=event, to=to, way=await _answered(room, Stored(event, to)))
+
+
+async def _answered(room: Room, question: Question | Stored) -> dict[str, Any]:
     """What becomes of it. Raises Problem for what cannot be tried."""
     status = room.status()
-    known = question.source in status.sources and question.to in (None, *status.destinations)
-    if not known or room.trial is None:
+    of = question.event if isinstance(question, Stored) else question
+    if of.source not in status.sources or question.to not in (None, *status.destinations) or room.trial is None:
         raise Problem(400, "source", "choose a source, and a destination or none, of those that are configured")
-    if len(question.body) > PAYLOAD_BYTES:
+    if len(of.body) > PAYLOAD_BYTES:
         raise Problem(413, "body_too_large", f"at most {PAYLOAD_BYTES} bytes are tried here; `gateway try` takes more")
     return await room.trial(question)
 
@@ -97,4 +104,4 @@ def _page(room: Room, given: dict[str, str], way: dict[str, Any] | None) -> Resp
     return render("try.html", here="/try", given=given, way=way, sources=sources, destinations=destinations)
 
 
-PAGES = (("GET", "/try", empty), ("POST", "/try", tried))
+PAGES = (("GET", "/try", empty), ("POST", "/try", tried), ("GET", "/events/{id}/try", stored))

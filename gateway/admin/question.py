@@ -1,9 +1,11 @@
-"""What the page that tries a payload asks, of whoever knows the configuration."""
+"""What the pages that try something ask, of whoever knows the configuration."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from msgspec import Struct
+
+from gateway.model import Event
 
 
 class Question(Struct, frozen=True):
@@ -18,5 +20,12 @@ class Question(Struct, frozen=True):
     to: str | None
 
 
-Trial = Callable[[Question], Awaitable[dict[str, Any]]]
+class Stored(Struct, frozen=True):
+    """What is tried: an event that was taken, and only to one destination (None: to all that want it)."""
+
+    event: Event
+    to: str | None
+
+
+Trial = Callable[[Question | Stored], Awaitable[dict[str, Any]]]
 """What becomes of it, as `gateway try --json` prints it."""

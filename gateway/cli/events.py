@@ -14,9 +14,12 @@ from gateway.admin.search import search
 from gateway.cli import show
 from gateway.cli.desk import ask
 from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
+from gateway.cli.sending import known_source
+from gateway.cli.trying import known_destination, told
 from gateway.clock import SystemClock
 from gateway.journal.base import EventFilter, EventView, Journal
 from gateway.model import LIVE, seq_of
+from gateway.trial.way import Guide
 
 _SEQ_DIGITS = 18
 
@@ -95,6 +98,28 @@ def events_show(ctx: click.Context, config: Path, ids: tuple[str, ...], as_json:
     for name in seqs.keys() - found.keys():
         click.echo(f"Error: there is no event {show.clean(name)}", err=True)
     ctx.exit(DONE if found.keys() == seqs.keys() else NO)
+
+
+@events.command("try")
+@click.argument("event_id", metavar="ID")
+@click.option("--to", "destination", help="Only this destination.")
+@config_option
+@json_option
+@click.pass_context
+def events_try(ctx: click.Context, config: Path, event_id: str, destination: str | None, as_json: bool) -> None:  # noqa: FBT001  a flag
+    """Show what would become of a stored event under this configuration. Nothing is sent.
+
+    The normal event, which routes want it and why not, and each vendor's exact request with the secrets masked. Exits 1
+    when it would be dead.
+    """
+    loaded = app.load_config(config)
+    known_destination(loaded, destination)
+    seq = _seq(event_id)
+    view = ask(loaded, lambda journal: journal.view(seq))
+    if view is None:
+        raise click.ClickException(f"there is no event {show.clean(event_id)}")
+    known_source(loaded, view.event.source)
+    told(ctx, Guide(loaded).events([view.event], destination), as_json=as_json)
 
 
 async def _by_seq(

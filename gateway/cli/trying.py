@@ -40,17 +40,27 @@ def try_(ctx: click.Context, /, source: str, config: Path, **chosen: Any) -> Non
     loaded = app.load_config(config)
     known_source(loaded, source)
     to = chosen["destination"]
-    if to is not None and to not in loaded.targets:
-        raise click.BadParameter(f"there is no destination: {near(to, loaded.targets)}", param_hint="--to")
+    known_destination(loaded, to)
     if chosen["derived"]:
         way = Guide(loaded).taken((_found(source, chosen),), to)
     else:
         way = Guide(loaded).request(source, posted(loaded, source, chosen), to)
-    if chosen["as_json"]:
+    told(ctx, way, as_json=chosen["as_json"])
+
+
+def told(ctx: click.Context, way: Way, *, as_json: bool) -> None:
+    """Show a way, and end the command with what it comes to."""
+    if as_json:
         show.as_json(as_table(way))
     else:
         _tell(way)
     ctx.exit(DONE if way.is_fine else NO)
+
+
+def known_destination(loaded: Loaded, name: str | None) -> None:
+    """Raises BadParameter for a destination that is not configured; None is every one."""
+    if name is not None and name not in loaded.targets:
+        raise click.BadParameter(f"there is no destination: {near(name, loaded.targets)}", param_hint="--to")
 
 
 def _found(source: str, chosen: dict[str, Any]) -> Offer:

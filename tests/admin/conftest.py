@@ -21,6 +21,7 @@ class Gateway:
     def __init__(self) -> None:
         self.roles = [Role("receiver", ready=True, since_ms=NOW_MS), Role("dispatcher", ready=True, since_ms=NOW_MS)]
         self.refused: tuple[Fault, ...] = ()
+        self.sources = {"uk-shop": Source(preset="shopify")}
         self.settings = DestinationSettings(vendor="ometria")
         self.routes = [Route(events=["order.*"], when="data.total > `0`", to=["ometria-uk"])]
         self.standings: tuple[AccountStanding, ...] = ()
@@ -31,7 +32,7 @@ class Gateway:
             digest="3f9c2a",
             revision=7,
             started_at_ms=NOW_MS,
-            sources={"uk-shop": Source(preset="shopify")},
+            sources=self.sources,
             routes=tuple(self.routes),
             destinations={"ometria-uk": self.settings},
             accounts={"ometria:abc": ("ometria-uk",)},

@@ -226,6 +226,7 @@ async def test_an_event_is_shown_with_exact_numbers_and_every_attempt(stranger: 
     assert "820982911946154508" in text
     assert "record_refused" in text
     assert "81 ms" in text
+    assert "--data-raw &#39;{&#34;id&#34;: 820982911946154508, &#34;note&#34;" in text
 
 
 async def test_events_are_paged(stranger: Client) -> None:

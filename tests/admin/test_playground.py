@@ -1,5 +1,6 @@
 """The page that tries a payload: the form, and what it asks."""
 
+import html
 from typing import Any
 from urllib.parse import urlencode
 
@@ -7,11 +8,11 @@ import pytest
 
 from gateway import document
 from gateway.admin.app import build
-from gateway.admin.question import Question
+from gateway.admin.question import Question, Stored
 from gateway.config.values import Secret
 from tests.admin.asgi import Answer, Client
 from tests.admin.conftest import TOKEN, Gateway
-from tests.admin.shelf import Shelf, Still
+from tests.admin.shelf import EVENT, Shelf, Still
 from tests.admin.test_pages import signed_in
 
 WAY: dict[str, Any] = {
@@ -36,9 +37,9 @@ class Asked:
     """Remembers what was asked."""
 
     def __init__(self) -> None:
-        self.questions: list[Question] = []
+        self.questions: list[Question | Stored] = []
 
-    async def trial(self, question: Question) -> dict[str, Any]:
+    async def trial(self, question: Question | Stored) -> dict[str, Any]:
         self.questions.append(question)
         return WAY
 
@@ -106,6 +107,29 @@ async def test_the_form_may_come_filled_in(browser: Client) -> None:
     text = (await browser.get("/try?source=uk-shop&topic=orders%2Fpaid")).text
     assert 'value="orders/paid"' in text
     assert "<option selected>uk-shop</option>" in text
+
+
+async def test_an_event_that_was_taken_is_tried_as_it_is_kept(browser: Client, asked: Asked) -> None:
+    text = (await browser.get(f"/events/{EVENT.id}/try")).text
+    assert asked.questions == [Stored(EVENT, None)]
+    assert "order.created 7" in text
+    assert f'href="/events/{EVENT.id}"' in text
+    assert f'href="/events/{EVENT.id}/try"' in (await browser.get(f"/events/{EVENT.id}")).text
+    await browser.get(f"/events/{EVENT.id}/try?to=ometria-uk")
+    assert asked.questions[1:] == [Stored(EVENT, "ometria-uk")]
+
+
+async def test_an_event_whose_source_is_gone_cannot_be_tried(browser: Client, asked: Asked, gateway: Gateway) -> None:
+    assert (await browser.get("/events/evt_gone/try")).status == 404
+    assert (await browser.get(f"/events/{EVENT.id}/try?to=nowhere")).status == 400
+    gateway.sources = {}
+    answer = await browser.get(f"/events/{EVENT.id}/try")
+    assert (answer.status, asked.questions) == (400, [])
+
+
+async def test_a_request_can_be_copied_for_a_shell(browser: Client) -> None:
+    text = html.unescape((await sent(browser)).text)
+    assert """curl -X POST https://x \\\n  -H 'k: ***' \\\n  --data-raw '{"a":1}'""" in text
 
 
 async def test_the_api_tries_as_the_page_does(asked: Asked, desk: Shelf, gateway: Gateway, clock: Still) -> None:

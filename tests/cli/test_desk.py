@@ -281,7 +281,18 @@ def test_events_are_filtered_and_paged(run: Run) -> None:
     assert seqs("--source", "uk-shop", "--from", "2026-01-14T12:00:00Z") == [5, 4, 3, 2, 1]
     assert seqs("--to", "2026-01-14T11:59:59Z") == []
     assert seqs("--from", "1s") == []
-    assert seqs("--contains", "in no body") == []
+    assert seqs("--contains", '"ID": 3') == [3]
+
+
+def test_what_would_be_sent_of_a_stored_event_is_shown(run: Run) -> None:
+    event = answer(run("events", "list", "--json"))["events"][-1]
+    result = run("events", "try", event["id"], "--to", "crm", "--json")
+    way = answer(result)
+    assert (result.exit_code, way["outcome"], way["event"]["type"]) == (1, "dead", "order.created")
+    assert [(one["destination"], one["reason"]) for one in way["dead"]] == [("crm", "incomplete")]
+    assert "order: timestamp is missing" in run("events", "try", "1").stdout
+    assert run("events", "try", "99").exit_code == 1
+    assert run("events", "try", "1", "--to", "nowhere").exit_code == 2
 
 
 def test_an_event_is_shown_whole_by_id_or_seq(run: Run) -> None:

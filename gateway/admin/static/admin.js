@@ -33,5 +33,15 @@ function live(place) {
   start();
 }
 
+/** A button that copies the text behind it. */
+function copies(button) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.nextElementSibling.textContent);
+    button.textContent = "Copied";
+  });
+}
+
+for (const button of document.querySelectorAll("[data-copy]")) copies(button);
 for (const place of document.querySelectorAll("[data-live]")) live(place);
 for (const form of document.querySelectorAll("form[data-go-on]")) form.requestSubmit();
