@@ -1,6 +1,7 @@
-"""Group commit: requests that arrive while a commit is under way form the next group; nobody waits for a timer.
+"""Group commit: requests that arrive while a commit is under way form the next group, with all that has come by the
+time it is offered; nobody waits for a timer.
 
-    request > join > (forming group) > committer > Log.append > one future per group > every request of it
+    request > join > (forming group) > committer > Log.append > every request of the group is told
 
 One group is with the journal at a time. A group has an id of its own and may be offered again: the journal recognises
 it. One that took too long is answered 503 and still offered until the journal has said what became of it.
@@ -23,6 +24,9 @@ GROUP_BYTES = 16 << 20
 WAITING_BYTES = 128 << 20
 """Bodies that may wait for a commit, at most."""
 
+FILL_S = 0.005
+"""How long a group may grow while requests come faster than they are read."""
+
 REJECTIONS_PER_S = 10
 """Rejected requests kept per source and second; the rest are counted."""
 
@@ -38,6 +42,8 @@ AGAIN_FIRST_S = 0.05
 AGAIN_MAX_S = 2.0
 
 Outcome = Receipt | Rejected
+Told = Callable[[list[Outcome]], None]
+"""Called once with what became of offers; must not raise."""
 
 
 class _Shared(asyncio.Future[list[Outcome]]):
@@ -48,14 +54,15 @@ class _Shared(asyncio.Future[list[Outcome]]):
 
 
 class _Forming:
-    """A group on its way: its offers, and the future of all who wait for it."""
+    """A group on its way: its offers, the future of all who wait for it, and who is told without waiting."""
 
-    __slots__ = ("done", "offers", "size_bytes", "timer")
+    __slots__ = ("done", "offers", "size_bytes", "timer", "told")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.offers: list[Offer] = []
         self.size_bytes = 0
         self.done = _Shared(loop=loop)
+        self.told: list[Told] = []
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -128,13 +135,13 @@ class Acceptor:
         first = len(forming.offers) - len(offers)
         return receipts_of((await forming.done)[first : first + len(offers)])
 
-    def submit(self, offers: Sequence[Offer], told: Callable[[list[Outcome]], None]) -> None:
+    def submit(self, offers: Sequence[Offer], told: Told) -> None:
         """The same without a task that waits: `told` is called with what became of the offers, once. Raises Rejected
         where they are not even taken.
         """
         forming = self._join(offers)
         first = len(forming.offers) - len(offers)
-        forming.done.add_done_callback(lambda done: told(done.result()[first : first + len(offers)]))
+        forming.told.append(lambda outcomes: told(outcomes[first : first + len(offers)]))
 
     def reject(self, rejection: Rejection) -> None:
         """Keep a refused request with the next group, if its source has not had too many this second."""
@@ -190,6 +197,8 @@ class Acceptor:
             self._waiting -= len(forming.offers)
             self._waiting_bytes -= forming.size_bytes
             forming.done.set_result(outcomes)
+            for told in forming.told:
+                told(outcomes)
 
     def _expire(self, forming: _Forming) -> None:
         """The time is up. A group that was not offered yet is dropped; one that was goes on until it is known."""
@@ -207,11 +216,21 @@ class Acceptor:
                 self._work.clear()
                 await self._work.wait()
             if self._queue:
+                await self._fill(self._queue[0])
+            if self._queue:
                 await self._commit(self._queue.popleft())
             elif self._rejections:
                 await self._commit(_Forming(asyncio.get_running_loop()))
             elif self._closing:
                 return
+
+    async def _fill(self, forming: _Forming) -> None:
+        """Let a group grow by what has come already and is being read: until a round of the loop adds nothing to it."""
+        until_s = self._clock.monotonic_s() + FILL_S
+        size = 0
+        while size < len(forming.offers) < self._group_limit and self._clock.monotonic_s() < until_s:
+            size = len(forming.offers)
+            await asyncio.sleep(0)
 
     async def _commit(self, forming: _Forming) -> None:
         """Commit one group and answer its requests. Never raises: the next group does not suffer from this one."""

@@ -29,7 +29,7 @@ from gateway.receive.guards import Clients
 from gateway.receive.keys import KeyNeeded, Keys
 from gateway.receive.observe import Observer
 from gateway.receive.presets import Preset
-from gateway.receive.request import Request
+from gateway.receive.request import RawHeaders, Request
 from gateway.telemetry.watch import ReceiverWatch
 
 Scope = MutableMapping[str, Any]
@@ -58,6 +58,8 @@ class Rules:
     doors: Mapping[str, Door]
     revision: int
     clients: Clients
+    at: Mapping[bytes, Door]
+    """The doors by their paths."""
 
     @classmethod
     def of(cls, config: Config, presets: Mapping[str, Preset], revision: int, keys: Keys) -> "Rules":
@@ -79,7 +81,7 @@ class Rules:
             name: compile_door(name, source, presets[source.preset], config, clients, keys)
             for name, source in config.sources.items()
         }
-        return cls(doors, revision, clients)
+        return cls(doors, revision, clients, {f"{SOURCES}{name}".encode(): door for name, door in doors.items()})
 
 
 class Endpoint:
@@ -114,15 +116,19 @@ class Endpoint:
         await send(reply[0])
         await send(reply[1])
 
-    def take(self, scope: Scope, body: bytes, say: Callable[[Answer], None]) -> bool:
+    def take(
+        self, method: str, target: bytes, headers: RawHeaders, peer: str, body: bytes, say: Callable[[Answer], None]
+    ) -> bool:
         """The same for an event whose body is there as a whole, without a task that waits for its commit: `say` is
-        called with the answer, once. False: nothing was done, since it is no event, or has to wait for something else.
+        called with the answer, once. False: nothing was done, since it is no event, or has to wait for something else
+        (`server.Take`).
         """
         rules = self.rules
-        door = rules.doors.get(scope["path_params"]["source"])
-        if door is None or scope["method"] not in door.methods or len(body) > door.limit_bytes:
+        path, _, query = target.partition(b"?")
+        door = rules.at.get(path)
+        if door is None or method not in door.methods or len(body) > door.limit_bytes or not _is_plain(query):
             return False
-        request = self._request(scope)
+        request = Request(method, headers, query, peer, self._clock.now_ms())
         try:
             door.admit(request)
             _check_length(door, request)
@@ -255,15 +261,12 @@ class _Front(Starlette):
     def __init__(self, endpoint: Endpoint, **settings: Any) -> None:
         super().__init__(**settings)
         self._endpoint = endpoint
+        self.take = endpoint.take
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] == "http" and _to_source(scope):
             return self._endpoint(scope, receive, send)
         return super().__call__(scope, receive, send)
-
-    def take(self, scope: Scope, body: bytes, say: Callable[[Answer], None]) -> bool:
-        """An event whose body is there (`server.Take`)."""
-        return _to_source(scope) and self._endpoint.take(scope, body, say)
 
 
 def _committed(door: Door, receipts: Sequence[Receipt]) -> Answer:
@@ -278,6 +281,11 @@ def _check_length(door: Door, request: Request) -> None:
         raise Rejected(Cause.BODY_TOO_LARGE)
     if b"content-encoding" in fields:
         check_encoding(fields[b"content-encoding"])
+
+
+def _is_plain(query: bytes) -> bool:
+    """Whether it is what a URL's query may be: no fragment behind it, nothing that a URL has to escape."""
+    return not query or (query.isascii() and b"#" not in query)
 
 
 def _to_source(scope: Scope) -> bool:

@@ -5,15 +5,17 @@ and for a peer that reads no answers. Bodies are bounded in `body`.
 """
 
 import asyncio
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
+import httptools
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from gateway.receive.answers import Answer
+from gateway.receive.answers import Answer, Message
+from gateway.receive.request import RawHeaders
 
 HEAD_BYTES = 64 << 10
 """Request line and headers, at most (and what one read of the socket brings on top); with the sizes, extensions and
@@ -39,9 +41,9 @@ _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-Take = Callable[[MutableMapping[str, Any], bytes, Callable[[Answer], None]], bool]
-"""What an application offers as `take` beside ASGI: a request (its scope and its whole body), and whom to tell the
-answer. False: nothing was done, it is to come as ASGI.
+Take = Callable[[str, bytes, RawHeaders, str, bytes, Callable[[Answer], None]], bool]
+"""What an application offers as `take` beside ASGI: a request (its method, target, headers, peer's address and whole
+body), and whom to tell the answer. False: nothing was done, it is to come as ASGI.
 """
 
 
@@ -49,12 +51,80 @@ def _takes_none(*_: Any) -> bool:
     return False
 
 
+class _Head:
+    """A request until its body is there: what uvicorn asks its parser for when a head is read, asked at that moment."""
+
+    __slots__ = ("complete", "expects", "headers", "keep_alive", "method", "parts", "target", "version")
+
+    def __init__(
+        self, parser: httptools.HttpRequestParser, target: bytes, headers: RawHeaders, *, expects: bool
+    ) -> None:
+        self.method = parser.get_method()
+        self.version = parser.get_http_version()
+        self.keep_alive = parser.should_keep_alive()
+        self.target = target
+        self.headers = headers
+        self.expects = expects
+        self.parts: list[bytes] = []
+        self.complete = False
+
+    def get_method(self) -> bytes:
+        return self.method
+
+    def get_http_version(self) -> str:
+        return self.version
+
+    def should_keep_alive(self) -> bool:
+        return self.keep_alive
+
+    def should_upgrade(self) -> bool:
+        return False
+
+
+class _Unheard:
+    """Nobody waits for this event."""
+
+    def set(self) -> None: ...
+
+
+class _Taken:
+    """A request that was taken whole, where uvicorn has its cycle: as much of one as it looks at."""
+
+    message_event: ClassVar[_Unheard] = _Unheard()
+    response_started: ClassVar[bool] = False
+
+    __slots__ = ("disconnected", "keep_alive", "response_complete")
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+
+
+class _Heads:
+    """The heads of answers as bytes. The last one is kept: most answers of one second begin alike."""
+
+    def __init__(self) -> None:
+        self._start: Message = {}
+        self._beside: Sequence[tuple[bytes, bytes]] = ()
+        self._bytes = b""
+
+    def of(self, start: Message, beside: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Status line and headers, without the empty line at their end. `beside`: the server's own headers."""
+        if start is not self._start or beside is not self._beside:
+            self._start, self._beside = start, beside
+            lines = [b"%b: %b\r\n" % pair for pair in (*beside, *start["headers"])]
+            self._bytes = STATUS_LINE[start["status"]] + b"".join(lines)
+        return self._bytes
+
+
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's httptools protocol, with bounds on the size and the time of what is no body.
 
-    A request that comes in one piece, as most do, needs no task: it is handed to the application's `take`.
+    A request that comes in one piece, as most do, needs no scope, cycle or task: the application's `take` has it.
     """
 
+    heads: ClassVar[_Heads] = _Heads()
     head_timeout_s = HEAD_TIMEOUT_S
     unread_s = UNREAD_S
 
@@ -66,8 +136,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_timer: asyncio.TimerHandle | None = None
         self._unread_timer: asyncio.TimerHandle | None = None
         self._take: Take = getattr(self.app, "take", _takes_none)
-        self._reading = False
-        self._begun: tuple[RequestResponseCycle, Any] | None = None
+        self._head: _Head | None = None
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
@@ -82,11 +151,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._beside_bytes += len(data)
-        self._reading = True
         super().data_received(data)
-        self._reading = False
-        if self._begun is not None:
-            self._start_begun(*self._begun)
+        if self._head is not None:
+            self._begin_last(self._head)
         if self._beside_bytes > HEAD_BYTES + FRAMING * self._body_bytes:
             self._end(_TOO_LARGE)
         elif not self._in_head:
@@ -107,65 +174,96 @@ class BoundedHttp(HttpToolsProtocol):
     # --- the parser --------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._head is not None:
+            self._begin(self._head)
         if len(self.pipeline) >= PIPELINED:
             raise OverflowError("too many requests ahead of their answers")  # the parser stops: 400, and the end
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_head = True
         self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        super().on_headers_complete()
+        self._head = _Head(self.parser, self.url, self.headers, expects=self.expect_100_continue)
         self.headers = []  # a trailer is no header: it comes after the checks (RFC 9110, 6.5.1)
 
     def on_body(self, body: bytes) -> None:
         self._beside_bytes -= len(body)
         self._body_bytes += len(body)
-        super().on_body(body)
+        if self._head is not None:
+            self._head.parts.append(body)
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._beside_bytes = 0
-        super().on_message_complete()
-
-    # --- requests in one piece ---------------------------------------------------------------------------------------
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Its head is read. While more of what has come is read, wait for that: its body may be there."""
-        if self._reading:
-            self._begun = cycle, app
+        if self._head is not None:
+            self._head.complete = True
         else:
-            super()._start_asgi_task(cycle, app)
+            super().on_message_complete()
 
-    def _start_begun(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._begun = None
-        if self.transport.is_closing():  # what came behind it was refused: there is nobody to answer any more
+    # --- a request begins --------------------------------------------------------------------------------------------
+
+    def _begin_last(self, head: _Head) -> None:
+        """All that has come is read. What came behind a request may have been refused: then nobody can be answered."""
+        if self.transport.is_closing():
+            self._head = None
             return
-        scope = cast("MutableMapping[str, Any]", cycle.scope)
-        if not self._is_whole(cycle) or not self._take(scope, bytes(cycle.body), partial(self._answer, cycle)):
-            super()._start_asgi_task(cycle, app)
+        try:
+            self._begin(head)
+        except (httptools.HttpParserError, UnicodeDecodeError):  # its target is none
+            self.send_400_response("Invalid HTTP request received.")
 
-    def _is_whole(self, cycle: RequestResponseCycle) -> bool:
-        """Whether it can be taken at once, and its answer be written at once."""
-        if cycle.more_body or cycle.waiting_for_100_continue or self.flow.write_paused:
+    def _begin(self, head: _Head) -> None:
+        """Begin what is read: at once where it is whole and no other is under way, else as uvicorn does."""
+        self._head = None
+        before: RequestResponseCycle | None = self.cycle
+        free = before is None or before.response_complete
+        if not (free and head.complete and self._is_taken(head)):
+            self._open(head)
+
+    def _is_taken(self, head: _Head) -> bool:
+        if head.expects or head.method == b"HEAD" or self.flow.write_paused:
             return False
-        return bool(cycle.scope["method"] != "HEAD")
+        taken = _Taken(keep_alive=head.keep_alive and head.version != "1.0")
+        before, self.cycle = self.cycle, cast("RequestResponseCycle", taken)
+        parts, peer = head.parts, self.client
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        say = partial(self._answer, taken)
+        if self._take(head.method.decode("ascii"), head.target, head.headers, peer[0] if peer else "", body, say):
+            return True
+        self.cycle = before
+        return False
 
-    def _answer(self, cycle: RequestResponseCycle, answer: Answer) -> None:
+    def _open(self, head: _Head) -> None:
+        """Its scope, its cycle and its task, from what the parser has told."""
+        super().on_message_begin()
+        self.url, self.expect_100_continue = head.target, head.expects
+        self.headers += head.headers
+        parser, self.parser = self.parser, cast("httptools.HttpRequestParser", head)
+        try:
+            super().on_headers_complete()
+        finally:
+            self.parser = parser
+        self.headers = []
+        for part in head.parts:
+            super().on_body(part)
+        if head.complete:
+            super().on_message_complete()
+
+    def _answer(self, taken: _Taken, answer: Answer) -> None:
         """Write an answer as uvicorn would, at once. Its headers are ours, and say nothing of the connection."""
-        if cycle.disconnected or self.transport.is_closing():
+        if taken.disconnected or self.transport.is_closing():
             return
         start, body = answer
-        content = [STATUS_LINE[start["status"]]]
-        for name, value in (*cycle.default_headers, *start["headers"]):
-            content += (name, b": ", value, b"\r\n")
-        if not cycle.keep_alive:
-            content.append(b"connection: close\r\n")
-        content += (b"\r\n", body["body"])
-        self.transport.write(b"".join(content))
-        cycle.response_started = cycle.response_complete = True
-        if not cycle.keep_alive:
+        end = b"\r\n" if taken.keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((self.heads.of(start, self.server_state.default_headers), end, body["body"])))
+        taken.response_complete = True
+        if not taken.keep_alive:
             self.transport.close()
-        cycle.on_response()
+        self.on_response_complete()
 
     # --- the bounds --------------------------------------------------------------------------------------------------
 

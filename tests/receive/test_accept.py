@@ -66,6 +66,33 @@ async def test_requests_that_arrive_while_a_commit_is_under_way_form_the_next_gr
     assert [receipt[0].seq for receipt in receipts] == list(range(1, 52))
 
 
+async def test_a_group_takes_in_what_comes_while_it_is_read_and_then_waits_no_longer() -> None:
+    log = CommandedLog()
+    async with accepting(log) as (acceptor, _):
+        tasks = [asyncio.create_task(acceptor.accept((offer("0"),)))]
+        for n in range(1, 5):
+            await asyncio.sleep(0)
+            tasks.append(asyncio.create_task(acceptor.accept((offer(str(n)),))))
+        await asyncio.gather(*tasks)
+        late = await acceptor.accept((offer("late"),))
+    assert [len(group.offers) for group in log.offered] == [5, 1]
+    assert late[0].seq == 6
+
+
+async def test_requests_that_never_cease_to_come_do_not_keep_a_group_from_its_commit() -> None:
+    log, clock = CommandedLog(), StillClock()
+    acceptor = Acceptor(log, clock, CountingChance())
+    acceptor.start()
+    tasks: list[asyncio.Task[Any]] = []
+    while not log.offered:
+        tasks.append(asyncio.create_task(acceptor.accept((offer(str(len(tasks))),))))
+        clock.mono_s += 0.001
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    await acceptor.close()
+    assert 1 < len(log.offered[0].offers) < 10
+
+
 async def test_a_group_takes_no_more_than_its_limit() -> None:
     log = CommandedLog()
     async with accepting(log, group_limit=20) as (acceptor, _):
