@@ -1,4 +1,4 @@
-"""The processes that a gateway's parent starts: the receiver and the dispatcher. Neither loads the admin door."""
+"""The processes that a gateway's parent starts: the receiver and the dispatcher. Neither needs the admin door."""
 
 import asyncio
 import gc
@@ -25,6 +25,8 @@ from gateway.telemetry import log as logs
 from gateway.telemetry.metrics import configuration_revision
 from gateway.telemetry.watch import watch_loop
 
+CHILDREN = {"all": ("receiver", "dispatcher"), "receiver": ("receiver",), "dispatcher": ("dispatcher",)}
+"""Which there are, by the role of the replica."""
 ORPHAN_DRAIN_S = 2
 GARBAGE = 10_000
 """Objects made between two looks for cycles in the receiver: requests leave few. Python's own 700 costs 2 us of 100."""

@@ -3,7 +3,8 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -24,6 +25,12 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     """Run a process's main coroutine on uvloop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)
+
+
+def named(role: str) -> None:
+    """Show the role where processes are listed by their names (`ps -e`, `top`): a forked one has its parent's line."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(f"gw-{role}")
 
 
 class Server(uvicorn.Server):

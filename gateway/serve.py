@@ -4,15 +4,17 @@ gateway serve
   ├── here: migrate, register lanes, bind the receiver's socket, the admin door, keeping
   ├── receiver    (child, inherits the socket: connections wait in it while a receiver starts again)
   └── dispatcher  (child)
+
+The first children are forked before there is a loop, and told what to do when the lanes are registered (see `spawn`).
 """
 
 import asyncio
 import errno
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from gateway.admin import app as admin
 from gateway.admin.question import Question, Stored
 from gateway.admin.replays import Workshop
 from gateway.admin.status import Role, Status
+from gateway.children import CHILDREN
 from gateway.clock import Clock, SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.reload import Snapshots, needing_restart
@@ -34,10 +37,10 @@ from gateway.deliver.standing import AccountStanding
 from gateway.errors import ConfigurationError, Fault, JournalUnavailable
 from gateway.journal.base import Journal, Keep
 from gateway.model import Event
-from gateway.process import DRAIN_S, Server, cancelled, configure, opened
+from gateway.process import DRAIN_S, Server, cancelled, configure, opened, run
+from gateway.spawn import Run, spares
 from gateway.supervise import ChildSpec, ChildStatus, Supervisor
 from gateway.telemetry import log as logs
-from gateway.telemetry.folder import VARIABLE
 from gateway.telemetry.metrics import configuration_reloads
 from gateway.telemetry.processes import bury
 from gateway.trial.platform import pretended
@@ -56,17 +59,23 @@ LOOK_EVERY_S = 1.0
 log = logs.get("serve")
 
 
-async def gateway(path: Path, role: str, folder: Path) -> int:
+def gateway(path: Path, role: str, folder: Path, command: Run) -> int:
     """Everything of one replica: children by role, the admin door, keeping, reloading. Returns after SIGTERM or SIGINT.
 
-    `folder` is the gateway's own: its processes' metrics, and the configurations in force. Raises ConfigurationError.
+    `folder` is the gateway's own: its processes' metrics, and the configurations in force. `command` runs a child's, in
+    a process that is forked from this one when all is loaded. Raises ConfigurationError.
     """
     snapshots = Snapshots(path, folder, app.load_config)
     copy, loaded = snapshots.take()
     configure(loaded, "parent")
+    with spares(len(CHILDREN[role]), command) as waiting:
+        return run(_gateway(role, folder, snapshots, copy, loaded, Supervisor(waiting, partial(bury, folder))))
+
+
+async def _gateway(
+    role: str, folder: Path, snapshots: Snapshots, copy: Path, loaded: Loaded, supervisor: Supervisor
+) -> int:
     async with opened(loaded.config) as journal, _bound(loaded.config.receiver.listen) as listening:
-        environment = {**os.environ, VARIABLE: str(folder)}
-        supervisor = Supervisor((), environment, lambda pid: bury(folder, pid))
         replica = Replica(role, listening, journal, supervisor, snapshots)
         await replica.begin(copy, loaded)
         log.info("gateway.started", version=__version__, roles=role, configuration=loaded.digest)
@@ -181,13 +190,8 @@ class Replica:
 
     def _specs(self) -> list[ChildSpec]:
         common = ("--config", str(self._copy), "--revision", str(self._revision))
-        specs = []
-        if self._role in ("all", "receiver"):
-            listener = ("--listener", str(self._listening.fileno()))
-            specs.append(ChildSpec("receiver", ("child", "receiver", *common, *listener), (self._listening,)))
-        if self._role in ("all", "dispatcher"):
-            specs.append(ChildSpec("dispatcher", ("child", "dispatcher", *common)))
-        return specs
+        sockets = {"receiver": {"--listener": self._listening}}
+        return [ChildSpec(name, ("child", name, *common), sockets.get(name, {})) for name in CHILDREN[self._role]]
 
 
 def _standings(child: ChildStatus) -> list[AccountStanding]:

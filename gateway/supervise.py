@@ -9,19 +9,18 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from gateway.spawn import STATUS_FD, Process, Sockets, Spare, started
 from gateway.telemetry import log as logs
 
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
 STEADY_S = 60.0
 STOP_S = 30.0
-STATUS_FD = "GATEWAY_STATUS_FD"
 LINE_BYTES = 1 << 18
 
 log = logs.get("supervise")
@@ -29,11 +28,11 @@ log = logs.get("supervise")
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """A child: its name, its command after `python -m gateway`, and the sockets that it inherits."""
+    """A child: its name, its command after `python -m gateway`, and the sockets that it inherits, as options of it."""
 
     name: str
     command: tuple[str, ...]
-    sockets: tuple[socket.socket, ...] = ()
+    sockets: Sockets = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +49,14 @@ class ChildStatus:
 
 
 class Supervisor:
-    """Children and their states. `bury` hears the pid of each that has ended."""
+    """Children and their states. `spares` wait to be the first of them; `bury` hears the pid of each that has ended."""
 
-    def __init__(
-        self, specs: Sequence[ChildSpec], environment: Mapping[str, str], bury: Callable[[int], object] = int
-    ) -> None:
-        self._specs = specs
-        self._environment = dict(environment)
+    def __init__(self, spares: list[Spare], bury: Callable[[int], object] = int) -> None:
+        self._spares = spares
         self._bury = bury
-        self._status = {spec.name: ChildStatus(spec.name) for spec in specs}
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._specs: Sequence[ChildSpec] = ()
+        self._status: dict[str, ChildStatus] = {}
+        self._processes: dict[str, Process] = {}
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._stopping = asyncio.Event()
 
@@ -110,17 +107,7 @@ class Supervisor:
             wait_s = min(wait_s * 2, RESTART_MAX_S)
 
     async def _run_once(self, spec: ChildSpec) -> int:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            descriptors = (theirs.fileno(), *(one.fileno() for one in spec.sockets))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "gateway",
-                *spec.command,
-                env={**self._environment, STATUS_FD: str(theirs.fileno())},
-                pass_fds=descriptors,
-            )
+        process, ours = await started(spec.command, spec.sockets, self._spares)
         self._processes[spec.name] = process
         self._put(spec.name, pid=process.pid, ready=False, why="starting")
         if self._stopping.is_set():
@@ -160,7 +147,7 @@ class Supervisor:
             pass
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _signal(process: Process, number: signal.Signals) -> None:
     if process.returncode is None:
         process.send_signal(number)
 

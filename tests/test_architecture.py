@@ -18,7 +18,7 @@ PACKAGE = ROOT / "gateway"
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "model", "clock", "document"}),
     frozenset({"config"}),
-    frozenset({"telemetry"}),
+    frozenset({"telemetry", "spawn"}),
     frozenset({"mapping", "journal"}),
     frozenset({"vendors"}),
     frozenset({"receive", "deliver"}),

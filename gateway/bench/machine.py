@@ -72,12 +72,12 @@ def move(pid: int, core: int | None) -> None:
 
 
 def children(pid: int) -> dict[int, str]:
-    """The children of a process, with their command lines."""
+    """The children of a process, with their names."""
     found: dict[int, str] = {}
     for task in (_PROC / str(pid) / "task").glob("*/children"):
         for child in map(int, task.read_text().split()):
             with suppress(OSError):
-                found[child] = (_PROC / str(child) / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found[child] = (_PROC / str(child) / "comm").read_text().strip()
     return found
 
 

@@ -160,8 +160,7 @@ def _said(log: Path) -> str:
 
 
 def _roles(pid: int) -> dict[str, int]:
-    roles = ("receiver", "dispatcher")
-    return {role: child for child, line in machine.children(pid).items() for role in roles if f" child {role} " in line}
+    return {name.removeprefix("gw-"): child for child, name in machine.children(pid).items() if name.startswith("gw-")}
 
 
 def _environment() -> dict[str, str]:

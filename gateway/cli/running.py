@@ -1,5 +1,6 @@
 """`gateway serve`, `demo` and `sandbox`: what runs until it is told to stop."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -7,7 +8,7 @@ from typing import Literal
 import click
 
 from gateway.cli.options import NO, config_option
-from gateway.telemetry.folder import claimed
+from gateway.telemetry.folder import VARIABLE, claimed
 
 
 @click.command()
@@ -22,12 +23,13 @@ from gateway.telemetry.folder import claimed
 @click.pass_context
 def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "dispatcher"]) -> None:
     """Take events and deliver them, until SIGTERM or Ctrl-C."""
-    from gateway import serve as serving  # noqa: PLC0415  only this command needs it
-    from gateway.process import run  # noqa: PLC0415  as above
-
+    root = ctx.find_root().command
     try:
         with claimed() as folder:
-            code = run(serving.gateway(config, role, folder))
+            os.environ[VARIABLE] = str(folder)
+            from gateway import serve as serving  # noqa: PLC0415  its metrics live in the folder
+
+            code = serving.gateway(config, role, folder, lambda words: root.main(words, "gateway"))
     except OSError as error:
         raise click.ClickException(str(error)) from None
     ctx.exit(code)
@@ -41,8 +43,9 @@ def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "di
 def child(role: str, config: Path, revision: int, listener: int) -> None:
     """One process of a replica, as `serve` starts it."""
     from gateway import children  # noqa: PLC0415  its metrics live in the parent's folder
-    from gateway.process import run  # noqa: PLC0415  as above
+    from gateway.process import named, run  # noqa: PLC0415  as above
 
+    named(role)
     work = (
         children.receiver(config, revision, listener) if role == "receiver" else children.dispatcher(config, revision)
     )

@@ -29,15 +29,15 @@ def test_cpu_and_memory_of_a_process_are_known() -> None:
 
 
 @needs_linux
-def test_children_are_known_by_their_command_lines() -> None:
-    code = "print(flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", code, "a-mark"], stdin=PIPE, stdout=PIPE) as child:
+def test_children_are_known_by_their_names() -> None:
+    code = "from gateway.process import named; named('dispatcher'); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=PIPE, stdout=PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
         found = machine.children(os.getpid())
         child.communicate(b"\n")
 
-    assert "a-mark" in found[child.pid]
+    assert found[child.pid] == "gw-dispatcher"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="cores cannot be chosen here")

@@ -35,6 +35,7 @@ async def test_a_suspended_account_is_shown_and_goes_on_when_the_configuration_c
         await gateway.settled(within_s=AT_ONCE_S)
         assert set(account(sandbox).witness.received) == people(EVENTS)
         await until(lambda: _stands(gateway, "open"), "the account is shown as open")
+        assert 'gateway_configuration_reloads_total{result="applied"} 1.0' in await _metrics(gateway)
 
 
 async def test_a_held_event_is_delivered_after_its_hold_whatever_dies_meanwhile(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Everything that was acknowledged arrives; only what was in flight goes again, un
 
 import os
 import random
+import sys
 import time
 from pathlib import Path
 
@@ -56,6 +57,7 @@ async def test_a_process_that_is_killed_alone_is_started_again_and_the_others_go
             await gateway.start()
             await gateway.ready(RESTART_S)
             before = gateway.children()
+            assert all(_is_forked(gateway, pid) for pid in before.values())
             await _for(chance.uniform(0.0, 0.4))
             kills_ms.append(_now_ms())
             gateway.kill("dispatcher")
@@ -63,6 +65,7 @@ async def test_a_process_that_is_killed_alone_is_started_again_and_the_others_go
             gateway.kill("receiver")
             await _started_again(gateway, before)
             await gateway.ready(RESTART_S)
+            assert not any(_is_forked(gateway, pid) for pid in gateway.children().values())
             arrivals.look()
             await _for(chance.uniform(0.0, 0.2))
             kills_ms.append(_now_ms())
@@ -110,6 +113,14 @@ async def _all_is_well(
     rows = await gateway.balanced()
     assert {name: row["delivered"] for name, row in rows.items()} == dict.fromkeys(rows, traffic.sent)
     assert gateway.failures() == []
+
+
+def _is_forked(gateway: Gateway, pid: int) -> bool:
+    """Whether it has its parent's command line: what a program is started with is its own."""
+    if sys.platform != "linux":
+        pytest.skip("nothing is forked here")
+    lines = [Path(f"/proc/{one}/cmdline").read_bytes() for one in (pid, gateway.pid("parent"))]
+    return lines[0] == lines[1]
 
 
 async def _started_again(gateway: Gateway, before: dict[str, int]) -> None:
