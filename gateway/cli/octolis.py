@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import click
 
 from gateway.cli import asking, show
-from gateway.cli.options import config_option
+from gateway.cli.options import config_option, json_option
 from gateway.config.wording import near
 from gateway.deliver.plan import Destination
 from gateway.vendors.base import Request, Response
@@ -48,19 +48,21 @@ _filter = click.option(
 @click.option("--order", type=click.Choice(["desc", "asc"]), default="desc", help="By when a row was changed.")
 @click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Which page.")
 @click.option("--page-size", type=click.IntRange(1, PAGE_MAX), default=100, show_default=True, help="Rows of a page.")
-@click.option("--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True)
+@click.option("--format", "form", type=click.Choice(["json", "csv"]), help="As Octolis writes it.  [default: json]")
 @config_option
+@json_option
 def get(destination: str, entity: str, config: Path, **chosen: Any) -> None:
     """Show the rows of ENTITY's dataset at DESTINATION, the latest change first. Each request costs a point of the key.
 
     Octolis prepares a row some time after it is written.
     """
+    form = _form(chosen["form"], as_json=chosen["as_json"]) or "json"
     of = asking.destination(config, destination, "octolis")
     if chosen["master"] is not None:
         request = _read(of, entity, f"/{_id(chosen['master'])}")
     else:
-        request = _read(of, entity, "", **_parameters(chosen))
-    _tell(asyncio.run(_asked(of, request)), request, chosen["form"])
+        request = _read(of, entity, "", **_parameters(chosen, form))
+    _tell(asyncio.run(_asked(of, request)), request, form)
 
 
 @octolis.command("count", short_help="Count a dataset's rows.")
@@ -69,8 +71,12 @@ def get(destination: str, entity: str, config: Path, **chosen: Any) -> None:
 @_filter
 @click.option("--format", "form", type=click.Choice(["json", "csv"]), help="As Octolis writes it.")
 @config_option
-def count(destination: str, entity: str, config: Path, filters: Sequence[str], form: str | None) -> None:
+@json_option
+def count(
+    destination: str, entity: str, config: Path, filters: Sequence[str], form: str | None, *, as_json: bool
+) -> None:
     """Count the rows of ENTITY's dataset at DESTINATION."""
+    form = _form(form, as_json=as_json)
     of = asking.destination(config, destination, "octolis")
     request = _read(of, entity, "/count", **_filtered(filters), format=form or "json")
     answer = asyncio.run(_asked(of, request))
@@ -89,6 +95,13 @@ def _read(of: Destination, entity: str, path: str, **parameters: str | int) -> R
         raise click.BadParameter(f"{of.name} has no dataset for {entity}: {near(entity, known)}") from None
 
 
+def _form(form: str | None, *, as_json: bool) -> str | None:
+    """What `--format` and `--json` ask for together."""
+    if as_json and form == "csv":
+        raise click.UsageError("--json is JSON, not csv: one of the two")
+    return "json" if as_json else form
+
+
 def _id(text: str) -> str:
     if not text.replace("-", "").isalnum():
         raise click.BadParameter(f"{text!r} is no master id", param_hint="--id")
@@ -102,11 +115,11 @@ def _filtered(filters: Sequence[str]) -> dict[str, str]:
     return {"filter": ",".join(filters)} if filters else {}
 
 
-def _parameters(chosen: dict[str, Any]) -> dict[str, str | int]:
+def _parameters(chosen: dict[str, Any], form: str) -> dict[str, str | int]:
     selection = {"selection": ",".join(chosen["columns"])} if chosen["columns"] else {}
-    header = {"header": "true"} if chosen["form"] == "csv" else {}
+    header = {"header": "true"} if form == "csv" else {}
     page: dict[str, str | int] = {"page": chosen["page"], "pageSize": chosen["page_size"], "order": chosen["order"]}
-    return {"format": chosen["form"], **header, **_filtered(chosen["filters"]), **selection, **page}
+    return {"format": form, **header, **_filtered(chosen["filters"]), **selection, **page}
 
 
 async def _asked(of: Destination, request: Request) -> Response:

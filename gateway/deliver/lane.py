@@ -15,6 +15,7 @@ from gateway.deliver.plan import Destination, Planned
 from gateway.deliver.replay import Again
 from gateway.deliver.settle import Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
 from gateway.errors import Reason
+from gateway.journal.ranges import beyond, contains
 from gateway.model import (
     LIVE,
     Attempt,
@@ -74,6 +75,7 @@ class LaneWork:
         self.again = again
         self.versions = Versions()
         self.read_to = lane.cursor
+        self._settled_ahead = lane.ahead
         self.queued = 0
         self.filling = False
         self.quiet = False
@@ -150,8 +152,8 @@ class LaneWork:
         return len(self._open)
 
     def settled_already(self, seq: int) -> bool:
-        """Whether a settle before a restart has already dealt with the event: it lies in `ahead`."""
-        return any(first <= seq <= last for first, last in self.lane.ahead)
+        """Whether a settle before a restart has already dealt with the event: it lay in `ahead` then."""
+        return contains(self._settled_ahead, seq)
 
     def skip(self, seq: int) -> None:
         """An event that was settled before a restart."""
@@ -328,11 +330,15 @@ class LaneWork:
                 self.parked.durable(ref)
 
     def _progress(self) -> tuple[int, Ranges]:
+        """The cursor, and what is settled ahead of it: of what was read, and what a settle before a restart has dealt
+        with and is not read again yet.
+        """
         order, done = self._order, self._done
+        self._settled_ahead = beyond(self._settled_ahead, max(self.read_to, order[-1] if order else 0))
         while order and order[0] in done:
             done.discard(order.popleft())
         if not order:
-            return self.read_to, ()
+            return self.read_to, self._settled_ahead
         ranges: list[tuple[int, int]] = []
         first = last = 0
         for seq in order:
@@ -343,7 +349,7 @@ class LaneWork:
                 first = 0
         if first:
             ranges.append((first, last))
-        return order[0] - 1, tuple(ranges)
+        return order[0] - 1, (*ranges, *self._settled_ahead)
 
     def withheld(self, record: Record, now_ms: int) -> bool:
         """Whether the record does not go now: something newer went instead, or another of its key is parked before it.

@@ -3,7 +3,8 @@
 Read are the IETF draft (`RateLimit: "default";r=0;t=30` with `RateLimit-Policy`), its older forms
 (`RateLimit: limit=100, remaining=0, reset=30`, and `RateLimit-Remaining` with `RateLimit-Reset` in seconds), and
 `X-RateLimit-Remaining` with `X-RateLimit-Reset` (a moment, in seconds or milliseconds since the epoch, or seconds from
-now) or `X-RateLimit-Reset-After`. What cannot be read says nothing.
+now) or `X-RateLimit-Reset-After`, and BigCommerce's `X-Rate-Limit-Requests-Left` with `X-Rate-Limit-Time-Reset-Ms`
+(milliseconds from now). What cannot be read says nothing.
 """
 
 import re
@@ -18,6 +19,7 @@ EPOCH_S = 1e9
 """A number from here on is a moment, in seconds since the epoch; from a thousand times that on, in milliseconds."""
 EPOCH_MS = 1e12
 TEXT_CHARS = 2_000
+REQUESTS_LEFT = "x-rate-limit-requests-left"
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?", re.ASCII)
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -47,6 +49,10 @@ def quotas(headers: Mapping[str, str], now_ms: int) -> Iterator[Quota]:
     for stem in ("ratelimit", "x-ratelimit", "x-rate-limit"):
         if f"{stem}-remaining" in headers:
             yield from _plain(headers, stem, now_ms)
+    left = _number(headers.get(REQUESTS_LEFT, ""))
+    reset_ms = _number(headers.get("x-rate-limit-time-reset-ms", ""))
+    if left is not None and reset_ms is not None:
+        yield Quota(left, min(reset_ms / 1000, LONGEST_S), REQUESTS_LEFT)
 
 
 def _plain(headers: Mapping[str, str], stem: str, now_ms: int) -> Iterator[Quota]:

@@ -3,6 +3,7 @@ token: a token that has run out is asked for again.
 """
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from urllib.parse import urlencode
 
 from gateway.config.values import Secret
@@ -26,10 +27,17 @@ def token_of(answer: base.Answer, secrets: Sequence[str]) -> base.Token | base.O
     body = answers.object_of(answers.json_of(answer))
     text = body.get("access_token")
     if answer.status // 100 == TAKEN and isinstance(text, str) and text.isascii() and text.isprintable() and text:
-        return base.Token(Secret(text), float(answers.whole(body.get("expires_in")) or LIVES_S))
+        return base.Token(Secret(text), _lives_s(body.get("expires_in")))
     meaning = STATUSES.get(answer.status) or answers.COMMON.get(answer.status // 100, answers.COMMON[2])
     said = answers.words(answer, "message", "error_description", "error")
     return meaning(answers.bounded(f"{answer.status} {said}", secrets), answers.retry_after_s(answer, 0))
+
+
+def _lives_s(told: object) -> float:
+    """A number of seconds, whole or not, also as text."""
+    if isinstance(told, float) and 0 < told < inf:
+        return told
+    return float(answers.whole(told) or LIVES_S)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

@@ -137,6 +137,15 @@ def test_rows_are_counted(run: Run, vendors: Vendors) -> None:
     assert run("octolis", "count", "rows", "customer", "--format", "csv").stdout == "count\n3\n"
 
 
+def test_what_octolis_holds_is_one_json_object(run: Run, vendors: Vendors) -> None:
+    filled(vendors)
+    assert answer(run("octolis", "count", "rows", "customer", "--json")) == {"count": 3}
+    assert len(answer(run("octolis", "get", "rows", "customer", "--json"))["records"]) == 3
+    for words in (("count",), ("get",)):
+        result = run("octolis", *words, "rows", "customer", "--json", "--format", "csv")
+        assert (result.exit_code, "--json is JSON, not csv" in result.stderr) == (2, True)
+
+
 def test_a_vendors_no_is_told_without_the_key(run: Run, vendors: Vendors) -> None:
     result = run("octolis", "get", "rows", "customer")
     assert result.exit_code == 1

@@ -71,6 +71,26 @@ def test_after_a_restart_what_lay_ahead_is_not_read_again() -> None:
     assert (said.cursor, said.counts) == (3, Counts(delivered=1))
 
 
+def test_what_lay_ahead_at_a_restart_stays_so_until_it_is_read() -> None:
+    one = work(cursor=1, ahead=((3, 4), (7, 9)))
+    one.take(2, planned(record(2)), 0)
+    one.read_to = 2
+    one.delivered(record(2), Delivered(), TRIED)
+    said = settle(one.settlement())
+    assert (said.cursor, said.ahead) == (2, ((3, 4), (7, 9)))
+    one.settled(lane(cursor=said.cursor, ahead=said.ahead))
+    one.skip(3)
+    one.skip(4)
+    one.take(5, planned(record(5)), 0)
+    one.take(6, planned(record(6)), 0)
+    one.read_to = 7
+    one.skip(7)
+    one.delivered(record(6), Delivered(), TRIED)
+    said = settle(one.settlement())
+    assert (said.cursor, said.ahead) == (4, ((6, 7), (8, 9)))
+    assert [seq for seq in (8, 9, 10) if one.settled_already(seq)] == [8, 9]
+
+
 def test_an_event_with_several_parts_is_settled_whole() -> None:
     one = work()
     first, second = record(1, "a"), record(1, "b")

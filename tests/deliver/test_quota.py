@@ -22,6 +22,8 @@ DATE = "Fri, 02 Jan 2026 03:00:00 GMT"
         ({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "Fri, 02 Jan 2026 03:00:20 GMT"}, 3, 20),
         ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1767322830", "x-ratelimit-reset-after": "1.25"}, 0, 1.25),
         ({"x-rate-limit-remaining": "1", "x-rate-limit-reset": "5"}, 1, 5),
+        ({"x-rate-limit-requests-left": "0", "x-rate-limit-time-reset-ms": "1500"}, 0, 1.5),
+        ({"x-rate-limit-requests-left": "35", "x-rate-limit-time-reset-ms": "15000"}, 35, 15),
         ({"ratelimit-limit": "100, 100;w=60", "ratelimit-remaining": "7", "ratelimit-reset": "40"}, 7, 40),
         ({"ratelimit": "limit=100, remaining=50, reset=5"}, 50, 5),
         ({"ratelimit": '"default";r=50;t=30'}, 50, 30),

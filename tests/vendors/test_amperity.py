@@ -34,7 +34,18 @@ def test_requests_say_that_a_fetched_token_is_missing_in_them() -> None:
     assert not given.token
 
 
-@pytest.mark.parametrize(("body", "lives_s"), [(b'"expires_in":60', 60.0), (b'"expires_in":"x"', 3600.0)])
+@pytest.mark.parametrize(
+    ("body", "lives_s"),
+    [
+        (b'"expires_in":60', 60.0),
+        (b'"expires_in":"60"', 60.0),
+        (b'"expires_in":20.5', 20.5),
+        (b'"expires_in":1e400', 3600.0),
+        (b'"expires_in":0', 3600.0),
+        (b'"expires_in":true', 3600.0),
+        (b'"expires_in":"x"', 3600.0),
+    ],
+)
 def test_a_token_is_read_with_how_long_it_lives(body: bytes, lives_s: float) -> None:
     token = vendor().token_of(Response(200, {}, b'{"access_token":"jwt-2",' + body + b"}"))
     assert isinstance(token, Token)
