@@ -3,6 +3,7 @@ token: a token that has run out is asked for again.
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from math import inf
 from urllib.parse import urlencode
 
@@ -35,8 +36,8 @@ def token_of(answer: base.Answer, secrets: Sequence[str]) -> base.Token | base.O
 
 def _lives_s(told: object) -> float:
     """A number of seconds, whole or not, also as text."""
-    if isinstance(told, float) and 0 < told < inf:
-        return told
+    if isinstance(told, Decimal) and 0 < float(told) < inf:
+        return float(told)
     return float(answers.whole(told) or LIVES_S)
 
 
