@@ -244,7 +244,7 @@ Ranges = tuple[tuple[int, int], ...]
 
 
 class Pick(Struct, frozen=True):
-    """The events of one lane that a replay means: those with these seqs."""
+    """The events of one lane that a replay means: those with these seqs. `destination` is its name when it began."""
 
     source: str
     destination: str
@@ -281,7 +281,7 @@ class LaneSpec(Struct, frozen=True):
     """A lane as the configuration names it. `kind` is `live`, or a replay's id for a lane of its own.
 
     `start_seq`: events with a seq above it are the lane's (None: from now). `end_seq`: the last one (None: no end).
-    `was`: names of destinations whose lane from this source is taken over instead of beginning a new one.
+    `was`: names of destinations whose lane from this source is taken over, with its replays, instead of beginning one.
     `backfill`: where the lane is new, this replay begins beside it, over what lies before its start.
     """
 
@@ -296,7 +296,8 @@ class LaneSpec(Struct, frozen=True):
 
 class Lane(Struct, frozen=True):
     """A lane as the journal holds it. All events of its source with start_seq < seq <= cursor, or in `ahead`, are
-    settled. `version` grows with each settle, `changed` with each operator's change.
+    settled. `version` grows with each settle, `changed` with each operator's change. `began_as`: the destination's name
+    when the lane began, where it has another by now (`was`). `account`: whose dispatcher serves it; empty: nobody's.
     """
 
     id: int
@@ -312,6 +313,8 @@ class Lane(Struct, frozen=True):
     changed: int
     paused: bool = False
     ended: bool = False
+    began_as: str = ""
+    account: str = ""
 
     def spans(self, seq: int) -> bool:
         """Whether an event of its source with this seq is the lane's."""

@@ -5,7 +5,10 @@ with what the journal says; one account's failure is no other's.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from msgspec.structs import replace
 
 from gateway.clock import Chance, Clock
 from gateway.config.schema import BreakerSetting
@@ -34,7 +37,6 @@ from gateway.vendors.base import Limit
 RESTART_S = 1.0
 RESTART_MAX_S = 30.0
 WATCH_S = 1.0
-HANDED_OVER_S = 0.25
 STOP_S = 25.0
 
 log = logs.get("deliver")
@@ -66,6 +68,9 @@ class Dispatcher:
         self._reader: Reader | None = None
         self._behind = StandBack()
         self._standing_back = False
+        self._joining: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._wanting: set[str] = set()
+        self._asked_s = 0.0
         self._stopping = asyncio.Event()
         self._nudge = asyncio.Event()
         self.ready = asyncio.Event()
@@ -178,15 +183,7 @@ class Dispatcher:
             return True
         return account not in self._accounts or self._standing_back
 
-    def _in_other_hands(self, account: str) -> bool:
-        """Whether a lane of the account is still another's (its key was changed), which has something in flight."""
-        loops = [loop for name, loop in self._loops.items() if name != account]
-        return any(self._mine(work.lane, account) for loop in loops for work in loop.account.works.values())
-
     async def _serve_once(self, account: str, lease: Lease) -> None:
-        if self._in_other_hands(account):
-            await _wait_for(self._stopping, HANDED_OVER_S)
-            return
         setup, before = self._setup, await self._journal.head()
         opened = await self._open(account, lease)
         if self._setup is not setup:
@@ -204,7 +201,7 @@ class Dispatcher:
         self._loops[account] = loop
         try:
             if (await self._journal.head()).operations != before.operations:
-                await self._operators(await self._journal.lanes())
+                await self._operators()
             tell.served(account, loop.account.pace.rate_per_s(), len(loop.account.works))
             await loop.run()
         finally:
@@ -220,19 +217,46 @@ class Dispatcher:
             self._known[name] = known
         _, pace, gate, drops = known
         account = Account(name, lease, pace, gate, self._chance, drops)
-        for lane in await self._journal.lanes():
-            await self._join(account, lane)
-        for intent in await self._journal.intents(name):
-            if intent.destination in {one.name for one in account.destinations()}:
-                account.resume(intent)
-                tell.resumed(intent)
+        async with self._joining[name]:
+            await self._join(account, await self._journal.lanes())
         return account
 
-    async def _join(self, account: Account, lane: Lane) -> None:
-        """A lane joins its account, if there is something to do on it, or may be."""
-        destination = self._mine(lane, account.name)
-        if destination is None or is_over(lane):
-            return
+    async def _join(self, account: Account, lanes: Sequence[Lane]) -> None:
+        """The account's lanes join it, where there is something to do on them, or may be. One that another account
+        still has (the destination's key was changed) joins when that one has settled what it had in flight.
+        """
+        new = self._new(account, lanes)
+        works = [await self._work(lane, new[lane.id]) for lane in await self._hold(account, new) if lane.id in new]
+        intents = await self._journal.intents([work.id for work in works])
+        for work in works:
+            account.add(work)
+        for intent in intents:
+            destination = next(new[lane] for lane, *_ in intent.members if lane in new)
+            account.resume(replace(intent, destination=destination.name))
+            tell.resumed(intent)
+
+    def _new(self, account: Account, lanes: Sequence[Lane]) -> dict[int, Destination]:
+        """The destinations of those lanes that are the account's, are not served yet, and are not over."""
+        unknown = [lane for lane in lanes if not (lane.id in account.works or account.is_past(lane) or is_over(lane))]
+        return {lane.id: found for lane in unknown if (found := self._mine(lane, account.name)) is not None}
+
+    async def _hold(self, account: Account, new: Collection[int]) -> tuple[Lane, ...]:
+        """Those lanes that are the account's from now on, of new ones and those that it has."""
+        numbers = [*account.works, *new]
+        held = await self._journal.hold(account.lease, numbers)
+        if len(held) < len(numbers) and await self._left_behind(numbers):
+            held = await self._journal.hold(account.lease, numbers)
+        self._wanting.discard(account.name)
+        if len(held) < len(numbers):
+            self._wanting.add(account.name)
+        return held
+
+    async def _left_behind(self, numbers: Sequence[int]) -> bool:
+        """Whether somebody who has gone away had one of these lanes: who would come after them must not wait."""
+        had = {lane.account for lane in await self._journal.lanes() if lane.id in numbers and lane.account}
+        return any([await self._keeper.clear(one) for one in sorted(had)])
+
+    async def _work(self, lane: Lane, destination: Destination) -> LaneWork:
         parked = await self._journal.parked(lane.id)
         again = None
         if lane.kind != LIVE:
@@ -240,7 +264,7 @@ class Dispatcher:
             replays = {one.id: one for one in await self._journal.replays()}
             first_seq = min((row.seq for row in parked), default=lane.cursor + 1)
             again = Again(replays[lane.kind], lane, first_seq - 1, self._tail().high)
-        account.add(LaneWork(lane, destination, parked, again))
+        return LaneWork(lane, destination, parked, again)
 
     def _pace(self, name: str, lease: Lease) -> Pace:
         """The pace starts as if the windows had just been used up, unless nobody ever held the lease before."""
@@ -276,6 +300,8 @@ class Dispatcher:
                 head = await self._journal.wait(self._head, WATCH_S)
                 if head != self._head:
                     await self._news(head, self._reader)
+                if self._wanting & self._loops.keys() and self._clock.monotonic_s() >= self._asked_s + WATCH_S:
+                    await self._operators()
             except JournalUnavailable as error:
                 log.error("journal.unavailable", reason=str(error))
                 await self._clock.sleep(WATCH_S)
@@ -283,20 +309,34 @@ class Dispatcher:
     async def _news(self, head: Head, reader: Reader) -> None:
         await reader.advance(head)
         if head.operations != self._head.operations:
-            await self._operators(await self._journal.lanes())
+            await self._operators()
         self._head = head
         for loop in list(self._loops.values()):
             loop.wake()
 
-    async def _operators(self, lanes: Sequence[Lane]) -> None:
-        """An operator paused or resumed a lane, retried or discarded what is dead, or began a replay."""
-        for loop in list(self._loops.values()):
-            for lane in lanes:
-                work = loop.account.works.get(lane.id)
-                if work is None and not loop.account.is_past(lane):
-                    await self._join(loop.account, lane)
-                elif work is not None and work.lane.changed != lane.changed:
-                    work.operated(lane, await self._journal.parked(lane.id))
+    async def _operators(self) -> None:
+        """An operator paused or resumed a lane, retried or discarded what is dead, or began a replay; or a lane that an
+        account waits for was let go of.
+        """
+        self._asked_s = self._clock.monotonic_s()
+        lanes = await self._journal.lanes()
+        for name, loop in list(self._loops.items()):
+            async with self._joining[name]:
+                if self._loops.get(name) is loop:
+                    try:
+                        await self._hear(loop.account, lanes)
+                    except JournalConflict:
+                        loop.lose()
+                    loop.wake()
+
+    async def _hear(self, account: Account, lanes: Sequence[Lane]) -> None:
+        """What has become of an account's lanes."""
+        if self._new(account, lanes):
+            await self._join(account, lanes)
+        for lane in lanes:
+            work = account.works.get(lane.id)
+            if work is not None and lane.changed > work.lane.changed:
+                work.operated(lane, await self._journal.parked(lane.id))
 
     # --- the end ------------------------------------------------------------------------------------------------
 

@@ -141,6 +141,18 @@ class LeaseKeeper:
                 self._left_s = self._clock.monotonic_s()
             await self._let_go([account])
 
+    async def clear(self, account: str) -> bool:
+        """See to it that nobody serves an account that was left behind, and let go of it; whether it was."""
+        async with self._one_at_a_time:
+            rows = {lease.account: lease for lease in await self._delivery.leases()}
+            self._watch(rows)
+            row = rows.get(account)
+            if row is None or account in self._held or not self._is_free(row):
+                return False
+            await self._claim(account, row)
+            await self._let_go([account])
+            return True
+
     def drop(self, account: str) -> None:
         """The journal says that the lease is another's."""
         self._held.pop(account, None)

@@ -79,7 +79,7 @@ class Again(Meaning):
     """A replay on one lane. `survey_to`: up to where the log is surveyed first, from `surveyed_to` on."""
 
     def __init__(self, replay: Replay, lane: Lane, from_seq: int, head_seq: int) -> None:
-        super().__init__(replay, lane.source, lane.destination)
+        super().__init__(replay, lane.source, lane.began_as or lane.destination)
         self._newest = Newest()
         self.surveyed_to = min(from_seq, lane.cursor)
         self.survey_to = self.surveyed_to if replay.every_state else head_seq

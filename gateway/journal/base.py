@@ -145,8 +145,9 @@ class Registry(Protocol):
         """Make sure these lanes exist, and give them as they stand, in order. Idempotent.
 
         A new lane starts at its spec's `start_seq`, or at the head as of this call; where `was` names a destination
-        whose live lane from the same source exists, that lane is renamed instead, with all it holds. With a lane that
-        is new, its `backfill` begins, over the events that are there up to its start.
+        whose live lane from the same source exists, that lane is renamed instead, with all it holds, and with it the
+        lanes of its replays. With a lane that is new, its `backfill` begins, over the events that are there up to its
+        start.
         """
         ...
 
@@ -201,6 +202,15 @@ class Delivery(Protocol):
         """
         ...
 
+    async def hold(self, lease: Lease, lanes: Collection[int]) -> tuple[Lane, ...]:
+        """Serve these lanes under the lease's account, and no others. Gives those of them that are the account's from
+        now on, as they stand, in the order of their numbers.
+
+        A lane is another account's while that one's lease is held and it was not let go of in this way. Raises
+        JournalConflict as settle does. What is let go of is heard of.
+        """
+        ...
+
     async def parked(
         self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
     ) -> tuple[ParkedRow, ...]:
@@ -218,10 +228,11 @@ class Delivery(Protocol):
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
         """Write what became of events, in one transaction over several lanes; gives the lanes as they stand.
 
-        Raises JournalConflict, writing nothing, when the lease's owner or token is no longer the row's, or a lane's
-        version is not the one given. Rows are upserted by (lane, seq, part); a `resolved` row that is not there (an
-        operator was faster) is passed over. When a row goes as delivered, its siblings of the same (lane, seq) learn
-        it in `delivered_parts`. Counts follow `LaneSettle`. Derived offers are appended as by `append`.
+        Raises JournalConflict, writing nothing, when the lease's owner or token is no longer the row's, a lane's
+        version is not the one given, or another account holds it. Rows are upserted by (lane, seq, part); a `resolved`
+        row that is not there (an operator was faster) is passed over. When a row goes as delivered, its siblings of the
+        same (lane, seq) learn it in `delivered_parts`. Counts follow `LaneSettle`. Derived offers are appended as by
+        `append`.
         """
         ...
 
@@ -229,8 +240,8 @@ class Delivery(Protocol):
         """Write or replace intents by key before a send; raises JournalConflict as settle does."""
         ...
 
-    async def intents(self, account: str) -> tuple[Intent, ...]:
-        """What was intended for the account and not done."""
+    async def intents(self, lanes: Collection[int]) -> tuple[Intent, ...]:
+        """What was intended for records of these lanes and not done, oldest first, under whatever account and name."""
         ...
 
 

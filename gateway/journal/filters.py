@@ -1,7 +1,9 @@
-"""Which events and dead letters an operator means. Pure, for every engine."""
+"""Which events and dead letters an operator means, and which intents a dispatcher. Pure, for every engine."""
+
+from collections.abc import Collection
 
 from gateway.journal.base import DeadFilter, EventFilter
-from gateway.model import Event, Lane, ParkedRow
+from gateway.model import Event, Intent, Lane, ParkedRow
 
 
 def is_event(which: EventFilter, event: Event) -> bool:
@@ -24,3 +26,8 @@ def is_letter(which: DeadFilter, number: str, lane: Lane, row: ParkedRow) -> boo
         and (which.destination is None or lane.destination == which.destination)
         and (which.to_ms is None or row.at_ms <= which.to_ms)
     )
+
+
+def is_intended(intent: Intent, lanes: Collection[int]) -> bool:
+    """Whether one of an intent's records is of these lanes."""
+    return any(lane in lanes for lane, _, _ in intent.members)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from gateway.errors import Reason
+from gateway.errors import JournalConflict, Reason
 from gateway.journal.ranges import beyond, contains
-from gateway.model import SETTLED, Attempt, Counts, Lane, LaneSettle, ParkedRow, Resolved, State, state_of_parts
+from gateway.model import SETTLED, Attempt, Counts, Lane, LaneSettle, Lease, ParkedRow, Resolved, State, state_of_parts
 
 FINAL = (State.DELIVERED, State.FILTERED, State.SUPERSEDED, State.DISCARDED)
 """The states in which a part needs no row any more."""
@@ -111,6 +111,14 @@ def settle(lane: Lane, floor_seq: int, step: LaneSettle, standing: Mapping[int, 
     for seq, change in changes.items():
         books.settle_event(seq, change)
     return books.result()
+
+
+def fence(lane: Lane, step: LaneSettle, lease: Lease) -> None:
+    """Raise JournalConflict where a settle was made for a lane that has gone on without it, or is another account's."""
+    if lane.ended or lane.version != step.version:
+        raise JournalConflict(f"lane {lane.id} is at version {lane.version}, not {step.version}")
+    if lane.account not in ("", lease.account):
+        raise JournalConflict(f"lane {lane.id} is served for another account than {lease.account}")
 
 
 def let_go(counts: Counts, standing: Standing, part: str, state: State) -> tuple[Counts, Standing, State]:

@@ -49,7 +49,7 @@ TABLES = {
         (
             *("id", "source", "destination", "kind", "start_seq", "end_seq", "cursor", "ahead"),
             *("delivered", "filtered", "superseded", "parked", "dead", "discarded"),
-            *("version", "changed", "paused", "ended", "floor_seq", "removed", "removed_events"),
+            *("version", "changed", "paused", "ended", "began_as", "floor_seq", "removed", "removed_events"),
         ),
         "id",
     ),
@@ -72,7 +72,8 @@ TABLES = {
     "operations": Table(("id", "at_ms", "who", "what", "subject", "count", "note"), "id"),
 }
 """What is copied, in this order. `batches`: their `duplicates` as `pack_duplicates` gives them, their payload without
-those. `identities`: older ones first. `sources.total`: events of the source, ever. Flags are 0 and 1."""
+those. `identities`: older ones first. `sources.total`: events of the source, ever. Flags are 0 and 1. Whose lanes are,
+and of which lanes intents are, is told anew."""
 
 
 class Shelf(Protocol):

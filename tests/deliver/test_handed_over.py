@@ -3,13 +3,13 @@ settled first, on virtual time.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
-from gateway.model import Intent, State
+from gateway.model import Lane, Lease, State
 from gateway.telemetry import log
 from tests.deliver.town import Town
 from tests.simulation.virtual import simulate
@@ -51,15 +51,15 @@ async def _while_it_is_opened(patch: pytest.MonkeyPatch) -> None:
     async with Town() as town:
         await asyncio.sleep(1.0)
         opens, may_open = asyncio.Event(), asyncio.Event()
-        intents = town.journal.intents
+        hold = town.journal.hold
 
-        async def slow(account: str) -> tuple[Intent, ...]:
-            if account == "second":
+        async def slow(lease: Lease, lanes: Collection[int]) -> tuple[Lane, ...]:
+            if lease.account == "second":
                 opens.set()
                 await may_open.wait()
-            return await intents(account)
+            return await hold(lease, lanes)
 
-        patch.setattr(town.journal, "intents", slow)
+        patch.setattr(town.journal, "hold", slow)
         use_account(town, "second")
         await opens.wait()
         use_account(town, "third")

@@ -144,7 +144,7 @@ async def _exchanged(step: Step | None) -> tuple[list[str], Any, tuple[Intent, .
     clock = VirtualClock(asyncio.get_running_loop())
     exchange = Exchange(lease, journal, Tokens(heard, clock), clock)
     _, verdict, _ = await exchange.of(archive(), BATCH, step)
-    return heard.urls, verdict, await journal.intents("paper")
+    return heard.urls, verdict, await journal.intents([1])
 
 
 def test_a_call_of_several_requests_notes_each_step_before_it_is_sent() -> None:

@@ -19,7 +19,7 @@ from gateway.model import Group, Lane, LaneSpec, Offer, Replay, State
 from gateway.vendors.base import Limit
 from tests.simulation.paper import Paper, PaperSettings
 from tests.simulation.virtual import START_MS, SeededChance, VirtualClock
-from tests.simulation.world import Arrival, Door, Process, World
+from tests.simulation.world import Arrival, Door, Process, Through, Weather, World
 
 LIMIT = Limit(allow=10, per_s=1.0)
 BY = Operation(START_MS, "ada", "replay", "")
@@ -61,7 +61,12 @@ class Town:
         """A dispatcher begins."""
         clock = self.process.clock
         self._dispatcher = Dispatcher(
-            self.journal, self.setup, Door(self.world, self.process), "here", clock, SeededChance(1)
+            Through(self.journal, self.process, Weather()),
+            self.setup,
+            Door(self.world, self.process),
+            "here",
+            clock,
+            SeededChance(1),
         )
         self._task = asyncio.create_task(self._dispatcher.run())
 
@@ -69,7 +74,10 @@ class Town:
         """It stops, with everything settled."""
         if self._dispatcher is not None and self._task is not None:
             self._dispatcher.stop()
-            await self._task
+            if self.process.dead:
+                self._task.cancel()
+                self.process.bury()
+            await asyncio.gather(self._task, return_exceptions=self.process.dead)
 
     def swap(self) -> None:
         """The dispatcher is told its configuration anew."""

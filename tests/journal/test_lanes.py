@@ -1,8 +1,8 @@
 """Lanes: where they begin, how they are taken over, what is settled."""
 
 from gateway.journal.base import Journal
-from gateway.model import Counts, LaneSpec, State
-from tests.journal.making import Lanehand, accept, by, row, tried
+from gateway.model import Counts, LaneSpec, Pick, Replay, State
+from tests.journal.making import NOW_MS, Lanehand, accept, by, row, tried
 
 
 async def test_a_lane_begins_at_the_head_of_its_registration(journal: Journal) -> None:
@@ -45,6 +45,32 @@ async def test_a_renamed_destination_takes_its_lane_over_with_all_it_holds(journ
     assert lane.changed > hand.lane.changed
     assert len(await journal.parked(lane.id)) == 1
     assert len(await journal.lanes()) == 1
+
+
+async def test_a_renamed_destination_takes_over_the_replays_of_its_lane(journal: Journal) -> None:
+    hand = await Lanehand.on(journal)
+    await accept(journal, 4)
+    pick = Pick("shop", "crm", ((2, 3),))
+    replay = Replay("rpl_1", NOW_MS, "ada", picked=(pick, Pick("erp", "crm", ((1, 1),))))
+    specs = [LaneSpec(source, "crm", replay.id, start_seq=0, end_seq=3) for source in ("shop", "erp")]
+    again, other = await journal.replay(replay, specs, by("replay"))
+    await journal.register([LaneSpec("shop", "ometria", was=("crm",))])
+    await journal.register([LaneSpec("shop", "lake", was=("ometria",))])
+    lanes = {lane.id: lane for lane in await journal.lanes()}
+    assert [lanes[one].destination for one in (hand.lane.id, again.id, other.id)] == ["lake", "lake", "crm"]
+    assert [lanes[one].began_as for one in (hand.lane.id, again.id, other.id)] == ["crm", "crm", ""]
+    assert lanes[again.id].changed > again.changed
+
+
+async def test_a_replay_that_is_on_both_destinations_is_not_renamed_onto_itself(journal: Journal) -> None:
+    await journal.register([LaneSpec("shop", "crm"), LaneSpec("shop", "ometria")])
+    await accept(journal, 4)
+    specs = [LaneSpec("shop", to, "rpl_1", start_seq=0, end_seq=3) for to in ("crm", "ometria")]
+    await journal.replay(Replay("rpl_1", NOW_MS, "ada"), specs, by("replay"))
+    await journal.change_lane(2, by("end"))
+    await journal.register([LaneSpec("shop", "ometria", was=("crm",))])
+    told = [(lane.id, lane.destination) for lane in await journal.lanes() if lane.kind != "live"]
+    assert told == [(3, "crm"), (4, "ometria")]
 
 
 async def test_a_lane_that_exists_takes_nothing_over(journal: Journal) -> None:

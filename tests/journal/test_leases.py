@@ -1,12 +1,14 @@
 """Leases: one holder at a time, told apart by owner and token, watched by renewals."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from gateway.errors import JournalConflict
 from gateway.journal.base import Journal
 from gateway.model import Intent, Lease
+from tests.journal.making import Lanehand, accept
 
 
 async def test_a_free_account_is_claimed(journal: Journal) -> None:
@@ -68,15 +70,23 @@ async def test_of_many_claims_one_succeeds(journal: Journal) -> None:
     assert sum(one is not None for one in claims) == 1
 
 
-def _intent(key: bytes, account: str = "acme", step: str = "upload", at_ms: int = 1) -> Intent:
-    return Intent(key, account, "crm", "steps", step, "u-1", at_ms, ((1, 2, "order"),), b"payload")
+def _intent(
+    key: bytes, account: str = "acme", step: str = "upload", at_ms: int = 1, lanes: Sequence[int] = (1,)
+) -> Intent:
+    members = tuple((lane, 2, "order") for lane in lanes)
+    return Intent(key, account, "crm", "steps", step, "u-1", at_ms, members, b"payload")
 
 
-async def test_an_intent_is_found_again(journal: Journal) -> None:
+async def test_an_intent_is_found_by_the_lanes_of_its_members_whatever_their_account(journal: Journal) -> None:
     lease = await journal.claim("acme", "me", None)
     assert lease is not None
-    await journal.intend(lease, [_intent(b"b", at_ms=2), _intent(b"a"), _intent(b"c", account="other")])
-    assert await journal.intents("acme") == (_intent(b"a"), _intent(b"b", at_ms=2))
+    one, two, both = _intent(b"a"), _intent(b"b", "other", at_ms=2, lanes=[2]), _intent(b"c", at_ms=3, lanes=[2, 1, 1])
+    await journal.intend(lease, [two, one, both])
+    assert await journal.intents([1]) == (one, both)
+    assert await journal.intents([2, 7]) == (two, both)
+    assert await journal.intents([1, 2]) == (one, two, both)
+    assert await journal.intents([7]) == ()
+    assert await journal.intents([]) == ()
 
 
 async def test_an_intent_moves_on_by_its_key(journal: Journal) -> None:
@@ -84,7 +94,7 @@ async def test_an_intent_moves_on_by_its_key(journal: Journal) -> None:
     assert lease is not None
     await journal.intend(lease, [_intent(b"a")])
     await journal.intend(lease, [_intent(b"a", step="process")])
-    assert [one.step for one in await journal.intents("acme")] == ["process"]
+    assert [one.step for one in await journal.intents([1])] == ["process"]
 
 
 async def test_who_has_lost_the_lease_intends_nothing(journal: Journal) -> None:
@@ -93,4 +103,74 @@ async def test_who_has_lost_the_lease_intends_nothing(journal: Journal) -> None:
     await journal.claim("acme", "you", lease)
     with pytest.raises(JournalConflict):
         await journal.intend(lease, [_intent(b"a")])
-    assert await journal.intents("acme") == ()
+    assert await journal.intents([1]) == ()
+
+
+# --- whose lane it is ------------------------------------------------------------------------------------------------
+
+
+async def _two(journal: Journal) -> tuple[Lanehand, Lease, Lease]:
+    """A lane, and two accounts: the one that it had, and the one that it has from now on."""
+    hand = await Lanehand.on(journal)
+    after = await journal.claim("after", "you", None)
+    assert after is not None
+    return hand, hand.lease, after
+
+
+async def _held(journal: Journal, lease: Lease, lanes: Sequence[int]) -> tuple[int, ...]:
+    """The lanes that are the account's: as the journal gives them, so they stand."""
+    held = await journal.hold(lease, lanes)
+    assert [one for one in await journal.lanes() if one.account == lease.account] == list(held)
+    return tuple(lane.id for lane in held)
+
+
+async def test_a_lane_is_one_accounts_at_a_time(journal: Journal) -> None:
+    hand, before, after = await _two(journal)
+    assert await _held(journal, before, [hand.lane.id]) == (hand.lane.id,)
+    assert await _held(journal, before, [hand.lane.id]) == (hand.lane.id,)
+    assert await _held(journal, after, [hand.lane.id]) == ()
+
+
+async def test_a_lane_that_its_account_holds_no_longer_is_free_and_that_is_heard_of(journal: Journal) -> None:
+    hand, before, after = await _two(journal)
+    await journal.hold(before, [hand.lane.id])
+    seen = await journal.head()
+    assert await _held(journal, before, []) == ()
+    assert (await journal.head()).operations > seen.operations
+    assert await _held(journal, after, [hand.lane.id]) == (hand.lane.id,)
+    assert await _held(journal, before, [hand.lane.id]) == ()
+
+
+async def test_a_lane_whose_accounts_lease_is_free_goes_over(journal: Journal) -> None:
+    hand, before, after = await _two(journal)
+    await journal.hold(before, [hand.lane.id])
+    await journal.renew([before], release=True)
+    assert await _held(journal, after, [hand.lane.id]) == (hand.lane.id,)
+
+
+async def test_holding_what_is_held_already_changes_nothing(journal: Journal) -> None:
+    hand, before, _ = await _two(journal)
+    await journal.hold(before, [hand.lane.id])
+    seen, lane = await journal.head(), await hand.seen()
+    await journal.hold(before, [hand.lane.id])
+    assert (await journal.head(), await hand.seen()) == (seen, lane)
+
+
+async def test_who_has_lost_the_lease_holds_no_lane(journal: Journal) -> None:
+    hand, before, _ = await _two(journal)
+    await journal.claim(before.account, "you", before)
+    with pytest.raises(JournalConflict):
+        await journal.hold(before, [hand.lane.id])
+
+
+async def test_a_lane_that_is_anothers_is_not_settled(journal: Journal) -> None:
+    hand, before, after = await _two(journal)
+    await accept(journal, 2)
+    await journal.hold(before, [hand.lane.id])
+    await hand.deliver(1, 1)
+    await journal.hold(before, [])
+    assert await _held(journal, after, [hand.lane.id]) == (hand.lane.id,)
+    with pytest.raises(JournalConflict):
+        await hand.deliver(2, 2)
+    later = Lanehand(journal, await hand.seen(), after)
+    assert (await later.deliver(2, 2)).cursor == 2

@@ -190,7 +190,7 @@ async def test_intents_end_with_the_settle(hand: Lanehand) -> None:
     ]
     await hand.journal.intend(hand.lease, intents)
     await hand.settle(intents_done=(b"a",))
-    assert await hand.journal.intents(hand.lease.account) == (intents[1],)
+    assert await hand.journal.intents([hand.lane.id]) == (intents[1],)
 
 
 async def test_derived_events_are_appended_with_the_settle(hand: Lanehand) -> None:

@@ -102,7 +102,7 @@ async def _everything(url: str) -> dict[str, Any]:
             "dead": [one async for one in journal.dead(DeadFilter())],
             "rejected": await journal.rejected(None),
             "replays": await journal.replays(),
-            "intents": await journal.intents("account-of-crm"),
+            "intents": await journal.intents([1]),
             "versions": await journal.versions("crm", [b"v" * 16, b"w" * 16]),
             "leases": [(one.account, one.token) for one in await journal.leases()],
         }
@@ -246,6 +246,7 @@ def test_a_gateway_that_runs_on_either_is_seen(
 
 def test_every_column_is_copied_or_known_to_follow_from_others(urls: Callable[[str], str]) -> None:
     """A column that a migration adds must be thought of here."""
+    told_anew = {("lanes", "account"), ("intents", "lanes")}
     follow = {
         "sqlite": {("sources", "bytes")},
         "postgres": {("batches", one) for one in ("bytes_before", "size_bytes", "places", "seqs", "tails")}
@@ -262,7 +263,7 @@ def test_every_column_is_copied_or_known_to_follow_from_others(urls: Callable[[s
     copied = {(name, column) for name, table in TABLES.items() if name != "identities" for column in table.columns}
     for engine in ENGINES:
         there = {one for one in asyncio.run(_columns(urls(engine))) if one[0] not in no_copy}
-        missing = there - copied - follow[engine]
+        missing = there - copied - follow[engine] - told_anew
         assert missing == set(), engine
         assert copied - there - {("batches", "duplicates")} == set(), engine
 

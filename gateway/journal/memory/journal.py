@@ -27,7 +27,7 @@ from gateway.journal.base import (
     Operation,
     Page,
 )
-from gateway.journal.filters import is_event, is_letter
+from gateway.journal.filters import is_event, is_intended, is_letter
 from gateway.journal.memory.keep import keep, recount
 from gateway.journal.memory.store import LaneStore, Store
 from gateway.model import (
@@ -156,6 +156,11 @@ class MemoryJournal:
                 kept.append(now)
         return tuple(kept)
 
+    async def hold(self, lease: Lease, lanes: Collection[int]) -> tuple[Lane, ...]:
+        held = self._store.hold(lease, lanes)
+        self._wake()
+        return held
+
     async def parked(
         self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
     ) -> tuple[ParkedRow, ...]:
@@ -175,8 +180,8 @@ class MemoryJournal:
         self._store.fence(lease)
         self._store.intents.update((one.key, one) for one in intents)
 
-    async def intents(self, account: str) -> tuple[Intent, ...]:
-        mine = (one for one in self._store.intents.values() if one.account == account)
+    async def intents(self, lanes: Collection[int]) -> tuple[Intent, ...]:
+        mine = (one for one in self._store.intents.values() if is_intended(one, lanes))
         return tuple(sorted(mine, key=lambda one: (one.at_ms, one.key)))
 
     # --- the desk ----------------------------------------------------------------------------------------------------

@@ -261,9 +261,9 @@ class Store:
         for name in spec.was if spec.kind == LIVE else ():
             former = self._live(spec.source, name, spec.kind)
             if former is not None:
-                changed = former.lane.changed + 1
                 self._rename_versions(name, spec.destination)
-                return former.stands(replace(former.lane, destination=spec.destination, changed=changed))
+                self._rename_lanes(spec.source, name, spec.destination)
+                return former.lane
         return self._begun(spec)
 
     def begin(self, replay: Replay) -> bool:
@@ -312,10 +312,27 @@ class Store:
         if now is None or not now.owner or (now.owner, now.token) != (lease.owner, lease.token):
             raise JournalConflict(f"the lease on {lease.account} is no longer held by {lease.owner or 'anybody'}")
 
+    def hold(self, lease: Lease, lanes: Collection[int]) -> tuple[Lane, ...]:
+        """These lanes are the account's, and no others, as far as they are nobody else's."""
+        self.fence(lease)
+        for number, store in self.lanes.items():
+            lane = store.lane
+            if lane.account == lease.account and number not in lanes:
+                store.stands(replace(lane, account=""))
+                self.operations += 1
+            elif number in lanes and not self._is_served(lane):
+                store.stands(replace(lane, account=lease.account))
+        return tuple(store.lane for store in self.lanes.values() if store.lane.account == lease.account)
+
+    def _is_served(self, lane: Lane) -> bool:
+        """Whether somebody holds the lease of the account that serves it."""
+        lease = self.leases.get(lane.account)
+        return lease is not None and bool(lease.owner)
+
     def settle(self, settlement: Settlement, derived: Group | None) -> tuple[Lane, ...]:
         """All of it or nothing: every lane is judged before the first is written."""
         self.fence(settlement.lease)
-        judged = [(self.of(step.lane), self._judge(step)) for step in settlement.lanes]
+        judged = [(self.of(step.lane), self._judge(step, settlement.lease)) for step in settlement.lanes]
         if derived is not None:
             self.append(derived)
         for (store, settled), step in zip(judged, settlement.lanes, strict=True):
@@ -336,11 +353,10 @@ class Store:
         event = self.events.get(row.seq)
         store.write(row, past, RowName(self._rows, event.id if event else event_id(row.seq, bytes(4))))
 
-    def _judge(self, step: LaneSettle) -> ledger.Settled:
+    def _judge(self, step: LaneSettle, lease: Lease) -> ledger.Settled:
         store = self.of(step.lane)
         lane = store.lane
-        if lane.ended or lane.version != step.version:
-            raise JournalConflict(f"lane {lane.id} is at version {lane.version}, not {step.version}")
+        ledger.fence(lane, step, lease)
         standing = store.standing(ledger.events_with_rows(lane, step))
         return ledger.settle(lane, store.book.floor_seq, step, standing)
 
@@ -367,6 +383,16 @@ class Store:
     def _rename_versions(self, before: str, after: str) -> None:
         for name, key in [one for one in self.versions if one[0] == before]:
             self.versions[after, key] = self.versions.pop((name, key))
+
+    def _rename_lanes(self, source: str, before: str, after: str) -> None:
+        """The live lane, and those of its replays that have none of the new name."""
+        for store in self.lanes.values():
+            lane = store.lane
+            if lane.ended or (lane.source, lane.destination) != (source, before):
+                continue
+            if self._live(source, after, lane.kind) is None:
+                began_as = lane.began_as or before
+                store.stands(replace(lane, destination=after, began_as=began_as, changed=lane.changed + 1))
 
     def _live(self, source: str, destination: str, kind: str) -> LaneStore | None:
         wanted = (source, destination, kind)

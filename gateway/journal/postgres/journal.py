@@ -167,6 +167,9 @@ class PostgresJournal:
     async def renew(self, leases: Sequence[Lease], *, release: bool = False) -> tuple[Lease, ...]:
         return await lane_rows.renew(self._db, leases, release=release)
 
+    async def hold(self, lease: Lease, lanes: Collection[int]) -> tuple[Lane, ...]:
+        return self._settler.see(await lane_rows.hold(self._db, lease, lanes))
+
     async def parked(
         self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
     ) -> tuple[ParkedRow, ...]:
@@ -184,8 +187,8 @@ class PostgresJournal:
     async def intend(self, lease: Lease, intents: Sequence[Intent]) -> None:
         await lane_rows.intend(self._db, lease, intents)
 
-    async def intents(self, account: str) -> tuple[Intent, ...]:
-        return await lane_rows.intents(self._db, account)
+    async def intents(self, lanes: Collection[int]) -> tuple[Intent, ...]:
+        return await lane_rows.intents(self._db, lanes)
 
     # --- the desk ----------------------------------------------------------------------------------------------------
 

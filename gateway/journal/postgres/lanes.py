@@ -8,6 +8,7 @@ from msgspec import structs
 
 from gateway.errors import JournalError
 from gateway.journal.base import Operation
+from gateway.journal.filters import is_intended
 from gateway.journal.ledger import LaneBook
 from gateway.journal.postgres.connection import Asks, Connections, Row
 from gateway.journal.records import pack_whole, unpack_counts, unpack_intent, unpack_ranges, unpack_replay
@@ -15,7 +16,7 @@ from gateway.model import Counts, Intent, Lane, LaneSpec, Lease, Replay
 
 _COLUMNS = (
     "id, source, destination, kind, start_seq, end_seq, cursor, ahead, delivered, filtered, superseded, parked, dead,"
-    " discarded, version, changed, paused, ended, floor_seq, removed, removed_events, stamp"
+    " discarded, version, changed, paused, ended, began_as, account, floor_seq, removed, removed_events, stamp"
 )
 
 
@@ -120,8 +121,10 @@ def _read(row: Row) -> Read:
         changed=row[15],
         paused=row[16],
         ended=row[17],
+        began_as=row[18],
+        account=row[19],
     )
-    return Read(LaneBook(lane, row[18], unpack_counts(row[19]), row[20]), row[21])
+    return Read(LaneBook(lane, row[20], unpack_counts(row[21]), row[22]), row[23])
 
 
 # --- leases ----------------------------------------------------------------------------------------------------------
@@ -167,6 +170,12 @@ async def renew(db: Asks, held: Sequence[Lease], *, release: bool) -> tuple[Leas
     return tuple(now[one.account] for one in held if one.account in now)
 
 
+async def hold(db: Connections, lease: Lease, wanted: Collection[int]) -> list[Read]:
+    """Serve these lanes under the lease's account, and no others: those that are its from now on."""
+    held = "SELECT gateway.hold($1, $2, $3, $4)"
+    return await read(db, await db.value(held, lease.account, lease.owner, lease.token, list(wanted)))
+
+
 # --- intents ---------------------------------------------------------------------------------------------------------
 
 
@@ -174,17 +183,24 @@ async def intend(db: Asks, lease: Lease, intents: Sequence[Intent]) -> None:
     """Write intents down before a send."""
     last = {one.key: one for one in intents}.values()
     await db.fetch(
-        "SELECT gateway.intend($1, $2, $3, $4, $5, $6)",
+        "SELECT gateway.intend($1, $2, $3, $4, $5, $6, $7)",
         lease.account,
         lease.owner,
         lease.token,
         [one.key for one in last],
         [one.account for one in last],
         [pack_whole(one) for one in last],
+        [_array({lane for lane, _, _ in one.members}) for one in last],
     )
 
 
-async def intents(db: Asks, account: str) -> tuple[Intent, ...]:
-    """What was intended and not done, oldest first."""
-    rows = await db.fetch("SELECT packed FROM gateway.intents WHERE account = $1", account)
-    return tuple(sorted((unpack_intent(row[0]) for row in rows), key=lambda one: (one.at_ms, one.key)))
+async def intents(db: Asks, lanes: Collection[int]) -> tuple[Intent, ...]:
+    """What was intended for these lanes and not done, oldest first."""
+    rows = await db.fetch("SELECT packed FROM gateway.intents WHERE lanes IS NULL OR lanes && $1", list(lanes))
+    found = (one for row in rows if is_intended(one := unpack_intent(row[0]), lanes))
+    return tuple(sorted(found, key=lambda one: (one.at_ms, one.key)))
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """As the text of a database's array."""
+    return f"{{{','.join(map(str, sorted(numbers)))}}}"

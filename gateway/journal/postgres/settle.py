@@ -6,7 +6,7 @@ again. So a settle that nobody has come between is one round trip.
 
 from collections.abc import Sequence
 
-from gateway.errors import JournalConflict, JournalUnavailable
+from gateway.errors import JournalUnavailable
 from gateway.journal import ledger
 from gateway.journal.admission import derived_id
 from gateway.journal.postgres import lanes, log, rows
@@ -51,11 +51,10 @@ class Settler:
         """The lanes as they were seen last, at the versions that are to be settled; else as they are."""
         before = [self._seen.get(step.lane) for step in settlement.lanes]
         known = [one for one in before if one is not None]
-        if len(known) < len(before) or any(map(_differ, settlement.lanes, known)):
+        if len(known) < len(before) or not all(map(_is_so, settlement.lanes, known)):
             known = await lanes.read(self._db, [step.lane for step in settlement.lanes])
         for step, one in zip(settlement.lanes, known, strict=True):
-            if _differ(step, one):
-                raise JournalConflict(f"lane {one.lane.id} is at version {one.lane.version}, not {step.version}")
+            ledger.fence(one.lane, step, settlement.lease)
         return known
 
     async def _settled(self, settlement: Settlement, before: Sequence[Read], change: Change) -> list[Read]:
@@ -88,5 +87,8 @@ class Settler:
         return bool(await self._db.value(statement, lanes.json(change), *derived.offered()))
 
 
-def _differ(step: LaneSettle, one: Read) -> bool:
-    return one.lane.ended or one.lane.version != step.version
+def _is_so(step: LaneSettle, one: Read) -> bool:
+    """Whether a lane as it was seen last is the one that the settle was made for; what else has changed is found when
+    it is written.
+    """
+    return one.lane.version == step.version

@@ -160,6 +160,9 @@ class SqliteJournal:
     async def renew(self, leases: Sequence[Lease], *, release: bool = False) -> tuple[Lease, ...]:
         return await self._writer.run(partial(lane_rows.renew, held=leases, release=release))
 
+    async def hold(self, lease: Lease, lanes: Collection[int]) -> tuple[Lane, ...]:
+        return await self._writer.run(partial(lane_rows.hold, lease=lease, wanted=lanes))
+
     async def parked(
         self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
     ) -> tuple[ParkedRow, ...]:
@@ -175,8 +178,8 @@ class SqliteJournal:
     async def intend(self, lease: Lease, intents: Sequence[Intent]) -> None:
         await self._writer.run(partial(lane_rows.intend, lease=lease, intents=intents))
 
-    async def intents(self, account: str) -> tuple[Intent, ...]:
-        return await self._reader.run(partial(lane_rows.intents, account=account))
+    async def intents(self, lanes: Collection[int]) -> tuple[Intent, ...]:
+        return await self._reader.run(partial(lane_rows.intents, lanes=lanes))
 
     # --- the desk ----------------------------------------------------------------------------------------------------
 

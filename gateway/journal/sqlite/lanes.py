@@ -1,9 +1,11 @@
 """Lanes, leases and intents on SQLite: rows in, values out."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from gateway.errors import JournalConflict, JournalError
+from gateway.journal.filters import is_intended
 from gateway.journal.ledger import LaneBook
 from gateway.journal.records import pack_counts, pack_ranges, pack_whole, unpack_counts, unpack_intent, unpack_ranges
 from gateway.journal.sqlite import versions
@@ -13,7 +15,7 @@ from gateway.model import LIVE, Counts, Intent, Lane, LaneSpec, Lease, Replay
 
 _COLUMNS = (
     "id, source, destination, kind, start_seq, end_seq, cursor, ahead, delivered, filtered, superseded, parked, dead,"
-    " discarded, version, changed, paused, ended, floor_seq, removed, removed_events"
+    " discarded, version, changed, paused, ended, began_as, account, floor_seq, removed, removed_events"
 )
 
 
@@ -87,13 +89,19 @@ def _registered(db: Db, spec: LaneSpec) -> Lane:
     for name in spec.was if spec.kind == LIVE else ():
         former = _live(db, spec.source, name, spec.kind)
         if former is not None:
-            db.execute(
-                "UPDATE lanes SET destination = ?, changed = changed + 1 WHERE id = ?", (spec.destination, former.id)
-            )
+            db.execute(_RENAME, {"source": spec.source, "before": name, "after": spec.destination})
             versions.rename(db, name, spec.destination)
             operated(db)
             return book(db, former.id).lane
     return _begun(db, spec)
+
+
+_RENAME = """
+UPDATE lanes SET destination = :after, began_as = coalesce(nullif(began_as, ''), :before), changed = changed + 1
+WHERE source = :source AND destination = :before AND ended = 0 AND kind NOT IN
+    (SELECT kind FROM lanes WHERE source = :source AND destination = :after AND ended = 0)
+"""
+"""The live lane, and those of its replays that have none of the new name."""
 
 
 def _begun(db: Db, spec: LaneSpec) -> Lane:
@@ -144,8 +152,10 @@ def _book(row: tuple[Any, ...]) -> LaneBook:
         changed=row[15],
         paused=bool(row[16]),
         ended=bool(row[17]),
+        began_as=row[18],
+        account=row[19],
     )
-    return LaneBook(lane, row[18], unpack_counts(row[19]), row[20])
+    return LaneBook(lane, row[20], unpack_counts(row[21]), row[22])
 
 
 # --- leases ----------------------------------------------------------------------------------------------------------
@@ -191,6 +201,28 @@ def fence(db: Db, lease: Lease) -> None:
         raise JournalConflict(f"the lease on {lease.account} is no longer held by {lease.owner or 'anybody'}")
 
 
+def hold(db: Db, lease: Lease, wanted: Collection[int]) -> tuple[Lane, ...]:
+    """Serve these lanes under the lease's account, and no others: those that are its from now on."""
+    fence(db, lease)
+    numbers = json.dumps(list(wanted))
+    let_go = db.execute(
+        f"UPDATE lanes SET account = '' WHERE account = ? AND id NOT IN {_THESE}",  # noqa: S608  a constant
+        (lease.account, numbers),
+    )
+    if let_go.rowcount:
+        operated(db)
+    db.execute(
+        f"UPDATE lanes SET account = ? WHERE id IN {_THESE}"  # noqa: S608  a constant
+        " AND account NOT IN (SELECT account FROM leases WHERE owner <> '')",
+        (lease.account, numbers),
+    )
+    held = db.execute(f"SELECT {_COLUMNS} FROM lanes WHERE account = ? ORDER BY id", (lease.account,))  # noqa: S608  a constant
+    return tuple(_book(row).lane for row in held)
+
+
+_THESE = "(SELECT value FROM json_each(?))"
+
+
 def _lease(db: Db, account: str) -> Lease | None:
     row = db.execute("SELECT account, owner, token, renewals FROM leases WHERE account = ?", (account,)).fetchone()
     return Lease(*row) if row else None
@@ -203,12 +235,23 @@ def intend(db: Db, lease: Lease, intents: Sequence[Intent]) -> None:
     """Write intents down before a send."""
     fence(db, lease)
     db.executemany(
-        "INSERT OR REPLACE INTO intents (key, account, packed) VALUES (?, ?, ?)",
-        [(one.key, one.account, pack_whole(one)) for one in intents],
+        "INSERT OR REPLACE INTO intents (key, account, packed, lanes) VALUES (?, ?, ?, ?)",
+        [(one.key, one.account, pack_whole(one), json.dumps(_lanes_of(one))) for one in intents],
     )
 
 
-def intents(db: Db, account: str) -> tuple[Intent, ...]:
-    """What was intended and not done, oldest first."""
-    rows = db.execute("SELECT packed FROM intents WHERE account = ?", (account,))
-    return tuple(sorted((unpack_intent(row[0]) for row in rows), key=lambda one: (one.at_ms, one.key)))
+def intents(db: Db, lanes: Collection[int]) -> tuple[Intent, ...]:
+    """What was intended for these lanes and not done, oldest first."""
+    rows = db.execute(_INTENDED, (json.dumps(list(lanes)),))
+    found = (one for row in rows if is_intended(one := unpack_intent(row[0]), lanes))
+    return tuple(sorted(found, key=lambda one: (one.at_ms, one.key)))
+
+
+_INTENDED = """
+SELECT packed FROM intents
+WHERE lanes IS NULL OR EXISTS (SELECT 1 FROM json_each(lanes) WHERE value IN (SELECT value FROM json_each(?)))
+"""
+
+
+def _lanes_of(intent: Intent) -> list[int]:
+    return sorted({lane for lane, _, _ in intent.members})

@@ -1,6 +1,5 @@
 """Settling on SQLite: what became of events, over several lanes, in one transaction."""
 
-from gateway.errors import JournalConflict
 from gateway.journal import ledger
 from gateway.journal.admission import derived_id
 from gateway.journal.ledger import LaneBook
@@ -41,8 +40,7 @@ class Settle:
 def _settle_lane(db: Db, step: LaneSettle, settlement: Settlement) -> Lane:
     book = lanes.book(db, step.lane)
     lane = book.lane
-    if lane.ended or lane.version != step.version:
-        raise JournalConflict(f"lane {lane.id} is at version {lane.version}, not {step.version}")
+    ledger.fence(lane, step, settlement.lease)
     seqs = ledger.events_with_rows(lane, step)
     standing = rows.standing(db, lane.id, seqs) if seqs else {}
     settled = ledger.settle(lane, book.floor_seq, step, standing)
