@@ -12,9 +12,11 @@ import click
 import pytest
 from ruamel.yaml import YAML
 
+from gateway.admin.advice import OF_CAUSE, OF_REASON
 from gateway.app import registry
 from gateway.cli import gateway
 from gateway.config.reference import page
+from gateway.errors import STATUS_OF
 from gateway.telemetry.events import EVENTS
 from gateway.telemetry.metrics import AT_SCRAPE, REGISTRY
 
@@ -76,6 +78,20 @@ def test_every_log_event_and_metric_is_on_its_page() -> None:
     path = DOCS / "telemetry.md"
 
     equal(path, _with(_with(path.read_text(), "events", events_table()), "metrics", metrics_table()))
+
+
+def test_every_cause_and_reason_is_explained_on_its_page() -> None:
+    path = DOCS / "reasons.md"
+    causes = "\n".join(
+        ["| cause | status | what it means, and what helps |", "|---|---|---|"]
+        + [f"| `{cause}` | {STATUS_OF[cause]} | {text} |" for cause, text in OF_CAUSE.items()]
+    )
+    reasons = "\n".join(
+        ["| reason | what it means, and what helps |", "|---|---|"]
+        + [f"| `{reason}` | {text} |" for reason, text in OF_REASON.items()]
+    )
+
+    equal(path, _with(_with(path.read_text(), "causes", causes), "reasons", reasons))
 
 
 def test_every_name_that_is_logged_is_in_the_catalogue() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,11 @@ def _call(room: Room, call: Call) -> Endpoint:
     return endpoint
 
 
-async def _http_exception(_: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return answers.problem(Problem(status, "not_found" if status == 404 else "request"))  # noqa: PLR2004  its name
+    if status == HTTPStatus.NOT_FOUND and "text/html" in request.headers.get("accept", ""):
+        return pages.refused(Problem(status, "not_found", "there is no such page"))
+    return answers.problem(Problem(status, "not_found" if status == HTTPStatus.NOT_FOUND else "request"))
 
 
 async def _crashed(request: Request, error: Exception) -> Response:

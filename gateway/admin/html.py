@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway import document
+from gateway.admin.advice import advice
 from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import read_body
 
@@ -31,6 +32,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters["advice"] = advice
     made.filters["span"] = span
     made.filters["short"] = short
     made.filters["readable"] = readable

@@ -3,7 +3,7 @@ slice, each as long as a page may take.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec.structs import replace
 from starlette.requests import Request
@@ -31,7 +31,9 @@ async def dead(room: Room, request: Request) -> Response:
     groups = views.dead_groups(await room.desk.dead_groups(which))
     rows = await api.dead_rows(room.desk, which, LETTERS)
     letters = views.dead_letters(rows).dead
-    return render("dead.html", here="/dead", which=which, groups=groups, letters=letters)
+    status = room.status()
+    known: dict[str, Any] = {"sources": sorted(status.sources), "destinations": sorted(status.destinations)}
+    return render("dead.html", here="/dead", which=which, groups=groups, letters=letters, **known)
 
 
 async def letter(room: Room, request: Request) -> Response:

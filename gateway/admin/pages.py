@@ -103,7 +103,8 @@ async def change_lanes(room: Room, request: Request) -> Response:
 async def rejected(room: Room, request: Request) -> Response:
     source = request.query_params.get("source", "")
     found = views.rejected(await room.desk.rejected(source or None, REJECTS))
-    return render("rejected.html", here="/rejected", rejected=found.rejected, source=source)
+    sources = sorted(room.status().sources)
+    return render("rejected.html", here="/rejected", rejected=found.rejected, source=source, sources=sources)
 
 
 # --- who may see them ------------------------------------------------------------------------------------------------
@@ -137,7 +138,7 @@ def _doors(room: Room, access: Access) -> list[Route]:
         try:
             form = await form_of(request)
         except Problem as problem:
-            return _refused(problem)
+            return refused(problem)
         onward = _onward({"next": form.one("next", "/")})
         if _is_foreign(request) or not access.by_token(form.one("token")):
             log.warning("admin.refused", path="/login", client=request.client.host if request.client else "")
@@ -187,19 +188,20 @@ def _guarded(room: Room, access: Access, page: Page) -> Callable[[Request], Awai
             onward = f"?next={request.url.path}" if request.method == "GET" else ""
             return RedirectResponse(f"/login{onward}", HTTPStatus.SEE_OTHER, SAFE)
         if request.method == "POST" and _is_foreign(request):
-            return _refused(Problem(403, "foreign", "this form does not come from a page of this gateway"))
+            return refused(Problem(403, "foreign", "this form does not come from a page of this gateway"))
         try:
             async with asyncio.timeout(api.TIMEOUT_S):
                 return await page(room, request)
         except Problem as problem:
-            return _refused(problem)
+            return refused(problem)
         except (JournalError, TimeoutError) as error:
             detail = str(error) or "no answer in time"
-            return _refused(Problem(503, "journal_unavailable", detail))
+            return refused(Problem(503, "journal_unavailable", detail))
 
     return guarded
 
 
-def _refused(problem: Problem) -> Response:
+def refused(problem: Problem) -> Response:
+    """A page that says what went wrong."""
     title = HTTPStatus(problem.status).phrase
     return render("problem.html", problem.status, here="", title=title, problem=problem)

@@ -49,6 +49,7 @@ def dead_list(config: Path, as_json: bool, limit: int, **filters: Any) -> None: 
     columns = ("id", "at", "source", "destination", "part", "reason", "attempts", "detail")
     lines = [[getattr(letter, column) for column in columns] for letter in found.dead]
     show.table(columns, lines, "no dead letters")
+    show.advised(letter.reason for letter in found.dead)
     if found.more:
         click.echo(f"there are more than {limit}: see --limit", err=True)
 
@@ -77,6 +78,7 @@ def dead_show(ctx: click.Context, config: Path, ids: tuple[str, ...], as_json: b
         for letter in found.dead:
             show.fields({name: value for name, value in asdict(letter).items() if name != "record"})
             click.echo(f"{show.pretty(letter.record)}\n")
+            show.advised([letter.reason])
     missing = sorted(set(ids) - {row.id for row in rows})
     for name in missing:
         click.echo(f"Error: there is no dead letter {show.clean(name)}", err=True)

@@ -104,6 +104,7 @@ def rejected_list(config: Path, as_json: bool, source: str | None, limit: int) -
     columns = ("at", "source", "cause", "method", "client", "detail")
     lines = [[getattr(one, column) for column in columns] for one in found.rejected]
     show.table(columns, lines, "nothing was refused")
+    show.advised(one.cause for one in found.rejected)
 
 
 @click.command()

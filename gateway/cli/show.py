@@ -1,7 +1,7 @@
 """How answers look: JSON, rich tables on a terminal, plain aligned lines elsewhere."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway import document
+from gateway.admin.advice import advice
 from gateway.errors import ConfigurationError, Fault
 
 
@@ -75,6 +76,14 @@ def fields(row: dict[str, Any]) -> None:
     for name, value in row.items():
         click.echo(f"{name.ljust(width)}  {clean(value)}")
     click.echo()
+
+
+def advised(words: Iterable[str]) -> None:
+    """What each of these causes or reasons means and what helps, once, on standard error: no part of the table."""
+    found = [(word, advice(word)) for word in dict.fromkeys(words)]
+    for word, text in found:
+        if text:
+            click.echo(f"{click.style(word, fg='yellow')}: {text}", err=True)
 
 
 def clean(value: Any) -> str:

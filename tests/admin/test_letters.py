@@ -65,7 +65,9 @@ def fields(text: str) -> dict[str, str]:
 
 async def test_the_page_groups_all_of_them_by_reason(browser: Client) -> None:
     text = (await browser.get("/dead")).text
-    groups = re.findall(r'">(\w+)</a></td><td>uk-shop</td><td>crm</td>\s+<td class="n">(\d+)<', text)
+    groups = re.findall(
+        r'">(\w+)</a><br><small>[^<]+</small></td><td>uk-shop</td><td>crm</td>\s+<td class="n">(\d+)<', text
+    )
     assert groups == [("server_error", "8"), ("too_large", "4")]
     assert "Decide about all 12" in text
 

@@ -3,15 +3,17 @@ from html.parser import HTMLParser
 from urllib.parse import urlencode
 
 import pytest
+from markupsafe import escape
 from structlog.testing import capture_logs
 
+from gateway.admin.advice import OF_CAUSE, OF_REASON
 from gateway.admin.html import readable, span
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
 from gateway.deliver.drops import Drop
 from gateway.deliver.lessons import Trouble
 from gateway.deliver.standing import AccountStanding
-from gateway.errors import Fault
+from gateway.errors import Cause, Fault, Reason
 from gateway.journal.base import DeadFilter, DeadRow
 from tests.admin.asgi import Client
 from tests.admin.conftest import TOKEN, Gateway, Making
@@ -227,6 +229,23 @@ async def test_an_event_is_shown_with_exact_numbers_and_every_attempt(stranger: 
     assert "record_refused" in text
     assert "81 ms" in text
     assert "--data-raw &#39;{&#34;id&#34;: 820982911946154508, &#34;note&#34;" in text
+
+
+async def test_what_went_wrong_comes_with_what_helps(stranger: Client) -> None:
+    browser = await signed_in(stranger)
+
+    assert escape(OF_CAUSE[Cause.SIGNATURE_WRONG]) in (await browser.get("/rejected")).text
+    for path in ("/dead", "/dead/dl_1", f"/events/{EVENT.id}"):
+        assert escape(OF_REASON[Reason.RECORD_REFUSED]) in (await browser.get(path)).text, path
+
+
+async def test_a_browser_that_has_lost_its_way_gets_a_page_and_a_program_gets_json(stranger: Client) -> None:
+    browser = await signed_in(stranger)
+
+    answer = await browser.get("/nowhere", {"accept": "text/html,*/*;q=0.8"})
+    assert (answer.status, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is no such page" in answer.text
+    assert (await browser.get("/nowhere")).json["cause"] == "not_found"
 
 
 async def test_events_are_paged(stranger: Client) -> None:
