@@ -35,10 +35,11 @@ from gateway.vendors.base import Delivered, Derived, Record, Refused, Retry, Spl
 class _Open:
     """An event of which some parts have no outcome yet."""
 
-    __slots__ = ("attempts", "derived", "rows", "states", "waiting")
+    __slots__ = ("attempts", "derived", "keys", "rows", "states", "waiting")
 
     def __init__(self, records: Iterable[Record]) -> None:
         self.waiting = {record.part: record for record in records}
+        self.keys = {record.draft.key_hash for record in self.waiting.values()}
         self.states: dict[str, State] = {}
         self.derived: list[tuple[Record, Derived]] = []
         self.rows: list[ParkedRow] = []
@@ -92,6 +93,7 @@ class LaneWork:
         self._next = _Draft()
         self._settling: _Draft | None = None
         self._cut_off: set[Ref] = set()
+        self._gave_way: dict[int, set[bytes]] = {}
 
     @property
     def id(self) -> int:
@@ -374,6 +376,7 @@ class LaneWork:
             self.superseded(ref)
             return
         self._open[record.seq].attempts.append(Attempt(record.seq, record.part, State.SUPERSEDED))
+        self._gave_way.setdefault(record.seq, set()).add(record.draft.key_hash)
         self._part_done(record, State.SUPERSEDED)
 
     def _behind(self, record: Record, now_ms: int) -> bool:
@@ -427,9 +430,16 @@ class LaneWork:
         self._complete_if_done(record.seq)
 
     def _complete_if_done(self, seq: int) -> None:
+        if self._complete(seq) and self._gave_way.pop(seq, set()):
+            for later in sorted(one for one in self._open if one > seq):
+                if self._complete(later):
+                    self._gave_way.pop(later, None)
+
+    def _complete(self, seq: int) -> bool:
+        """An event of which every part has an outcome enters the next settle, once it may."""
         opened = self._open.get(seq)
-        if opened is None or opened.waiting:
-            return
+        if opened is None or opened.waiting or self._came_before(seq, opened.keys):
+            return False
         del self._open[seq]
         self._done.add(seq)
         delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
@@ -439,6 +449,13 @@ class LaneWork:
             self._next.counts[state_of_parts(opened.states.values())] += 1
         self._next.attempts.extend(opened.attempts)
         self._next.derived.extend(opened.derived)
+        return True
+
+    def _came_before(self, seq: int, keys: set[bytes]) -> bool:
+        """Whether an event is open of which an older state of these keys gave way: if the newer one were settled before
+        it, a crash would send the older one after it.
+        """
+        return any(older < seq and not gone.isdisjoint(keys) for older, gone in self._gave_way.items())
 
 
 def is_over(lane: Lane) -> bool:

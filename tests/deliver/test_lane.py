@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from gateway import document
 from gateway.config.schema import RetrySetting
 from gateway.deliver.plan import Death
-from gateway.deliver.settle import Tried, backoff_ms, unpack
+from gateway.deliver.settle import Tried, backoff_ms, row_waiting, unpack
 from gateway.errors import Reason
 from gateway.model import Counts, LaneSettle, State
 from gateway.vendors.base import Delivered, Failure, Record, Refused, Response, Retry
@@ -290,3 +290,26 @@ def test_each_wait_doubles_up_to_the_longest() -> None:
         60_000,
         60_000,
     ]
+
+
+def test_a_parked_record_that_goes_before_anything_is_read_again_leaves_what_lay_ahead() -> None:
+    one = work(cursor=2, ahead=((4, 5),), parked=(row_waiting(record(1), 0, 0, Reason.REDELIVER),))
+    assert one.parked.take_due(0, 5) == [(1, "order:k1")]
+    one.delivered(record(1), Delivered(), TRIED)
+    said = settle(one.settlement())
+    assert (said.cursor, said.ahead) == (2, ((4, 5),))
+
+
+def test_a_newer_state_is_settled_no_sooner_than_what_gave_way_to_it() -> None:
+    """A crash in between would send the older one after it."""
+    one = work()
+    old, other, newer = record(1, "k"), record(1, "k", channel="product"), record(2, "k")
+    one.take(1, planned(old, other), 0)
+    one.take(2, planned(newer), 0)
+    one.read_to = 2
+    one.supersede(old)
+    one.delivered(newer, Delivered(), TRIED)
+    assert one.settlement() is None
+    one.delivered(other, Delivered(), TRIED)
+    said = settle(one.settlement())
+    assert (said.cursor, said.ahead, said.counts) == (2, (), Counts(delivered=2))
