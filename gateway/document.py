@@ -1,7 +1,8 @@
 """JSON in and out: one parser for accept and delivery, one writer for everything that is sent.
 
-Integers of any size stay exact, fractions are `Decimal`, a UTF-8 byte-order mark is skipped. NaN, lone surrogates and
-nesting over 200 are refused.
+Integers stay exact, fractions are `Decimal`, a UTF-8 byte-order mark is skipped. A fraction that no Decimal can hold
+(its exponent has 18 digits and more) is its text. NaN, lone surrogates, nesting over 200 and integers of more than
+4,300 digits are refused.
 """
 
 import re
@@ -17,11 +18,19 @@ _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 _DIGITS_READ = 4300
 """The longest whole number that is read (CPython's own limit)."""
-_DIGITS_ALIKE = bytes.maketrans(b"123456789E+-", b"000000000e00")
-_LONG_NUMBER = b"0" * (_DIGITS_READ + 1)
-_LONG_EXPONENT = b"e" + b"0" * 18
+_DIGITS_SEEN = 64
+
+
+def _number(text: str) -> Decimal | str:
+    """A fraction, or its text where no Decimal can hold it."""
+    try:
+        return Decimal(text)
+    except ArithmeticError:
+        return text
+
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
+_lenient_decoder = msgspec.json.Decoder(float_hook=_number)
 _scanner = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder(decimal_format="number")
 
@@ -35,7 +44,9 @@ def parse(text: bytes) -> Any:
     text = _plain(text)
     try:
         return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError) as error:
+    except ArithmeticError:
+        return _lenient_decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
 
 
@@ -47,15 +58,19 @@ def check(text: bytes) -> None:
         if not text.isascii():
             text.decode()  # the scanner looks at the structure of texts, not at their bytes
         if _may_overflow(text):
-            parse(text)  # ... and not at how large numbers are
+            parse(text)  # ... and not at how long numbers are
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
 
 
 def _may_overflow(text: bytes) -> bool:
-    """Whether there may be a number with more digits, or a larger exponent, than can be read."""
-    alike = text.translate(_DIGITS_ALIKE)
-    return _LONG_EXPONENT in alike or (len(text) > _DIGITS_READ and _LONG_NUMBER in alike)
+    """Whether there may be a whole number of more digits than are read: it would lie across one of these places, and a
+    good deal of it on one side.
+    """
+    places = range(_DIGITS_READ, len(text), _DIGITS_READ)
+    return any(
+        text[place : place + _DIGITS_SEEN].isdigit() or text[place - _DIGITS_SEEN : place].isdigit() for place in places
+    )
 
 
 def dump(document: Any) -> bytes:

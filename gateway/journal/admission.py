@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway.errors import GroupRefused
 from gateway.journal.records import Duplicate
-from gateway.model import Offer, Receipt, Settlement, event_id
+from gateway.model import Offer, Receipt, Settlement, event_id, event_ids
 
 EVENT_BYTES_MAX = 64 << 20
 """The largest body an engine takes. The receiver's limit is far lower."""
@@ -66,6 +66,7 @@ def admit(offers: Sequence[Offer], known: Mapping[Key, Known], head_seq: int, gr
     duplicates: list[Duplicate] = []
     fresh: dict[Key, Known] = {}
     tail = group_id[-4:]
+    ids = event_ids(head_seq + 1, len(offers), group_id)
     seq = head_seq
     for place, offer in enumerate(offers):
         key = (offer.source, offer.identity) if offer.identity is not None else None
@@ -74,9 +75,8 @@ def admit(offers: Sequence[Offer], known: Mapping[Key, Known], head_seq: int, gr
             duplicates.append(Duplicate(place, first.seq, first.tail))
             receipts.append(Receipt(event_id(first.seq, first.tail), first.seq, duplicate=True))
             continue
-        seq += 1
+        receipts.append(Receipt(ids[len(accepted)], seq := seq + 1, duplicate=False))
         accepted.append(offer)
-        receipts.append(Receipt(event_id(seq, group_id), seq, duplicate=False))
         if key is not None:
             fresh[key] = Known(seq, tail, offer.received_at_ms)
     return Admitted(tuple(accepted), tuple(receipts), tuple(duplicates), fresh)
