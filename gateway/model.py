@@ -404,12 +404,15 @@ class LaneSettle(Struct, frozen=True):
 
 
 class Lease(Struct, frozen=True):
-    """A lease on an account as its row stands. `owner` is empty when it is free."""
+    """A lease on an account as its row stands. `owner` is empty when it is free. `note`: what its holder knows of the
+    account that whoever comes next is to know as well.
+    """
 
     account: str
     owner: str
     token: int
     renewals: int
+    note: str = ""
 
 
 class Intent(Struct, frozen=True):

@@ -18,6 +18,7 @@ from gateway.deliver.drops import Drops
 from gateway.deliver.gate import DEFAULT, Gate
 from gateway.deliver.lane import LaneWork, is_over
 from gateway.deliver.lease import LeaseKeeper
+from gateway.deliver.lessons import note_of, recall
 from gateway.deliver.loop import AccountLoop
 from gateway.deliver.outbound import Outbound
 from gateway.deliver.pace import Pace
@@ -101,7 +102,7 @@ class Dispatcher:
 
     def standings(self) -> list[AccountStanding]:
         """How the accounts stand that this process serves."""
-        now = Now(self._clock.now_ms(), self._clock.monotonic_s())
+        now = self._now()
         found = [standing_of(loop.account, now) for loop in self._loops.values()]
         for one in found:
             tell.stands(one)
@@ -129,6 +130,8 @@ class Dispatcher:
                 self._head = await self._journal.head()
                 self._reader = Reader(self._journal, self._head, self._setup.revision)
             self._look_for_newer(self._reader.newest)
+            for account in self._loops:
+                self._note(account)
             await self._keeper.turn(() if self._standing_back else self._accounts)
         except JournalUnavailable as error:
             self.ready.clear()
@@ -205,15 +208,24 @@ class Dispatcher:
             tell.served(account, loop.account.pace.rate_per_s(), len(loop.account.works))
             await loop.run()
         finally:
+            self._note(account)
             self._loops.pop(account, None)
             loop.account.close()
             tell.left(account)
+
+    def _note(self, account: str) -> None:
+        """What the account has learned is told with the next renewal of its lease."""
+        self._keeper.note(account, note_of(self._loops[account].account.gate, self._setup.digest, self._now()))
+
+    def _now(self) -> Now:
+        return Now(self._clock.now_ms(), self._clock.monotonic_s())
 
     async def _open(self, name: str, lease: Lease) -> Account:
         """The account as the journal knows it, with the pace, the gate and the drops that it had under this lease."""
         known = self._known.get(name)
         if known is None or known[0] != lease.token:
             known = (lease.token, self._pace(name, lease), Gate(_breaker(self._setup, name)), Drops())
+            recall(known[2], lease.note, self._setup.digest, self._now())
             self._known[name] = known
         _, pace, gate, drops = known
         account = Account(name, lease, pace, gate, self._chance, drops)

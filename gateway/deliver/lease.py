@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from gateway.clock import Clock
 from gateway.deliver.spread import to_claim, to_give
 from gateway.journal.base import Delivery
@@ -152,6 +154,12 @@ class LeaseKeeper:
             await self._claim(account, row)
             await self._let_go([account])
             return True
+
+    def note(self, account: str, text: str) -> None:
+        """The next renewal tells this of the account to whoever comes next."""
+        lease = self._held.get(account)
+        if lease is not None:
+            self._held[account] = replace(lease, note=text)
 
     def drop(self, account: str) -> None:
         """The journal says that the lease is another's."""

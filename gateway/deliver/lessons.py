@@ -1,12 +1,13 @@
 """What an answer means for its account beyond the records of its batch: whether it may be called again, and from when;
-what is news to those who watch; what went wrong lately. Pure.
+what is news to those who watch; what went wrong lately; what of it outlives the process. Pure.
 """
 
 from collections.abc import Iterator
 
+import msgspec
 from msgspec import Struct
 
-from gateway.deliver.gate import Gate
+from gateway.deliver.gate import PROBE_EVERY_S, Gate
 from gateway.deliver.queue import Now
 from gateway.deliver.quota import exhausted, quotas
 from gateway.errors import Reason
@@ -43,6 +44,35 @@ class Trouble(Struct, frozen=True):
     destination: str
     reason: str
     detail: str
+
+
+class _Note(Struct, frozen=True):
+    """A suspended account: why, under which configuration, and when it is to be probed."""
+
+    reason: Reason
+    detail: str
+    config: str
+    probe_at_ms: int
+
+
+def note_of(gate: Gate, config: str, now: Now) -> str:
+    """What whoever serves the account next is to know of it, under the configuration with this digest."""
+    if not gate.suspended() or gate.why is None:
+        return ""
+    probe_at_ms = now.ms + int((gate.opens_s(now.s) - now.s) * 1000)
+    return msgspec.json.encode(_Note(gate.why, gate.detail[:DETAIL_CHARS], config, probe_at_ms)).decode()
+
+
+def recall(gate: Gate, note: str, config: str, now: Now) -> None:
+    """What was noted of an account: it is still suspended, and probed when it was to be. With another configuration it
+    is probed at once.
+    """
+    try:
+        told = msgspec.json.decode(note, type=_Note)
+    except msgspec.MsgspecError:  # nothing was noted, or another version has
+        return
+    left_s = (told.probe_at_ms - now.ms) / 1000 if told.config == config else 0.0
+    gate.suspend(Suspended(told.reason, told.detail), now.s, min(max(left_s, 0.0), PROBE_EVERY_S))
 
 
 def learn(gate: Gate, batch: Batch, answer: Answer, verdict: Verdict, in_flight: int, now: Now) -> tuple[News, ...]:

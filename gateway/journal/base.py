@@ -197,8 +197,8 @@ class Delivery(Protocol):
         ...
 
     async def renew(self, leases: Sequence[Lease], *, release: bool = False) -> tuple[Lease, ...]:
-        """Raise the renewal count of those still held by owner and token, and give them as they stand now; with
-        `release` empty their owner instead. A lease that is missing from the answer is lost.
+        """Raise the renewal count of those still held by owner and token, with their notes, and give them as they stand
+        now; with `release` empty their owner instead. A lease that is missing from the answer is lost.
         """
         ...
 

@@ -65,7 +65,7 @@ TABLES = {
     "attempts": Table(("id", "lane", "first_seq", "last_seq", "at_ms", "counted", "config", "outcomes"), "id"),
     "skips": Table(("lane", "after_seq", "last_seq", "count", "at_ms"), "lane, last_seq"),
     "intents": Table(("key", "account", "packed"), "key", 100),
-    "leases": Table(("account", "owner", "token", "renewals"), "account"),
+    "leases": Table(("account", "owner", "token", "renewals", "note"), "account"),
     "replays": Table(("id", "at_ms", "packed"), "id"),
     "versions": Table(("destination", "key", "version", "at_ms"), "destination, key", 10_000),
     "rejected": Table(("id", "source", "group_id", "place", "packed"), "id"),

@@ -9,6 +9,8 @@ from msgspec.structs import replace
 
 from gateway.telemetry import log
 from tests.deliver.scene import Scene
+from tests.deliver.test_renamed import Second
+from tests.deliver.town import Town
 from tests.simulation.history import setup
 from tests.simulation.virtual import simulate
 
@@ -61,6 +63,54 @@ async def _new_key() -> None:
     await asyncio.sleep(5.0)
     assert all(scene.who(seq)[name][1] - began_s < 3.0 for name in SITES)
     await scene.end()
+
+
+async def _started_anew(digest: str) -> list[float]:
+    """A dispatcher is started again ten seconds after the last probe, with this configuration: when requests came after
+    that, and when that was.
+    """
+    async with Town() as town:
+        town.site.mood = "refusing"
+        for n in range(20):
+            await town.event(f"k{n}", n)
+        await asyncio.sleep(70.0)
+        await town.close()
+        town.setup = replace(town.setup, digest=digest)
+        before, began_s = len(town.site.requests), asyncio.get_running_loop().time()
+        town.open()
+        await asyncio.sleep(120.0)
+        rows = await town.journal.lane_rows()
+        assert [(row.lane.counts.total(), row.waiting) for row in rows] == [(0, 20)]
+        return [at_s - began_s for at_s, *_ in town.site.requests[before:]]
+
+
+def test_it_stays_so_when_the_dispatcher_is_started_anew() -> None:
+    probes = simulate(_started_anew(""))
+    assert [round(at_s, -1) for at_s in probes] == [50, 110]
+
+
+def test_what_is_started_anew_with_another_configuration_tries_at_once_with_one_record() -> None:
+    probes = simulate(_started_anew("another"))
+    assert [round(at_s, -1) for at_s in probes] == [0, 60]
+
+
+async def _handed_over() -> None:
+    async with Town() as town:
+        town.site.mood = "refusing"
+        await town.events(*({"key": f"k{n}", "n": n} for n in range(20)))
+        await asyncio.sleep(10.0)
+        town.process.die()
+        before = len(town.site.requests)
+        second = Second(town, town.setup)
+        await asyncio.sleep(40.0)
+        assert len(town.site.requests) == before
+        await asyncio.sleep(20.0)
+        assert len(town.site.requests) == before + 1
+        await second.close()
+
+
+def test_who_takes_the_account_over_knows_that_it_is_suspended() -> None:
+    simulate(_handed_over())
 
 
 def test_it_is_probed_every_minute_and_no_attempt_is_counted() -> None:

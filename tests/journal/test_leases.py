@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.errors import JournalConflict
 from gateway.journal.base import Journal
@@ -46,6 +47,20 @@ async def test_a_released_lease_is_free_at_once(journal: Journal) -> None:
     taken = await journal.claim("acme", "you", None)
     assert taken is not None
     assert taken.token == held.token + 1
+
+
+async def test_what_is_noted_of_an_account_is_told_to_who_comes_next(journal: Journal) -> None:
+    held = await journal.claim("acme", "me", None)
+    assert held is not None
+    assert held.note == ""
+    (renewed,) = await journal.renew([replace(held, note='{"a": 1}')])
+    assert renewed.note == '{"a": 1}'
+    assert await journal.leases() == (renewed,)
+    taken = await journal.claim("acme", "you", renewed)
+    assert taken == Lease("acme", "you", 2, 0, '{"a": 1}')
+    assert await journal.renew([replace(held, note="late")]) == ()
+    (released,) = await journal.renew([replace(taken, note="")], release=True)
+    assert (released.owner, released.note) == ("", "")
 
 
 async def test_a_lost_lease_is_neither_renewed_nor_released(journal: Journal) -> None:

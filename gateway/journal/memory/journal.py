@@ -142,7 +142,7 @@ class MemoryJournal:
         free = now is not None and (not now.owner or now == seen)
         if not free and not (now is None and seen is None):
             return None
-        lease = Lease(account, owner, now.token + 1 if now is not None else 1, 0)
+        lease = Lease(account, owner, now.token + 1, 0, now.note) if now is not None else Lease(account, owner, 1, 0)
         self._store.leases[account] = lease
         return lease
 
@@ -151,6 +151,7 @@ class MemoryJournal:
         for lease in leases:
             now = self._store.leases.get(lease.account)
             if now is not None and now.owner and (now.owner, now.token) == (lease.owner, lease.token):
+                now = replace(now, note=lease.note)
                 now = replace(now, owner="") if release else replace(now, renewals=now.renewals + 1)
                 self._store.leases[lease.account] = now
                 kept.append(now)

@@ -132,7 +132,7 @@ def _read(row: Row) -> Read:
 
 async def leases(db: Asks) -> tuple[Lease, ...]:
     """Every lease row."""
-    rows = await db.fetch("SELECT account, owner, token, renewals FROM gateway.leases ORDER BY account")
+    rows = await db.fetch("SELECT account, owner, token, renewals, note FROM gateway.leases ORDER BY account")
     return tuple(Lease(*row) for row in rows)
 
 
@@ -150,7 +150,7 @@ INSERT INTO gateway.leases AS l (account, owner, token, renewals)
 SELECT $1, $2, 1, 0 WHERE $3::text IS NULL OR EXISTS (SELECT FROM gateway.leases WHERE account = $1)
 ON CONFLICT (account) DO UPDATE SET owner = excluded.owner, token = l.token + 1, renewals = 0
 WHERE l.owner = '' OR (l.owner, l.token, l.renewals) = ($3, $4::bigint, $5::bigint)
-RETURNING account, owner, token, renewals
+RETURNING account, owner, token, renewals, note
 """
 
 
@@ -158,13 +158,14 @@ async def renew(db: Asks, held: Sequence[Lease], *, release: bool) -> tuple[Leas
     """Renew, or let go of, those that are still held."""
     change = "owner = ''" if release else "renewals = l.renewals + 1"
     rows = await db.fetch(
-        f"UPDATE gateway.leases l SET {change}"  # noqa: S608  two constants
-        " FROM unnest($1::text[], $2::text[], $3::bigint[]) h(account, owner, token)"
+        f"UPDATE gateway.leases l SET note = h.note, {change}"  # noqa: S608  two constants
+        " FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[]) h(account, owner, token, note)"
         " WHERE l.account = h.account AND l.owner = h.owner AND l.token = h.token"
-        " RETURNING l.account, l.owner, l.token, l.renewals",
+        " RETURNING l.account, l.owner, l.token, l.renewals, l.note",
         [one.account for one in held],
         [one.owner for one in held],
         [one.token for one in held],
+        [plain(one.note) for one in held],
     )
     now = {row[0]: Lease(*row) for row in rows}
     return tuple(now[one.account] for one in held if one.account in now)

@@ -4,6 +4,8 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from gateway.errors import JournalConflict, JournalError
 from gateway.journal.filters import is_intended
 from gateway.journal.ledger import LaneBook
@@ -163,7 +165,7 @@ def _book(row: tuple[Any, ...]) -> LaneBook:
 
 def leases(db: Db) -> tuple[Lease, ...]:
     """Every lease row."""
-    rows = db.execute("SELECT account, owner, token, renewals FROM leases ORDER BY account")
+    rows = db.execute(f"SELECT {_LEASE} FROM leases ORDER BY account")  # noqa: S608  a constant
     return tuple(Lease(*row) for row in rows)
 
 
@@ -174,9 +176,12 @@ def claim(db: Db, account: str, owner: str, seen: Lease | None) -> Lease | None:
         return None
     if now is None and seen is not None:
         return None
-    token = now.token + 1 if now is not None else 1
-    db.execute("INSERT OR REPLACE INTO leases VALUES (?, ?, ?, 0)", (account, owner, token))
-    return Lease(account, owner, token, 0)
+    lease = Lease(account, owner, now.token + 1, 0, now.note) if now is not None else Lease(account, owner, 1, 0)
+    db.execute(f"INSERT OR REPLACE INTO leases ({_LEASE}) VALUES (?, ?, ?, ?, ?)", structs.astuple(lease))  # noqa: S608  a constant
+    return lease
+
+
+_LEASE = "account, owner, token, renewals, note"
 
 
 def renew(db: Db, held: Sequence[Lease], *, release: bool) -> tuple[Lease, ...]:
@@ -185,9 +190,8 @@ def renew(db: Db, held: Sequence[Lease], *, release: bool) -> tuple[Lease, ...]:
     kept = []
     for lease in held:
         row = db.execute(
-            f"UPDATE leases SET {change} WHERE account = ? AND owner = ? AND token = ?"  # noqa: S608  two constants
-            " RETURNING account, owner, token, renewals",
-            (lease.account, lease.owner, lease.token),
+            f"UPDATE leases SET note = ?, {change} WHERE account = ? AND owner = ? AND token = ? RETURNING {_LEASE}",  # noqa: S608  constants
+            (lease.note, lease.account, lease.owner, lease.token),
         ).fetchone()
         if row is not None:
             kept.append(Lease(*row))
@@ -224,7 +228,7 @@ _THESE = "(SELECT value FROM json_each(?))"
 
 
 def _lease(db: Db, account: str) -> Lease | None:
-    row = db.execute("SELECT account, owner, token, renewals FROM leases WHERE account = ?", (account,)).fetchone()
+    row = db.execute(f"SELECT {_LEASE} FROM leases WHERE account = ?", (account,)).fetchone()  # noqa: S608  a constant
     return Lease(*row) if row else None
 
 
