@@ -361,12 +361,13 @@ async def read_body(request: Request, most_bytes: int = BODY_BYTES) -> bytes:
 
 
 _ALL = Parameter("all", {"type": "string", "enum": ["true"]}, "Those of replays that are over, too.")
-_SOURCE = Parameter("source", {"type": "string"}, "Only of this source.")
-_DESTINATION = Parameter("destination", {"type": "string"}, "Only of this destination.")
+SOURCE = Parameter("source", {"type": "string"}, "Only of this source.")
+DESTINATION = Parameter("destination", {"type": "string"}, "Only of this destination.")
 _REASON = Parameter("reason", {"type": "string", "enum": [str(reason) for reason in Reason]}, "Only with this reason.")
 
 
-def _limit(default: int, most: int) -> Parameter:
+def how_many(default: int, most: int) -> Parameter:
+    """The parameter of a query that bounds its answer."""
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
     return Parameter("limit", schema, "How many, at most.")
 
@@ -395,7 +396,7 @@ CALLS = (
         views.Events,
         list_events,
         (
-            _SOURCE,
+            SOURCE,
             Parameter("topic", {"type": "string"}, "Only of this topic."),
             Parameter(
                 "contains",
@@ -405,7 +406,7 @@ CALLS = (
             Parameter("from", {"type": "string", "format": "date-time"}, "Received at this time or later."),
             Parameter("to", {"type": "string", "format": "date-time"}, "Received before this time."),
             Parameter("before", {"type": "integer", "minimum": 1}, "Only with a lower seq: the next page."),
-            _limit(50, 200),
+            how_many(50, 200),
         ),
     ),
     Call("GET", "/events/{id}", "event", "One event, and what became of it.", views.EventDetails, show_event),
@@ -416,7 +417,7 @@ CALLS = (
         "Dead letters, oldest first.",
         views.Dead,
         list_dead,
-        (_REASON, _SOURCE, _DESTINATION, _limit(100, 1000)),
+        (_REASON, SOURCE, DESTINATION, how_many(100, 1000)),
     ),
     Call("POST", "/dead/retry", "retry", "Map and send anew.", views.Changed, retry_dead, body=Which),
     Call("POST", "/dead/discard", "discard", "Give up for good.", views.Changed, discard_dead, body=Which),
@@ -427,7 +428,7 @@ CALLS = (
         "How many dead letters there are, by reason, source and destination.",
         views.DeadGroups,
         count_dead,
-        (_REASON, _SOURCE, _DESTINATION),
+        (_REASON, SOURCE, DESTINATION),
     ),
     Call("GET", "/dead/{id}", "dead_letter", "One dead letter, whole.", views.DeadDetails, show_dead),
     Call(
@@ -437,7 +438,7 @@ CALLS = (
         "Refused requests, newest first.",
         views.Rejects,
         list_rejected,
-        (_SOURCE, _limit(100, 1000)),
+        (SOURCE, how_many(100, 1000)),
     ),
 )
 """Every call of the API."""

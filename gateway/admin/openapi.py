@@ -5,10 +5,10 @@ from typing import Any
 
 import msgspec
 
-from gateway.admin import api, pieces, playground, replaying
+from gateway.admin import api, parked, pieces, playground, replaying
 from gateway.admin.api import Call
 
-CALLS = (*api.CALLS, *pieces.CALLS, *replaying.CALLS, *playground.CALLS)
+CALLS = (*api.CALLS, *parked.CALLS, *pieces.CALLS, *replaying.CALLS, *playground.CALLS)
 """Every call of the API."""
 
 _PATH = re.compile(r"\{(\w+)(:int)?\}")

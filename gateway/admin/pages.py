@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from gateway.admin import api, letters, live, pieces, playground, replaying, routemap, views
+from gateway.admin import api, letters, live, parked, pieces, playground, replaying, routemap, views
 from gateway.admin.access import COOKIE, SESSION_S, Access
 from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import Room
@@ -122,6 +122,7 @@ def routes(room: Room, access: Access, streams: live.Streams) -> list[Route]:
         ("GET", "/destinations", destinations),
         ("GET", "/routes", route_map),
         *letters.PAGES,
+        *parked.PAGES,
         *playground.PAGES,
         *live.pages(streams),
         *replaying.PAGES,

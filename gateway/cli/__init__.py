@@ -28,6 +28,7 @@ MODULES = {
     "send": "sending",
     "events": "events",
     "lanes": "lanes",
+    "parked": "parked",
     "dead": "dead",
     "replay": "replaying",
     "replays": "replaying",

@@ -348,6 +348,12 @@ class Desk(Protocol):
         """One event with its state on every lane."""
         ...
 
+    async def parked(
+        self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
+    ) -> tuple[ParkedRow, ...]:
+        """What waits on a lane, as `Delivery.parked` gives it."""
+        ...
+
     def dead(self, which: DeadFilter) -> AsyncIterator[DeadRow]:
         """Dead letters, oldest first, whole."""
         ...

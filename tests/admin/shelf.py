@@ -1,7 +1,7 @@
 """A desk of fixed rows: what operators read without a journal behind it, and what they asked to have changed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -129,6 +129,12 @@ class Shelf:
         if seq != EVENT.seq:
             return None
         return EventView(EVENT, ((LANE, State.DEAD, (DEAD,), (AttemptRow(NOW_MS - 40_000, ATTEMPT, "0123456789ab"),)),))
+
+    async def parked(
+        self, lane: int, refs: Sequence[tuple[int, str]] | None = None, *, limit: int = 10_000
+    ) -> tuple[ParkedRow, ...]:
+        row = replace(DEAD, state=State.PARKED, due_at_ms=NOW_MS + 5_000)
+        return (row,)[:limit] if lane == LANE.id and refs in (None, [(row.seq, row.part)]) else ()
 
     async def dead(self, which: DeadFilter) -> AsyncIterator[DeadRow]:
         if self.broken:

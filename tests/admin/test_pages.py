@@ -26,6 +26,7 @@ PAGES = [
     "/dead",
     "/dead/dl_1",
     "/dead/decide",
+    "/parked",
     "/destinations",
     "/routes",
     "/try",

@@ -258,6 +258,11 @@ def test_an_unknown_dead_letter_is_the_answer_no(run: Run) -> None:
     assert run("dead", "retry", "nothing").exit_code == 1
 
 
+def test_what_waits_for_its_next_attempt_is_listed(run: Run) -> None:
+    assert run("parked", "list").stdout == "nothing waits for another attempt\n"
+    assert answer(run("parked", "list", "--json")) == {"parked": [], "more": False}
+
+
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
