@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from math import ceil
 
+from msgspec.structs import replace
+
 from gateway.clock import Chance
 from gateway.deliver.drops import Asking, Drop, Drops
 from gateway.deliver.gate import Gate
@@ -289,6 +291,8 @@ class Account:
                 continue
             keys.add(record.draft.key_hash)
             records.append(queue.pop(channel, lane))
+            if rules.one_per_key:  # what else there is of its key steps aside
+                queue.take(records[-1:])
             size += record.size + 1
             heapq.heappush(heap, (self._serve(lane, rules.records), lane))
         if rules.keyed:  # what fails as a whole goes again in this order, from whatever lanes
@@ -381,7 +385,7 @@ class Account:
         if isinstance(outcome, Throttled) and outcome.scope == "channel" and rest_s > CHANNEL_REST_S:
             work.rest(record, now.ms, now.ms + int(rest_s * 1000), outcome.reason)
         else:
-            back.append(record)
+            back.append(replace(record, anew_ms=now.ms) if outcome.anew else record)
 
     def _rest_channel(self, queue: Queue, channel: str, reason: Reason, now: Now) -> None:
         """A channel rests for long: its queued records wait in the journal, so that those of others are read."""

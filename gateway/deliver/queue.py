@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 
 from msgspec import Struct
 
@@ -163,6 +164,8 @@ class Queue:
             self._taken.discard(key)
             for record in reversed(self._waiting.pop(key, ())):
                 self._line_up(record, first=True)
+                if not self.destination.limits:  # it has waited, and no request is short
+                    self._since_s[batch.channel] = -inf
 
     def halve(self, batch: Batch, records: Sequence[Record]) -> None:
         """Two halves go next, in order and one at a time; their keys stay taken until then."""

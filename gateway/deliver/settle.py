@@ -61,6 +61,7 @@ def row_after(
         given_up = tried.at_ms + wait_ms - first_failed_at_ms > policy.give_up_after * 1000
         state = State.DEAD if given_up else State.PARKED
         reason = Reason.GAVE_UP if given_up else outcome.reason
+    anew = isinstance(outcome, Retry) and outcome.anew
     detail = outcome.detail if reason == outcome.reason else f"{outcome.reason}: {outcome.detail}"
     return ParkedRow(
         seq=record.seq,
@@ -77,7 +78,7 @@ def row_after(
         answer=answer_of(tried.answer),
         mapping=record.mapping,
         generation=record.generation,
-        record=pack(replace(record, batch=tried.batch)),
+        record=pack(replace(record, batch=tried.batch, anew_ms=tried.at_ms if anew else record.anew_ms)),
         delivered_parts=before.delivered_parts if before else (),
     )
 
@@ -182,6 +183,7 @@ def pack(record: Record) -> bytes:
             "version_ms": record.version_ms,
             "mapping": record.mapping,
             "batch": record.batch,
+            "anew_ms": record.anew_ms,
             "data": msgspec.Raw(record.encoded),
         }
     )
@@ -216,4 +218,5 @@ def unpack_record(packed: bytes, *, lane: int, seq: int, part: str, attempt: int
         version_ms=held.get("version_ms", 0),
         mapping=held.get("mapping", ""),
         batch=held.get("batch", ""),
+        anew_ms=held.get("anew_ms", 0),
     )

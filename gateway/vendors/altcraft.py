@@ -1,13 +1,15 @@
 """Altcraft Marketing platform API: profiles, one a request or up to 500 in a batch, as JSON or XML.
 
 Errors stand in the body first (`error` is not 0), the HTTP status comes second. Altcraft remembers requests for a day
-and answers a repeat with what it said before: so each request has an id of its own, kept over its retries.
+and answers a repeat with what it said before: so each request has an id of its own, kept over its retries until an
+answer shows that Altcraft has dealt with it.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import msgspec
+from msgspec.structs import replace
 from pydantic import Field, model_validator
 
 from gateway import document
@@ -74,7 +76,8 @@ class Altcraft:
 
     def rules(self) -> base.BatchRules:
         """10 MB and 10,000 profiles at most (developer guide); 500 are ours. XML is longer than the JSON measured."""
-        return base.BatchRules(500, BODY_BYTES[self._settings.content], RECORD_BYTES, linger_s=1.0, keyed=True)
+        most = BODY_BYTES[self._settings.content]
+        return base.BatchRules(500, most, RECORD_BYTES, linger_s=1.0, one_per_key=True, keyed=True)
 
     # --- records -----------------------------------------------------------------------------------------------------
 
@@ -133,7 +136,8 @@ class Altcraft:
         code = answers.whole(body.get("error"))
         taken = isinstance(answer, base.Response) and answer.status // 100 == TAKEN
         if code and (taken or code in CODES):
-            return base.Verdict(tuple(self._whole(batch, record, code, body) for record in batch.records))
+            outcomes = (self._meant(CODES, record, code, body) for record in batch.records)
+            return base.Verdict(tuple(answers.refused_if_alone(one, batch) for one in outcomes))
         if code is None or not taken or isinstance(answer, base.Failure):
             return base.same(answers.by_status(STATUSES, batch, answer, self.secrets()), batch)
         note = "a repeat, by its request id" if REPEAT_HEADERS & answer.headers.keys() else ""
@@ -154,20 +158,22 @@ class Altcraft:
 
     def _one(self, record: base.Record, result: Mapping[str, Any], note: str) -> base.Outcome:
         code = answers.whole(result.get("error", 0 if result.get("profile_id") else None))
-        if code == 0:
-            return self._delivered(result, note)
-        meaning = RESULTS.get(-1 if code is None else code, _unlisted(record))
-        return meaning(self._words(code, result), None)
-
-    def _whole(self, batch: base.Batch, record: base.Record, code: int, body: Mapping[str, Any]) -> base.Outcome:
-        meaning = CODES.get(code, _unlisted(record))
-        return answers.refused_if_alone(meaning(self._words(code, body), None), batch)
+        return self._delivered(result, note) if code == 0 else self._meant(RESULTS, record, code, result)
 
     def _delivered(self, body: Mapping[str, Any], note: str) -> base.Delivered:
         return base.Delivered(answers.bounded(answers.text_in(body.get("profile_id")), self.secrets()), note)
 
-    def _words(self, code: int | None, body: Mapping[str, Any]) -> str:
-        return answers.bounded(f"error {code}: {answers.text_in(body.get('error_text'), 2000)}", self.secrets())
+    def _meant(
+        self, codes: Mapping[int, answers.Meaning], record: base.Record, code: int | None, body: Mapping[str, Any]
+    ) -> base.Outcome:
+        """What a code means. Altcraft may remember the error for a day: what waits for somebody to act (the tariff, the
+        token's rights) goes under another id then, and what has failed a few times.
+        """
+        said = answers.bounded(f"error {code}: {answers.text_in(body.get('error_text'), 2000)}", self.secrets())
+        outcome = codes.get(-1 if code is None else code, _unlisted(record))(said, None)
+        failed = isinstance(outcome, base.Retry) and (record.attempt + 1) % ATTEMPTS_PER_ID == 0
+        waits = isinstance(outcome, base.Throttled | base.Suspended)
+        return replace(outcome, anew=True) if failed or waits else outcome
 
 
 def _envelope(settings: AltcraftSettings) -> dict[str, Any]:
@@ -177,13 +183,9 @@ def _envelope(settings: AltcraftSettings) -> dict[str, Any]:
 
 
 def _request_id(batch: base.Batch) -> str:
-    """The batch's key. After a few failures, and each hour, another: an error may be what Altcraft remembers of the
-    first attempt, and a day of "the tariff's limit is reached" is long.
-    """
-    received_ms = [record.received_at_ms for record in batch.records if record.received_at_ms]
-    hours = max(batch.sent_at_ms - min(received_ms, default=batch.sent_at_ms), 0) // HOUR_MS
-    turn = max(record.attempt for record in batch.records) // ATTEMPTS_PER_ID + hours
-    return f"{batch.key}-{turn}" if turn else batch.key
+    """The batch's key, and when Altcraft last gave an answer that it would only repeat."""
+    anew_ms = max(record.anew_ms for record in batch.records)
+    return f"{batch.key}-{anew_ms}" if anew_ms else batch.key
 
 
 def _unlisted(record: base.Record) -> answers.Meaning:
@@ -204,7 +206,6 @@ BODY_BYTES = {"json": 9_500_000, "xml": 3_000_000}
 RECORD_BYTES = 1_000_000
 ATTEMPTS_PER_ID = 3
 """Fewer than open the breaker: a remembered error is no failure of the platform."""
-HOUR_MS = 3_600_000
 UNLISTED_ATTEMPTS = 5
 SHIPPED = frozenset({"customer", "order", "cart", "refund", "fulfillment"})
 """Entities that a mapping ships for: what tells something of a profile."""

@@ -88,7 +88,8 @@ class Record(Struct, frozen=True):
 
     It is not sent before `hold_ms` after its event's receipt. `version_ms`: when its entity was last changed, by the
     entity's own word (`updated_at`); 0 where it does not say. `mapping` made it (empty: it is sent as it is).
-    `batch`: the key of the batch that it failed with as a whole, where the vendor would know that again.
+    `batch`: the key of the batch that it failed with as a whole, where the vendor would know that again. `anew_ms`:
+    when the vendor last gave an answer that it would give again to the same request; 0: never.
     """
 
     lane: int
@@ -109,6 +110,7 @@ class Record(Struct, frozen=True):
     version_ms: int = 0
     mapping: str = ""
     batch: str = ""
+    anew_ms: int = 0
 
     @property
     def size(self) -> int:
@@ -217,11 +219,14 @@ class Superseded(Struct, frozen=True):
 
 
 class Retry(Struct, frozen=True):
-    """The record failed and may succeed later: parked, after `after_s` or the retry policy's wait."""
+    """The record failed and may succeed later: parked, after `after_s` or the retry policy's wait. `anew`: the vendor
+    would say the same again to the same request.
+    """
 
     reason: Reason
     detail: str = ""
     after_s: float | None = None
+    anew: bool = False
 
 
 class Refused(Struct, frozen=True):
@@ -242,7 +247,7 @@ class Throttled(Struct, frozen=True):
     """Nothing is wrong with the record: the account (or the channel alone) is to be left alone for `for_s` seconds.
 
     `up_to_s`: while the vendor keeps saying so and does not name a time itself, the pause doubles up to this (0: it
-    does not grow).
+    does not grow). `anew`: as with a Retry.
     """
 
     reason: Reason
@@ -250,13 +255,17 @@ class Throttled(Struct, frozen=True):
     scope: str = "account"
     detail: str = ""
     up_to_s: float = 0.0
+    anew: bool = False
 
 
 class Suspended(Struct, frozen=True):
-    """The account's key is refused: nothing is sent but a probe every 60 s, and no attempt is counted."""
+    """The account's key is refused: nothing is sent but a probe every 60 s, and no attempt is counted. `anew`: as with
+    a Retry.
+    """
 
     reason: Reason
     detail: str = ""
+    anew: bool = False
 
 
 Outcome = Delivered | Superseded | Retry | Refused | Split | Throttled | Suspended

@@ -140,9 +140,9 @@ class Http:
 
     def rules(self) -> base.BatchRules:
         """As many records as `batch.records` says. XML and forms are longer than the JSON that is measured."""
-        most = BODY_BYTES // GROWTH.get(self._settings.content, 1)
-        records = self._settings.batch.records or 1
-        return base.BatchRules(records, most - self._body.overhead, most - self._body.overhead, keyed=self._has_key())
+        most = BODY_BYTES // GROWTH.get(self._settings.content, 1) - self._body.overhead
+        each, keyed = self._settings.results is not None, self._has_key()
+        return base.BatchRules(self._settings.batch.records or 1, most, most, one_per_key=each or keyed, keyed=keyed)
 
     # --- records -----------------------------------------------------------------------------------------------------
 

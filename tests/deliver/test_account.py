@@ -106,10 +106,20 @@ def test_a_vendor_may_want_each_key_once_per_batch() -> None:
     made = account(one)
     feed(made, one, record(1, "k"), record(2, "k"), record(3))
     first = leave(made)
-    assert seqs(first) == [1]
-    assert seqs(leave(made)) == [3]
+    assert seqs(first) == [1, 3]
     finish(made, first, Delivered())
     assert seqs(leave(made)) == [2]
+
+
+def test_what_has_waited_for_its_key_does_not_linger_where_no_request_is_short() -> None:
+    rules = BatchRules(records=5, body_bytes=9999, record_bytes=999, linger_s=1.0, one_per_key=True)
+    one = work(to=destination(rules=rules))
+    made = account(one)
+    feed(made, one, record(1, "k"), record(2, "k"))
+    assert made.next_batch(now(100.0)) == 101.0
+    first = leave(made, 101.0)
+    finish(made, first, Delivered(), at_s=101.1)
+    assert seqs(leave(made, 101.1)) == [2]
 
 
 def test_no_two_of_a_key_are_in_flight_and_others_pass() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.vendors.base import Batch, Refused, Response, Retry
+from gateway.errors import Reason
+from gateway.vendors.base import Answer, Batch, Failure, Refused, Response, Retry, Suspended, Throttled
 from tests.vendors.samples import a_vendor, an_event, the_batch, the_vendor
 
 
@@ -24,10 +25,36 @@ def test_a_request_id_stays_over_its_retries_and_changes_with_an_operators() -> 
     assert request_id(batch) != request_id(tried(batch, 0, generation=1))
 
 
-def test_an_error_that_altcraft_may_only_remember_gets_another_id_in_the_end() -> None:
-    batch = the_batch("altcraft")
-    assert request_id(batch) != request_id(tried(batch, 3))
-    assert request_id(tried(batch, 3)) == request_id(tried(batch, 5))
+@pytest.mark.parametrize(
+    ("code", "attempt", "anew"),
+    [(402, 0, True), (403, 0, True), (500, 0, False), (500, 2, True), (777, 1, False), (777, 2, True)],
+)
+def test_what_altcraft_may_only_remember_goes_under_another_id(code: int, attempt: int, anew: bool) -> None:  # noqa: FBT001  a parameter
+    batch = tried(the_batch("altcraft"), attempt)
+    (outcome,) = the_vendor("altcraft").judge(batch, Response(200, {}, b'{"error":%d}' % code)).outcomes
+    assert isinstance(outcome, Retry | Throttled | Suspended)
+    assert outcome.anew is anew
+
+
+@pytest.mark.parametrize("answer", [Response(502, {}, b"<html>"), Failure(Reason.TIMEOUT, "30 s")])
+def test_what_altcraft_has_perhaps_not_heard_keeps_its_id(answer: Answer) -> None:
+    for attempt in range(6):
+        (outcome,) = the_vendor("altcraft").judge(tried(the_batch("altcraft"), attempt), answer).outcomes
+        assert isinstance(outcome, Retry)
+        assert not outcome.anew
+
+
+def test_a_request_id_changes_with_each_answer_that_altcraft_would_only_repeat() -> None:
+    one, other = the_batch("altcraft", 2).records
+    batches = [
+        Batch(
+            "crm",
+            "profile",
+            (msgspec.structs.replace(one, anew_ms=first), msgspec.structs.replace(other, anew_ms=second)),
+        )
+        for first, second in ((0, 0), (0, 7), (9, 7))
+    ]
+    assert len({request_id(batch) for batch in batches}) == 3
 
 
 def test_the_same_profile_twice_is_two_requests() -> None:
@@ -78,14 +105,3 @@ def test_nested_lists_can_be_written_as_xml() -> None:
 def test_what_tells_nothing_of_a_profile_is_filtered(type_: str) -> None:
     with pytest.raises(LookupError):
         the_vendor("altcraft").mapping(an_event(type_))
-
-
-def test_what_waits_for_hours_gets_another_id_each_hour_and_within_one_keeps_it() -> None:
-    batch = the_batch("altcraft")
-    at_ms = batch.sent_at_ms
-    records = tuple(msgspec.structs.replace(one, received_at_ms=at_ms) for one in batch.records)
-    ids = [
-        request_id(msgspec.structs.replace(batch, records=records, sent_at_ms=at_ms + minutes * 60_000))
-        for minutes in (0, 59, 60, 119, 120)
-    ]
-    assert [ids.index(one) for one in ids] == [0, 0, 2, 2, 4]

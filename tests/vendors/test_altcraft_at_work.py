@@ -96,3 +96,49 @@ def test_batches_that_nobody_acknowledged_go_again_as_they_were(tmp_path: Path, 
 
     witness = simulate(day()).sandbox.altcraft.witness
     assert {seen.times for seen in witness.received.values()} == {1}
+
+
+@pytest.mark.parametrize("fault", ["reset_after", "hang_after", "cut"])
+def test_changes_of_one_profile_at_once_are_applied_once_each(tmp_path: Path, fault: Kind) -> None:
+    async def day() -> AtWork:
+        async with AtWork(tmp_path, {"altcraft": SETTINGS}) as work:
+            work.sandbox.faults.order(Fault(path="/altcraft/*", fault=fault, count=2))
+            await work.sent(
+                "customers/update", customer("Ada"), customer("Cem", 2), customer("Bea"), customer("Dag", 2)
+            )
+            await work.settled()
+            assert set(names(work).values()) == {"Bea", "Dag"}
+            return work
+
+    witness = simulate(day()).sandbox.altcraft.witness
+    assert dict(witness.broken) == {}
+    assert {seen.times for seen in witness.received.values()} == {2}  # two changes of each
+
+
+def test_many_changes_of_one_profile_wait_for_each_other_and_for_nothing_else(tmp_path: Path) -> None:
+    async def day() -> float:
+        async with AtWork(tmp_path, {"altcraft": SETTINGS}) as work:
+            await work.sent("customers/update", *(customer(f"Ada {number}") for number in range(50)))
+            began_s = asyncio.get_running_loop().time()
+            await work.settled()
+            assert set(names(work).values()) == {"Ada 49"}
+            return asyncio.get_running_loop().time() - began_s
+
+    assert simulate(day()) < 5
+
+
+@pytest.mark.parametrize("failures", range(2, 8))
+def test_a_request_that_was_perhaps_heard_goes_again_under_its_id_however_often_it_has_failed(
+    tmp_path: Path, failures: int
+) -> None:
+    async def day() -> AtWork:
+        async with AtWork(tmp_path, {"altcraft": {**SETTINGS, "breaker": None}}) as work:
+            work.sandbox.faults.order(Fault(path="/altcraft/*", fault="status", status=502, count=failures))
+            work.sandbox.faults.order(Fault(path="/altcraft/*", fault="reset_after", count=1))
+            await work.sent("customers/update", customer("Ada"), customer("Cem", 2))
+            await work.settled(24 * HOUR_S)
+            return work
+
+    witness = simulate(day()).sandbox.altcraft.witness
+    assert dict(witness.broken) == {}
+    assert {seen.times for seen in witness.received.values()} == {1}

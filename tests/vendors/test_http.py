@@ -203,7 +203,13 @@ def test_a_batch_that_the_api_can_know_again_goes_again_as_it_was() -> None:
         vendor = a_vendor("http", **settings(batch={"records": 5}, **more))
         batch = a_batch(vendor, an_event(), None, copies=2)
         assert vendor.request(batch).intent == intent
+        assert (vendor.rules().keyed, vendor.rules().one_per_key) == (bool(intent), bool(intent))
         assert vendor.request(msgspec.structs.replace(batch, records=batch.records[:1])).intent == ""
+
+
+def test_records_with_results_of_their_own_overtake_none_of_their_key() -> None:
+    vendor = a_vendor("http", **settings(batch={"records": 5}, results={"items": "body", "ok": "item.ok"}))
+    assert vendor.rules().one_per_key
 
 
 @pytest.mark.parametrize("more", [{}, {"content": "form"}, {"content": "xml"}, {"wrap": "batch"}])
