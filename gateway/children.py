@@ -69,7 +69,7 @@ async def receiver(path: Path, revision: int, listener: int) -> int:
 def _stopper(server: Server) -> Callable[[bool], None]:
     def stop(orderly: bool) -> None:  # noqa: FBT001  the signature that Parent.attend calls
         server.config.timeout_graceful_shutdown = DRAIN_S if orderly else ORPHAN_DRAIN_S
-        server.should_exit = True
+        server.end()
 
     return stop
 

@@ -230,7 +230,7 @@ async def _until_told(replica: Replica, folder: Path) -> None:
             await replica.supervisor.run()
             log.info("shutdown.done")
         finally:
-            server.should_exit = True
+            server.end()
             await cancelled(*others)
             await asyncio.gather(serving, return_exceptions=True)
 

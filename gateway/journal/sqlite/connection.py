@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from gateway.errors import JournalError, JournalUnavailable
+from gateway.journal.sqlite import bell
 
 Db = sqlite3.Connection
 
@@ -85,10 +86,10 @@ def _said(error: sqlite3.Error) -> JournalError:
 
 
 class WriterLock:
-    """The kernel lock of all writers of one file."""
+    """The kernel lock of all writers of one file. Who lets go of it rings the bell."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.with_name(path.name + ".lock")
+        self._path = bell.lock_path(path)
         self._handle = -1
 
     def __enter__(self) -> None:
@@ -98,6 +99,7 @@ class WriterLock:
 
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._handle, fcntl.LOCK_UN)
+        bell.ring(self._path)
 
     def close(self) -> None:
         """Let go of the lock's file."""
