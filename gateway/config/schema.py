@@ -120,7 +120,9 @@ class Journal(Section):
     keep_at_most: Seconds = Field(
         90 * 86400, description="Events are removed after this in any case; what waits expires."
     )
-    keep_dead: Seconds = Field(90 * 86400, description="Dead letters are removed after this.")
+    keep_dead: Seconds = Field(
+        90 * 86400, description="Dead letters are removed after this, and replays that are over."
+    )
     keep_attempts: Seconds = Field(30 * 86400, description="What came of each attempt is forgotten after this.")
     identities: Seconds = Field(7 * 86400, description="How long a retried request is recognised.")
     max_size: Bytes | None = Field(

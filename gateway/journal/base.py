@@ -60,7 +60,8 @@ class Page(Struct, frozen=True):
 class Keep(Struct, frozen=True):
     """What to keep. Events older than `keep_ms` go once every lane of their source has settled them and no parked or
     dead row needs them; beyond `keep_at_most_ms` or `max_bytes` a lane's oldest waiting events become dead (expired)
-    first. `attempts_ms`, `dead_ms`: how long attempts and dead letters stay. `identities_ms`: the longest window.
+    first. `attempts_ms`, `dead_ms`: how long attempts and dead letters stay. `identities_ms`: the longest window. A
+    replay goes with its lanes when it began longer than `dead_ms` ago, is over, and no attempt or row of it is left.
     """
 
     now_ms: int
@@ -80,6 +81,7 @@ class Kept(Struct, frozen=True):
     attempts: int
     dead: int
     expired: int
+    replays: int
     more: bool
 
 
@@ -174,7 +176,7 @@ class Registry(Protocol):
         ...
 
     async def replays(self) -> tuple[Replay, ...]:
-        """Every replay that was ever begun, newest first."""
+        """Every replay that was begun and is still kept, newest first."""
         ...
 
 

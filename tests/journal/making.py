@@ -172,11 +172,11 @@ def rules(now_ms: int, **fields: int | None) -> Keep:
 
 async def keep_all(journal: Journal, wanted: Keep) -> Kept:
     """Slice by slice until nothing is left; the sum of what was done."""
-    done = [0] * 5
+    names = [name for name in Kept.__struct_fields__ if name != "more"]
+    done = dict.fromkeys(names, 0)
     for _ in range(1_000):
         kept = await journal.keep(wanted)
-        for place, number in enumerate((kept.events, kept.identities, kept.attempts, kept.dead, kept.expired)):
-            done[place] += number
+        done = {name: done[name] + getattr(kept, name) for name in names}
         if not kept.more:
-            return Kept(done[0], done[1], done[2], done[3], done[4], more=False)
+            return Kept(**done, more=False)
     raise AssertionError("keeping never ends")

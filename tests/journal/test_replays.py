@@ -2,7 +2,7 @@
 
 import random
 
-from gateway.journal.base import Journal
+from gateway.journal.base import DeadFilter, Journal
 from gateway.model import Counts, Lane, LaneSpec, Pick, Replay, State
 from tests.journal.bookkeeper import Bookkeeper
 from tests.journal.making import DAY_MS, HOUR_MS, NOW_MS, Lanehand, accept, by, keep_all, row, rules, tried
@@ -64,6 +64,76 @@ async def test_a_replay_that_runs_holds_its_events_and_one_that_is_over_does_not
     await hand.deliver(1, 4)
     assert (await keep_all(journal, over)).events == 4
     assert (await hand.audited()).balanced
+
+
+# --- how long they are kept ------------------------------------------------------------------------------------------
+
+OLD_MS = NOW_MS + 40 * DAY_MS
+OVER = {"attempts_ms": 10 * DAY_MS, "dead_ms": 30 * DAY_MS}
+
+
+async def _over(journal: Journal, destination: str = "crm") -> Lanehand:
+    """A replay that is over: one event was delivered, one is dead."""
+    await accept(journal, 2)
+    await journal.replay(REPLAY, [_lane(0, 2, destination)], by("replay"))
+    hand = await Lanehand.on(journal, kind=REPLAY.id, start_seq=0, end_seq=2, destination=destination)
+    await hand.settle(2, counts=Counts(delivered=1), parked=[row(2, state=State.DEAD)], attempts=[tried(1)])
+    return hand
+
+
+async def test_a_replay_that_is_over_goes_with_its_lanes_when_it_is_old(journal: Journal) -> None:
+    (live,) = await journal.register([LaneSpec("shop", "crm")])
+    await _over(journal)
+    assert (await keep_all(journal, rules(NOW_MS + 29 * DAY_MS, **OVER))).replays == 0
+    assert len(await journal.replays()) == 1
+    assert (await keep_all(journal, rules(OLD_MS, **OVER))).dead == 1
+    assert (await keep_all(journal, rules(OLD_MS + 11 * DAY_MS, **OVER))).replays == 1
+    assert await journal.replays() == ()
+    assert [lane.id for lane in await journal.lanes()] == [live.id]
+    assert all(one.balanced for one in await journal.audit())
+    assert await journal.dead_groups(DeadFilter()) == ()
+
+
+async def test_a_replay_stays_as_long_as_anything_tells_of_it(journal: Journal) -> None:
+    hand = await _over(journal)
+    assert (await keep_all(journal, rules(OLD_MS, attempts_ms=90 * DAY_MS, dead_ms=30 * DAY_MS))).replays == 0
+    assert (await hand.audited()).balanced
+    assert len(await journal.replays()) == 1
+
+
+async def test_a_replay_that_runs_stays_however_old(journal: Journal) -> None:
+    await accept(journal, 2)
+    lanes = await journal.replay(REPLAY, [_lane(0, 2), _lane(0, 2, "lake")], by("replay"))
+    await journal.change_lane(lanes[0].id, by("end"))
+    await keep_all(journal, rules(OLD_MS, **OVER))
+    assert (await journal.replays(), [lane.id for lane in await journal.lanes()]) == ((REPLAY,), [lanes[1].id])
+
+
+async def test_a_replay_that_was_cancelled_goes_as_well(journal: Journal) -> None:
+    await accept(journal, 2)
+    (lane,) = await journal.replay(REPLAY, [_lane(0, 2)], by("replay"))
+    await journal.change_lane(lane.id, by("end"))
+    assert (await keep_all(journal, rules(OLD_MS, **OVER))).replays == 1
+    assert (await journal.replays(), await journal.lanes()) == ((), ())
+
+
+async def test_a_lane_that_begins_later_has_a_number_of_its_own(journal: Journal) -> None:
+    (gone,) = await journal.replay(REPLAY, [_lane(0, 0)], by("replay"))
+    await keep_all(journal, rules(OLD_MS, **OVER))
+    assert await journal.lanes() == ()
+    (live,) = await journal.register([LaneSpec("shop", "crm")])
+    assert live.id > gone.id
+
+
+async def test_many_replays_go_in_slices(journal: Journal) -> None:
+    for number in range(250):
+        replay = Replay(f"rpl_{number}", NOW_MS, "ada")
+        await journal.replay(replay, [LaneSpec("shop", "crm", replay.id, 0, 0)], by("replay"))
+    kept = await journal.keep(rules(OLD_MS, **OVER))
+    assert kept.more
+    assert len(await journal.lanes()) > 0
+    assert kept.replays + (await keep_all(journal, rules(OLD_MS, **OVER))).replays == 250
+    assert await journal.lanes() == ()
 
 
 async def test_a_replay_over_a_hole_counts_what_is_there(journal: Journal) -> None:

@@ -6,10 +6,10 @@ from gateway.errors import Reason
 from gateway.journal import ledger
 from gateway.journal.base import Keep, Kept
 from gateway.journal.memory.store import LaneStore, Store
-from gateway.model import Counts, State
+from gateway.model import Counts, Lane, State
 
-PER_SLICE = 500
-NOTHING = Kept(0, 0, 0, 0, 0, more=False)
+PER_SLICE = 200
+NOTHING = Kept(0, 0, 0, 0, 0, 0, more=False)
 
 
 def keep(store: Store, rules: Keep) -> Kept:
@@ -20,6 +20,7 @@ def keep(store: Store, rules: Keep) -> Kept:
         ("expired", _expire),
         ("attempts", _attempts),
         ("dead", _dead),
+        ("replays", _replays),
     ):
         count = act(store, rules)
         if count:
@@ -140,3 +141,19 @@ def _dead(store: Store, rules: Keep) -> int:
             lane.let_go(over, State.DEAD, rules.now_ms)
             return len(over)
     return 0
+
+
+def _replays(store: Store, rules: Keep) -> int:
+    """Replays that are over and old, with their lanes."""
+    old = [one.id for one in store.replays.values() if one.at_ms < rules.now_ms - rules.dead_ms][:PER_SLICE]
+    lanes = [lane for lane in store.lanes.values() if lane.lane.kind in old]
+    done = {id(lane) for lane in lanes if not lane.rows and not lane.tried and _is_over(lane.lane)}
+    busy = {lane.lane.kind for lane in lanes if id(lane) not in done}
+    store.lanes = {number: lane for number, lane in store.lanes.items() if id(lane) not in done}
+    for replay in set(old) - busy:
+        del store.replays[replay]
+    return len(set(old) - busy)
+
+
+def _is_over(lane: Lane) -> bool:
+    return lane.ended or (lane.end_seq is not None and lane.cursor >= lane.end_seq)

@@ -145,6 +145,7 @@ class Store:
         self.versions: dict[tuple[str, bytes], Version] = {}
         self.notes: list[Operation] = []
         self._rows = 0
+        self._last_lane = 0
 
     # --- the log -----------------------------------------------------------------------------------------------------
 
@@ -281,8 +282,9 @@ class Store:
                 self.begin(spec.backfill)
                 self._begun(LaneSpec(spec.source, spec.destination, spec.backfill.id, start_seq, self.head_seq))
             start_seq = self.head_seq
+        self._last_lane += 1
         lane = Lane(
-            id=len(self.lanes) + 1,
+            id=self._last_lane,
             source=spec.source,
             destination=spec.destination,
             kind=spec.kind,

@@ -26,11 +26,12 @@ SEQS_PER_SLICE = 2_000
 ATTEMPTS_PER_SLICE = 64
 ROWS_PER_SLICE = 200
 VERSIONS_PER_SLICE = 500
+REPLAYS_PER_SLICE = 100
 LOOKED_THROUGH_MAX = 2_000
 """Rows that one look goes through to find something to remove; it goes on from there the next time."""
 DAY_MS = 86_400_000
 
-NOTHING = Kept(0, 0, 0, 0, 0, more=False)
+NOTHING = Kept(0, 0, 0, 0, 0, 0, more=False)
 
 
 def _did(**counts: int) -> Kept:
@@ -54,6 +55,7 @@ class Keeper:
             self._too_old,
             self._old_attempts,
             self._old_dead,
+            self._old_replays,
             self._old_versions,
         )
         for look in slices:
@@ -265,6 +267,15 @@ class Keeper:
         change.lane(one, change.let_go(one, going, touched, State.DEAD, rules.now_ms))
         return _did(dead=len(going)) if await change.write(self._db) else _did()
 
+    # --- replays and versions ----------------------------------------------------------------------------------------
+
+    async def _old_replays(self, rules: Keep) -> Kept | None:
+        """Lanes of replays that are over go first, then the replays that have none."""
+        before_ms = rules.now_ms - rules.dead_ms
+        lanes_gone = await self._db.value(_LANES_OVER, before_ms, REPLAYS_PER_SLICE)
+        gone = await self._db.value(_REPLAYS_OVER, before_ms, REPLAYS_PER_SLICE)
+        return _did(replays=gone) if gone or lanes_gone else None
+
     async def _old_versions(self, rules: Keep) -> Kept | None:
         gone = await self._db.fetch(
             "DELETE FROM gateway.versions WHERE (destination, key) IN"
@@ -308,6 +319,27 @@ _PARTS = """
 SELECT s.name, p.first_seq, p.last_seq, p.count, p.total_before, p.places
 FROM gateway.batch_sources p JOIN gateway.sources s ON s.id = p.source_id
 WHERE p.first_seq = ANY ($1)
+"""
+_LANES_OVER = """
+WITH gone AS (
+    DELETE FROM gateway.lanes WHERE id IN (
+        SELECT l.id FROM gateway.replays r JOIN gateway.lanes l ON l.kind = r.id
+        WHERE r.at_ms < $1 AND (l.ended OR l.cursor >= l.end_seq)
+            AND NOT EXISTS (SELECT FROM gateway.parked p WHERE p.lane = l.id)
+            AND NOT EXISTS (SELECT FROM gateway.attempts a WHERE a.lane = l.id)
+        LIMIT $2 FOR UPDATE OF l SKIP LOCKED
+    ) RETURNING id
+), skipped AS (DELETE FROM gateway.skips WHERE lane IN (SELECT id FROM gone))
+SELECT count(*) FROM gone
+"""
+_REPLAYS_OVER = """
+WITH gone AS (
+    DELETE FROM gateway.replays WHERE id IN (
+        SELECT r.id FROM gateway.replays r
+        WHERE r.at_ms < $1 AND NOT EXISTS (SELECT FROM gateway.lanes l WHERE l.kind = r.id) LIMIT $2
+    ) RETURNING 1
+)
+SELECT count(*) FROM gone
 """
 _OVER = f"""
 SELECT a.lane, a.last_seq, a.counted, coalesce(l.cursor, a.last_seq)

@@ -28,6 +28,7 @@ SEQS_PER_SLICE = 2_000
 ATTEMPTS_PER_SLICE = 64
 ROWS_PER_SLICE = 200
 VERSIONS_PER_SLICE = 500
+REPLAYS_PER_SLICE = 100
 LOOKED_THROUGH_MAX = 2_000
 """Rows that one look goes through to find something to remove; it goes on from there the next time."""
 DAY_MS = 86_400_000
@@ -50,11 +51,12 @@ def find(db: Db, rules: Keep, place: Place) -> Slice | None:
         or _too_old(db, rules)
         or _old_attempts(db, rules)
         or _old_dead(db, rules)
+        or _old_replays(db, rules)
         or _old_versions(db, rules)
     )
 
 
-NOTHING = Kept(0, 0, 0, 0, 0, more=False)
+NOTHING = Kept(0, 0, 0, 0, 0, 0, more=False)
 
 
 def _did(**counts: int) -> Kept:
@@ -345,6 +347,37 @@ def _remove_dead(db: Db, number: int, refs: list[tuple[int, str]], at_ms: int) -
     if going:
         lanes.write(db, rows.let_go(db, lanes.book(db, number), going, State.DEAD, at_ms))
     return _did(dead=len(going))
+
+
+# --- replays and versions --------------------------------------------------------------------------------------------
+
+
+def _old_replays(db: Db, rules: Keep) -> Slice | None:
+    before_ms = rules.now_ms - rules.dead_ms
+    if db.execute(_REPLAYS_OVER, (before_ms, 1)).fetchone() or db.execute(_LANES_OVER, (before_ms, 1)).fetchone():
+        return partial(_remove_replays, before_ms=before_ms)
+    return None
+
+
+def _remove_replays(db: Db, before_ms: int) -> Kept:
+    """Lanes of replays that are over go first, then the replays that have none."""
+    lanes_ = db.execute(_LANES_OVER, (before_ms, REPLAYS_PER_SLICE)).fetchall()
+    db.executemany("DELETE FROM skips WHERE lane = ?", lanes_)
+    db.executemany("DELETE FROM lanes WHERE id = ?", lanes_)
+    replays = db.execute(_REPLAYS_OVER, (before_ms, REPLAYS_PER_SLICE)).fetchall()
+    db.executemany("DELETE FROM replays WHERE id = ?", replays)
+    return _did(replays=len(replays))
+
+
+_LANES_OVER = """
+SELECT l.id FROM replays r JOIN lanes l ON l.kind = r.id
+WHERE r.at_ms < ? AND (l.ended OR l.cursor >= l.end_seq)
+    AND NOT EXISTS (SELECT 1 FROM parked p WHERE p.lane = l.id)
+    AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.lane = l.id) LIMIT ?
+"""
+_REPLAYS_OVER = """
+SELECT r.id FROM replays r WHERE r.at_ms < ? AND NOT EXISTS (SELECT 1 FROM lanes l WHERE l.kind = r.id) LIMIT ?
+"""
 
 
 def _old_versions(db: Db, rules: Keep) -> Slice | None:
