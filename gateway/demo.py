@@ -214,10 +214,10 @@ async def _account(journal: Journal, tally: shop.Tally) -> int:
 
 async def _stay(sandbox: str, receiver: str, admin: str, token: str) -> None:
     console.print()
-    console.print(
-        f"Still running. Look at the events on [cyan]{admin}[/] (token [bold]{token}[/]), at what the vendors"
-    )
-    console.print(f"have on [cyan]{sandbox}[/], or send more to {receiver}/webhooks/{SHOP}. Ctrl-C ends it.")
+    console.print("Still running; Ctrl-C ends it.")
+    console.print(f"  see the events             on    [cyan]{admin}[/]  (token [bold]{token}[/])")
+    console.print(f"  see what the vendors have  on    [cyan]{sandbox}[/]")
+    console.print(f"  send more                  to    {receiver}/webhooks/{SHOP}")
     told = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, told.set)

@@ -68,7 +68,15 @@ def accounts(loaded: Loaded) -> Iterator[Problem]:
             yield Problem(at, cause, "give both the same `limits`, or each its `account`")
 
 
+def empty(loaded: Loaded) -> Iterator[Problem]:
+    """A configuration without a source takes nothing: a wrong file, or a first one that is not finished."""
+    if not loaded.config.sources:
+        hint = "`gateway init` writes a first configuration"
+        yield Problem(("sources",), "no source is configured: nothing will be taken", hint, warning=True)
+
+
 CHECKS: tuple[Check, ...] = (
+    empty,
     presets,
     doors,
     mappings,

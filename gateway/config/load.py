@@ -48,13 +48,14 @@ def load(path: Path, registry: Registry, env: Mapping[str, str]) -> Loaded:
         plain = document.plain()
     except Unreadable as error:
         raise ConfigurationError([*faults, error.fault]) from None
-    findings = _Findings(plain, registry, env, whole=len(roots) == len(pieces))
+    whole = len(roots) == len(pieces)
+    findings = _Findings(plain, registry, env, whole=whole)
     loaded = findings.judge(_digest(plain), tuple(name for name, _ in pieces))
     files = [name for name, _ in pieces]
     faults += [_placed(document, problem) for problem in findings.problems if not problem.warning]
     warnings = _in_order((_placed(document, problem) for problem in findings.problems if problem.warning), files)
     if loaded is None or faults:
-        raise ConfigurationError(_in_order(faults, files), warnings)
+        raise ConfigurationError(_in_order(faults, files), warnings if whole else ())
     return replace(loaded, warnings=tuple(warnings), places=document.values)
 
 

@@ -40,11 +40,15 @@ _STR_TAG = "tag:yaml.org,2002:str"
 
 _QUOTED = "put a text that holds `{ } [ ] ,` or `: ` in quotes"
 _SYNTAX = {
-    "mapping values are not allowed here": ("`: ` stands where no key can be", "put text that holds `: ` in quotes"),
+    "mapping values are not allowed here": (
+        "`: ` stands where no key can be",
+        "let the keys of one table begin in one column, as on the line above; put a text that holds `: ` in quotes",
+    ),
     "could not find expected ':'": ("a key without its `:`", "write `key: value`, and indent lists under their key"),
     "found unexpected end of stream": ("a quote is opened and not closed", ""),
     "expected <block end>, but found": ("the indentation does not fit", "items of one level begin in one column"),
-    "cannot start any token": ("a character that cannot begin a value", "put the value in quotes; indent with spaces"),
+    r"character '\t' that cannot start any token": ("a tab, where YAML wants spaces", "indent with spaces"),
+    "cannot start any token": ("a character that cannot begin a value", "put the value in quotes"),
     "expected ',' or ']'": ("`[` is opened and not closed", f"separate items with `,` and close with `]`; {_QUOTED}"),
     "expected ',' or '}'": (
         "`{` is opened and not closed",

@@ -8,6 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from difflib import get_close_matches
 from functools import lru_cache
 from ipaddress import ip_network
 from typing import Annotated, Any, Self
@@ -253,8 +254,10 @@ def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (ValueError, OSError, LookupError):
-        if available_timezones():
-            raise ValueError("an IANA time zone is wanted: Europe/London, UTC") from None
+        if known := available_timezones():
+            meant = get_close_matches(value, known, n=1)
+            hint = f"did you mean `{meant[0]}`?" if meant else "they are called Europe/London, UTC"
+            raise ValueError(f"`{value}` is no IANA time zone: {hint}") from None
     return value
 
 

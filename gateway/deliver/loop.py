@@ -398,7 +398,7 @@ class AccountLoop:
             return False
         self.account.settled(lanes)
         self._journal_fails = False
-        tell.settled(self.account.name, settlement, self._clock.monotonic_s() - began_s)
+        tell.settled(self.account.name, settlement, lanes, self._clock.monotonic_s() - began_s)
         return True
 
     def _journal_failed(self, error: JournalUnavailable) -> None:

@@ -1,7 +1,7 @@
 """What delivery tells of itself: one log line for each change of an account's standing and each settle, and counts."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from gateway.deliver.drops import KEPT, Drop
@@ -9,7 +9,7 @@ from gateway.deliver.gate import Standing
 from gateway.deliver.lessons import News
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Reason
-from gateway.model import Intent, Settlement, State
+from gateway.model import Intent, Lane, Settlement, State
 from gateway.telemetry import log as logs
 from gateway.telemetry import metrics
 from gateway.vendors.base import Answer, Batch, Delivered, Failure, Outcome, Response, Verdict
@@ -100,10 +100,11 @@ def dropped(account: str, news: tuple[Drop, ...] | Failure | None) -> None:
         log.warning("account.dropped", account=account, count=count, detail=detail)
 
 
-def settled(account: str, settlement: Settlement, took_s: float) -> None:
-    """A settle is in the journal."""
+def settled(account: str, settlement: Settlement, lanes: Iterable[Lane], took_s: float) -> None:
+    """A settle is in the journal, and these are its lanes as they stand."""
     metrics.settle_seconds.observe(took_s)
     counts: Counter[str] = Counter()
+    names = {lane.id: {"source": lane.source, "destination": lane.destination} for lane in lanes}
     for lane in settlement.lanes:
         counts["delivered"] += lane.counts.delivered
         counts["filtered"] += lane.counts.filtered
@@ -114,7 +115,8 @@ def settled(account: str, settlement: Settlement, took_s: float) -> None:
             if row.state is State.DEAD:
                 if row.reason == Reason.MAPPING_FAILED:
                     metrics.mapping_failures.labels(row.mapping).inc()
-                log.warning("record.dead", seq=row.seq, part=row.part, reason=row.reason, detail=row.detail)
+                said = {"seq": row.seq, "part": row.part, "reason": row.reason, "detail": row.detail}
+                log.warning("record.dead", **names.get(lane.lane, {}), **said)
     log.info("settle.done", account=account, **{name: count for name, count in counts.items() if count})
 
 

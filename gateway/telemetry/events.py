@@ -7,7 +7,7 @@ EVENTS: dict[str, str] = {
     # the receiver
     "receiver.ready": "The receiver takes requests.",
     "group.committed": "A group was committed (`log.accepted`): `accepted` and `duplicates` by source, `took_ms`.",
-    "request.refused": "A request was refused: `source`, `cause`, `status`, `client`, `detail`.",
+    "request.refused": "A request was refused: `source`, `cause`, `detail`, `client`, `method`.",
     "receiver.failed": "Something in the receiver failed that should not; the answer is 503: `what`, `exception`.",
     "key.unavailable": "Signing keys could not be fetched; the last good ones stay in use: `source`, `url`, `reason`.",
     # the journal
@@ -15,14 +15,14 @@ EVENTS: dict[str, str] = {
     "journal.recovered": "The journal answers again: `after_s`.",
     # the dispatcher
     "lane.orphaned": "A lane's source or destination left the configuration; it keeps all: `source`, `destination`.",
-    "batch.sent": "A request to a vendor was answered (debug): `destination`, `channel`, `records`, `bytes`, `status`.",
+    "batch.sent": "A request to a vendor was answered (debug): `destination`, `channel`, `records`, `status`.",
     "request.not_built": "A vendor could not write the request of a batch; it is halved to find out: `destination`.",
     "intent.found": "A call that a crash cut off was found and goes on: `destination`, `kind`, `step`.",
     "answer.not_judged": "A vendor's file could not read an answer; the records are tried again: `destination`.",
     "schema.drift": "A source's payloads changed: `source`, `topic`, `field`, `change`, `before`, `after` (kinds).",
     "settle.done": "What became of events was committed: `account`, `delivered`, `parked`, `dead`, `filtered`.",
     "settle.conflict": "A settle was refused since the lane or lease had changed; it is read again: `account`.",
-    "record.dead": "A record was given up: `event`, `destination`, `part`, `reason`, `detail`.",
+    "record.dead": "A record was given up: `source`, `destination`, `seq`, `part`, `reason`, `detail`.",
     "leases.given_up": "Events of a newer configuration wait; another process is to take over: `revision`, `newest`.",
     "account.served": "An account is served by this process from now on: `account`, `lanes`.",
     "account.shared": "An account is left to another dispatcher, which serves fewer: `account`.",
