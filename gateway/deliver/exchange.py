@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.deliver import tell
+from gateway.deliver.gate import Gate
 from gateway.deliver.intent import intent_of
 from gateway.deliver.kept import Answers, Asked
+from gateway.deliver.lessons import News
 from gateway.deliver.outbound import Left
 from gateway.deliver.plan import Destination
 from gateway.deliver.token import Tokens
@@ -45,14 +47,21 @@ class Exchange:
     """How batches of one account travel, while its lease is held."""
 
     def __init__(
-        self, lease: Lease, journal: Delivery, tokens: Tokens, clock: Clock, head: Callable[[], int] = lambda: 0
+        self,
+        lease: Lease,
+        journal: Delivery,
+        tokens: Tokens,
+        clock: Clock,
+        head: Callable[[], int] = lambda: 0,
+        gate: Gate | None = None,
     ) -> None:
-        """`head`: the seq up to which the journal is known."""
+        """`head`: the seq up to which the journal is known. `gate`: the account's, which no step passes unheard."""
         self._lease = lease
         self._journal = journal
         self._tokens = tokens
         self._clock = clock
         self._head = head
+        self._gate = gate or Gate()
         self._answers = Answers()
 
     async def of(
@@ -133,8 +142,19 @@ class Exchange:
                 return answer, found
             step = found
             await self._intend_until_done(batch, request.intent, step)
-            await self._clock.sleep(step.after_s)
+            await self._wait(batch, step)
             now = vendor.step_request(batch, step)
+
+    async def _wait(self, batch: Batch, step: Step) -> None:
+        """Until the step's time has come, and the account may be called."""
+        now_s = self._clock.monotonic_s()
+        if step.pause is not None:
+            for_s = self._gate.throttle(step.pause, (batch.destination, batch.channel), now_s)
+            news = News("account.throttled", step.pause.reason, step.pause.detail, for_s)
+            tell.standing(self._lease.account, news, self._gate.standing(now_s))
+        await self._clock.sleep(step.after_s)
+        while (opens_s := self._gate.opens_s(now_s := self._clock.monotonic_s())) > now_s:
+            await self._clock.sleep(opens_s - now_s)
 
     async def _intend_until_done(self, batch: Batch, kind: str, step: Step) -> None:
         while True:

@@ -58,7 +58,7 @@ class AccountLoop:
         self._revision = setup.revision
         self._journal = journal
         self._reader = reader
-        self._exchange = Exchange(account.lease, journal, tokens, clock, lambda: reader.high)
+        self._exchange = Exchange(account.lease, journal, tokens, clock, lambda: reader.high, account.gate)
         self._clock = clock
         self._may_send = may_send
         self._wake = asyncio.Event()

@@ -282,13 +282,14 @@ class Verdict(Struct, frozen=True):
 
 class Step(Struct, frozen=True):
     """What follows in a call of several requests: its name, the vendor's own handle (an upload's receipt), in how many
-    seconds, and how often the same step was asked for already.
+    seconds, and how often the same step was asked for already. `pause`: the account is to be left alone before it.
     """
 
     name: str
     handle: str = ""
     after_s: float = 0.0
     asked: int = 0
+    pause: Throttled | None = None
 
 
 class Vendor(Protocol):

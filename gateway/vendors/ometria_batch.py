@@ -134,7 +134,9 @@ class OmetriaBatch:
         found = (self._processed if step.name == "process" else self._reported)(batch, step, answer)
         if isinstance(found, base.Step) and isinstance(answer, base.Response):
             asked_s = answers.retry_after_s(answer, batch.sent_at_ms) or 0.0
-            return replace(found, after_s=max(found.after_s, asked_s))
+            said = answers.by_status(UPLOADED, batch, answer, self.secrets())
+            pause = said if isinstance(said, base.Throttled) else None
+            return replace(found, after_s=max(found.after_s, asked_s), pause=pause)
         return found
 
     def _uploaded(self, batch: base.Batch, answer: base.Answer) -> base.Step | base.Verdict:

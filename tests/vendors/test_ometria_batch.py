@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway import document
 from gateway.errors import Reason, Refusal
@@ -135,8 +136,13 @@ def test_after_process_the_report_tells_whatever_was_heard(given: Answer, step: 
 
 @pytest.mark.parametrize("given", [answer(429), Failure(Reason.CONNECTION_FAILED, "refused")])
 def test_a_process_that_was_surely_not_heard_is_called_again(given: Answer) -> None:
-    assert follow(Step("process", "rc-1", asked=2), given) == Step("process", "rc-1", 120.0, 3)
-    assert follow(Step("process", "rc-1", asked=288), given) == Step("doubted", "rc-1", 30.0, 288)
+    again, doubted = (follow(Step("process", "rc-1", asked=asked), given) for asked in (2, 288))
+    assert isinstance(again, Step)
+    assert isinstance(doubted, Step)
+    assert replace(again, pause=None) == Step("process", "rc-1", 120.0, 3)
+    assert replace(doubted, pause=None) == Step("doubted", "rc-1", 30.0, 288)
+    held = isinstance(given, Response)
+    assert [step.pause is not None for step in (again, doubted)] == [held, held]
 
 
 @pytest.mark.parametrize("step", [Step("process", "rc-1"), REPORT])
