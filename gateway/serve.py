@@ -48,6 +48,8 @@ from gateway.trial.table import as_table
 from gateway.trial.way import Guide
 
 BACKLOG = 4096
+NAMED = 10
+"""Sources of orphaned lanes that a log line names."""
 BIND_S = 15.0
 """How long the parent waits for an address that a dying gateway still holds."""
 BIND_AGAIN_S = 0.2
@@ -181,10 +183,13 @@ class Replica:
         self._setup = None
         self._accounts = app.accounts_of(loaded)
         log.info("configuration.loaded", digest=loaded.digest, revision=self._revision, files=loaded.files)
+        orphaned: dict[str, list[str]] = {}
         for lane in await self.journal.lanes():
             known = lane.source in loaded.config.sources and lane.destination in loaded.targets
             if not (known or lane.ended or is_history(lane)):
-                log.warning("lane.orphaned", source=lane.source, destination=lane.destination)
+                orphaned.setdefault(lane.destination, []).append(lane.source)
+        for destination, sources in orphaned.items():
+            log.warning("lane.orphaned", destination=destination, lanes=len(sources), sources=sources[:NAMED])
         for warning in loaded.warnings:
             log.warning("configuration.warned", warning=str(warning))
 

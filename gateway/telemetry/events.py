@@ -14,7 +14,7 @@ EVENTS: dict[str, str] = {
     "journal.unavailable": "The journal cannot commit or answer; requests are answered 503: `reason`.",
     "journal.recovered": "The journal answers again: `after_s`.",
     # the dispatcher
-    "lane.orphaned": "A lane's source or destination left the configuration; it keeps all: `source`, `destination`.",
+    "lane.orphaned": "Lanes that the configuration no longer names keep all: `destination`, `lanes`, some `sources`.",
     "batch.sent": "A request to a vendor was answered (debug): `destination`, `channel`, `records`, `status`.",
     "request.not_built": "A vendor could not write the request of a batch; it is halved to find out: `destination`.",
     "intent.found": "A call that a crash cut off was found and goes on: `destination`, `kind`, `step`.",

@@ -97,8 +97,23 @@ def test_a_lane_that_would_be_left_behind_is_told_of_with_what_waits_on_it(run: 
 def test_a_destination_that_was_renamed_is_guessed(run: Run, config: Path) -> None:
     register(config.parent, ("uk-shop", "crm"), ("uk-shop", "dustbin"), ("erp", "dustbin"))
     warnings = answer(run("check", "--json"))["warnings"]
-    hints = {warning["hint"] for warning in warnings if warning["cause"].startswith("a new lane")}
+    hints = {warning["hint"] for warning in warnings if "new lanes" in warning["cause"]}
     assert hints == {"if `bin` is a new name of `dustbin`: `was: [dustbin]`"}
+
+
+def test_a_destination_of_many_sources_that_was_renamed_is_told_of_once(run: Run, config: Path) -> None:
+    shops = [f"shop-{number:02}" for number in range(20)]
+    register(config.parent, *((shop, "dustbin") for shop in shops))
+    sources = "".join(f"  {shop}: {{api_key: '${{ERP_KEY}}'}}\n" for shop in shops)
+    config.write_text(
+        f"journal: {{url: 'sqlite:///{config.parent}/gateway.db'}}\nsources:\n{sources}"
+        "destinations: {bin: {vendor: http, url: 'https://example.com/in'}}\nroutes: [{to: bin}]\n"
+    )
+    left, new = sorted(answer(run("check", "--json"))["warnings"], key=lambda one: "new lanes" in one["cause"])
+    assert left["cause"].startswith("20 lanes to dustbin (shop-00, shop-01, shop-02 and 17 more) would be left")
+    assert "0 events wait" in left["cause"]
+    assert new["cause"] == "20 new lanes to bin (shop-00, shop-01, shop-02 and 17 more) would start, from now"
+    assert new["hint"] == "if `bin` is a new name of `dustbin`: `was: [dustbin]`"
 
 
 def test_a_lane_that_is_taken_over_is_neither_new_nor_left_behind(run: Run, config: Path) -> None:
