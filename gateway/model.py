@@ -339,7 +339,8 @@ class ParkedRow(Struct, frozen=True):
     `part` names the record within its event (channel and the vendor's record key; empty when the event as a whole
     could not be mapped). `key` is the 16-byte hash by which order is kept. `record` is the record as last sent, None
     when the event is to be mapped anew. `delivered_parts` are the parts of the same event that are delivered.
-    `generation` grows with an operator's retry, so that idempotency keys change.
+    `generation` grows with an operator's retry, so that idempotency keys change; `every_state`: that retry sends an old
+    state even where a newer one was sent.
     """
 
     seq: int
@@ -358,6 +359,7 @@ class ParkedRow(Struct, frozen=True):
     generation: int = 0
     record: bytes | None = None
     delivered_parts: tuple[str, ...] = ()
+    every_state: bool = False
 
 
 class Resolved(Struct, frozen=True):

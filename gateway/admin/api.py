@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -48,6 +49,7 @@ class Which(Struct, frozen=True, forbid_unknown_fields=True):
 
     At most `limit` are changed, oldest first. For the rest call again while the answer says `more`, with the same `to`
     (those that died then or before), or what died again meanwhile is taken twice. `note`: why, kept with the operation.
+    `every_state`: what is retried goes even where a newer state of the same record was sent.
     """
 
     ids: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class Which(Struct, frozen=True, forbid_unknown_fields=True):
     to: datetime | None = None
     limit: Annotated[int, Meta(ge=1, le=10_000)] = LETTERS_PER_CALL
     note: Annotated[str, Meta(max_length=500)] = ""
+    every_state: bool = False
 
 
 class WhichLanes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -177,7 +180,7 @@ async def show_dead(room: Room, request: Request) -> views.DeadDetails:
 
 async def retry_dead(room: Room, request: Request) -> views.Changed:
     which = await body_of(request, Which)
-    return await change_dead(room, "retry", filter_of(which), who(request), which.note)
+    return await change_dead(room, "retry", filter_of(which), who(request), which.note, every_state=which.every_state)
 
 
 async def discard_dead(room: Room, request: Request) -> views.Changed:
@@ -242,12 +245,19 @@ def filter_of(which: Which) -> DeadFilter:
 
 
 async def change_dead(
-    room: Room, what: Literal["retry", "discard"], which: DeadFilter, by: str, note: str = ""
+    room: Room,
+    what: Literal["retry", "discard"],
+    which: DeadFilter,
+    by: str,
+    note: str = "",
+    *,
+    every_state: bool = False,
 ) -> views.Changed:
     """Retry or discard dead letters, and write down who did."""
     subject = document_of(which)
     operation = Operation(room.clock.now_ms(), by, what, subject, note=note)
-    change = room.desk.retry if what == "retry" else room.desk.discard
+    retry = partial(room.desk.retry, every_state=every_state)
+    change = retry if what == "retry" else room.desk.discard
     count = await change(which, operation)
     if count or which.limit is None:
         log.info("operation.done", who=by, what=what, subject=subject, count=count)

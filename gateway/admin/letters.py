@@ -48,7 +48,8 @@ async def change(room: Room, request: Request) -> Response:
     ids = form.all("id")
     if not ids:
         raise Problem(400, "which_dead", "choose at least one dead letter")
-    await api.change_dead(room, what, DeadFilter(ids=ids), api.who(request), form.one("note")[:NOTE_CHARS])
+    note, every_state = form.one("note")[:NOTE_CHARS], _every_state(form)
+    await api.change_dead(room, what, DeadFilter(ids=ids), api.who(request), note, every_state=every_state)
     return see("/dead")
 
 
@@ -66,12 +67,14 @@ async def decide(room: Room, request: Request) -> Response:
     what = _what(form)
     which, done, total = _which(form.one), _number(form, "done"), _number(form, "total")
     some = replace(which, to_ms=_number(form, "to_ms"), limit=LETTERS_PER_SLICE)
-    note, until_s = form.one("note")[:NOTE_CHARS], room.clock.monotonic_s() + WORK_S
+    note, every_state = form.one("note")[:NOTE_CHARS], _every_state(form)
+    until_s = room.clock.monotonic_s() + WORK_S
     more = True
     while more and room.clock.monotonic_s() < until_s:
-        changed = await api.change_dead(room, what, some, api.who(request), note)
+        changed = await api.change_dead(room, what, some, api.who(request), note, every_state=every_state)
         done, more = done + changed.count, changed.more
     fields = {"what": what, "to_ms": some.to_ms, "note": note, "done": done, "total": max(total, done)}
+    fields |= {"every_state": "yes"} if every_state else {}
     return render("decided.html", here="/dead", more=more, which=which, fields=fields)
 
 
@@ -82,6 +85,11 @@ def _what(form: Form) -> What:
     if form.one("sure") != "yes":
         raise Problem(400, "not_sure", "discarding is for good: say that you are sure")
     return "discard"
+
+
+def _every_state(form: Form) -> bool:
+    """Whether an old state goes even where a newer one was sent."""
+    return form.one("every_state") == "yes"
 
 
 def _which(get: Callable[[str], str | None]) -> DeadFilter:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,6 +93,7 @@ def _decide(what: Literal["retry", "discard"], done: str, words: str) -> None:
     @click.argument("ids", metavar="ID...", nargs=-1)
     @_filters
     @click.option("--all", "everything", is_flag=True, help="Every dead letter.")
+    @_options_of(what)
     @click.option("--note", default="", help="Why: kept with the operation.")
     @click.option("--dry-run", is_flag=True, help="Only count, by reason.")
     @config_option
@@ -106,7 +108,7 @@ def _decide(what: Literal["retry", "discard"], done: str, words: str) -> None:
             groups = views.dead_groups(ask(loaded, lambda journal: journal.dead_groups(which)))
             _would(groups, done, as_json=chosen["as_json"])
             ctx.exit(NO if ids and not groups.dead else DONE)
-        work = _Work(what, done, which, chosen["note"])
+        work = _Work(what, done, which, chosen["note"], every_state=chosen.get("every_state", False))
         total, told = ask(loaded, work.do)
         if chosen["as_json"]:
             show.as_json({done: told.number, **({"stopped": True} if told.stopped else {})})
@@ -125,6 +127,7 @@ class _Work:
     done: str
     which: DeadFilter
     note: str
+    every_state: bool
 
     async def do(self, journal: Journal) -> tuple[int, Done]:
         """How many there were at the beginning, and how far it came. What dies again meanwhile is left alone."""
@@ -132,7 +135,8 @@ class _Work:
         if not groups:
             return 0, Done(0, stopped=False)
         some = replace(self.which, limit=LETTERS_PER_SLICE, to_ms=max(group.last_at_ms for group in groups))
-        change = journal.retry if self.what == "retry" else journal.discard
+        retry = partial(journal.retry, every_state=self.every_state)
+        change = retry if self.what == "retry" else journal.discard
         named = [f"{name}={value}" for name, value in asdict(self.which).items() if value]
         by = replace(operation(self.what, ", ".join(named) or "all"), note=self.note)
         total = sum(group.count for group in groups)
@@ -153,6 +157,12 @@ def _would(groups: views.DeadGroups, done: str, *, as_json: bool) -> None:
 
 def _letters(count: int) -> str:
     return f"{count} dead letter{'' if count == 1 else 's'}"
+
+
+def _options_of(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What only one of the decisions has."""
+    every_state = "Send an old state even where a newer one of the same record was sent."
+    return click.option("--every-state", is_flag=True, help=every_state) if what == "retry" else lambda command: command
 
 
 _decide("retry", "retried", "Map dead letters anew and send them.")

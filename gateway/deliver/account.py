@@ -115,10 +115,11 @@ class Account:
         return max(ENOUGH_RECORDS, ENOUGH_BATCHES * work.destination.rules.records)
 
     def note(self, work: LaneWork, records: Sequence[Record]) -> None:
-        """A lane has planned these records: the replays of its destination hear of newer states."""
-        for other in self.works.values():
-            if other.again is not None and other is not work and other.destination.name == work.destination.name:
-                other.again.note(records)
+        """A lane has planned these records: who has to know the newest states of its destination hears of them."""
+        concerned = (other for other in self.works.values() if other is not work or work.again is None)
+        for other in concerned:
+            if other.survey is not None and other.destination.name == work.destination.name:
+                other.survey.note(records)
 
     def queue(self, work: LaneWork, records: Sequence[Record], now: Now) -> None:
         """Records of a newly planned event. Those of a channel that rests for long are parked until then."""
@@ -468,7 +469,7 @@ class Account:
             work = self.works[lane.id]
             work.settled(lane)
             if work.over() and work.again is not None:
-                work.again.close()
+                work.close()
                 del self.works[lane.id]
                 self._over[lane.id] = lane.version
 
@@ -479,8 +480,7 @@ class Account:
     def close(self) -> None:
         """The account is served no more."""
         for work in self.works.values():
-            if work.again is not None:
-                work.again.close()
+            work.close()
 
     def overtaken(self) -> bool:
         """Whether a lane is to be read anew."""

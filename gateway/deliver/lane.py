@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.deliver.newer import Versions
 from gateway.deliver.parked import LONGEST_WAIT_MS, ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
-from gateway.deliver.replay import Again
+from gateway.deliver.replay import Again, Survey
 from gateway.deliver.settle import Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
 from gateway.errors import Reason
 from gateway.journal.ranges import beyond, contains
@@ -94,6 +94,7 @@ class LaneWork:
         self._settling: _Draft | None = None
         self._cut_off: set[Ref] = set()
         self._gave_way: dict[int, set[bytes]] = {}
+        self.survey: Survey | None = again
 
     @property
     def id(self) -> int:
@@ -142,6 +143,8 @@ class LaneWork:
         elif self._stood_since_s is not None:
             self.stood_ms += int((now_s - self._stood_since_s) * 1000)
             self._stood_since_s = None
+        if self.again is None and self.survey is not None and self.survey.idle(now_s):
+            self.close()
 
     def ready(self) -> bool:
         """Whether what is queued may be sent: the lane does not stand, and no page is being read of which only the
@@ -192,6 +195,21 @@ class LaneWork:
         if due_at_ms > now_ms:
             self.rest(record, now_ms, due_at_ms, Reason.HELD)
         return due_at_ms > now_ms
+
+    def knows_newer(self, ref: Ref, head_seq: int, now_s: float) -> bool:
+        """Whether it is known which states are newer than those of a letter that is retried; else it waits for that."""
+        self.survey = self.survey or Survey(ref[0], head_seq)
+        return self.survey.knows(ref, now_s)
+
+    def is_old(self, record: Record) -> bool:
+        """Whether the journal holds a newer state of the record's key, as far as that is known."""
+        return self.survey is not None and self.survey.is_old(record)
+
+    def close(self) -> None:
+        """The lane is served no more, or what was surveyed is wanted no more."""
+        if self.survey is not None:
+            self.survey.close()
+        self.survey = None
 
     def hold(self, ref: Ref) -> None:
         """The record is in a batch that a crash cut off: it is not queued when its event is read again."""

@@ -20,7 +20,7 @@ from gateway.deliver.newer import is_newer
 from gateway.deliver.plan import Planned, Setup
 from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
-from gateway.deliver.replay import Again
+from gateway.deliver.replay import Survey
 from gateway.deliver.settle import masked, row_of_death, row_waiting, unpack
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
@@ -34,6 +34,8 @@ IDLE_S = 5.0
 SLICE = 10
 """Events planned between two looks at everything else: a few milliseconds, or what is to leave leaves late."""
 RETRY_ROWS = 200
+NOT_SENT = (State.DEAD, State.DISCARDED, State.FILTERED)
+"""What became of events that the destination has not heard of."""
 JOURNAL_WAIT_S = 0.25
 JOURNAL_WAIT_MAX_S = 5.0
 
@@ -125,22 +127,29 @@ class AccountLoop:
         progress = False
         for work in list(self.account.works.values()):
             try:
-                if work.again is not None and not work.again.surveyed():
-                    progress |= await self._survey(work, work.again)
-                elif work.read_to < self._reader.high and work.wants_more(self.account.enough(work)):
+                if work.survey is not None and not work.survey.surveyed():
+                    progress |= await self._survey(work, work.survey)
+                if work.read_to < self._reader.high and work.wants_more(self.account.enough(work)):
                     progress |= await self._read_page(work)
             except JournalUnavailable as error:
                 self._journal_failed(error)
                 return False
         return progress
 
-    async def _survey(self, work: LaneWork, again: Again) -> bool:
-        """One page of the log for a replay that is about to begin: which state of each key is the newest."""
-        page = await self._reader.page(work.lane.source, again.surveyed_to)
+    async def _survey(self, work: LaneWork, survey: Survey) -> bool:
+        """One page of the log for what is about to be done again: which state of each key is the newest. For letters of
+        a live lane those count that were sent from it, or are still to be.
+        """
+        before = survey.surveyed_to
+        page = await self._reader.page(work.lane.source, before)
+        states = {} if work.again is not None else dict(await self._journal.states(work.id, before, page.read_to))
         for place, event in enumerate(page.events):
             await self._between(place)
-            again.note(self._planner.plan(event, work.destination, work.id).records)
-        before, again.surveyed_to = again.surveyed_to, page.read_to
+            if states.get(event.seq) not in NOT_SENT:
+                survey.note(self._planner.plan(event, work.destination, work.id).records)
+        survey.surveyed_to = page.read_to
+        for ref in survey.waited() if survey.surveyed() else ():
+            work.parked.durable(ref)
         return page.read_to > before
 
     async def _read_page(self, work: LaneWork) -> bool:
@@ -252,7 +261,7 @@ class AccountLoop:
 
     async def _remap(self, work: LaneWork, row: ParkedRow) -> None:
         """A retried dead part: its event is mapped anew as a whole. Delivered parts are not sent again, new ones are
-        parked and due, and a part that no longer exists is superseded.
+        parked and due; a part that no longer exists, or is a state older than one that was sent, is superseded.
         """
         now_ms = self._clock.now_ms()
         event = await self._journal.event(row.seq)
@@ -262,18 +271,22 @@ class AccountLoop:
             return
         only = work.again.wants if work.again is not None else None
         planned = self._planner.plan(event, work.destination, work.id, row.generation, only)
+        ref, judged = (row.seq, row.part), not row.every_state and _any_state(planned)
+        if judged and not work.knows_newer(ref, self._reader.high, self._clock.monotonic_s()):
+            return
+        fresh = [record for record in planned.records if not (judged and work.is_old(record))]
         for death in planned.deaths:
             if death.part == row.part or not row.part:
                 attempt = Attempt(row.seq, death.part, State.DEAD, reason=death.reason)
                 work.remapped(row_of_death(row.seq, death, now_ms, row.generation), attempt)
-        made = {record.part for record in planned.records} | {death.part for death in planned.deaths}
-        for record in planned.records:
+        made = {record.part for record in fresh} | {death.part for death in planned.deaths}
+        for record in fresh:
             known = record.part in row.delivered_parts or (record.seq, record.part) in work.parked
             if record.part == row.part or not known:
                 waiting = row_waiting(record, now_ms, now_ms, Reason.REDELIVER)
                 work.remapped(waiting, None)
         if row.part not in made:
-            work.superseded((row.seq, row.part))
+            work.superseded(ref)
 
     # --- send ---------------------------------------------------------------------------------------------------
 
@@ -440,6 +453,10 @@ class AccountLoop:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _any_state(planned: Planned) -> bool:
+    return any(record.draft.kind == "state" for record in planned.records)
 
 
 def _dead_again(row: ParkedRow, reason: Reason, detail: str, now_ms: int) -> ParkedRow:

@@ -1,19 +1,23 @@
-"""What a lane of a replay does beyond others: which events it means, and which of their states are old.
+"""What is done again: which events a replay means, and which states that it or a retried letter would send are old.
 
-Before anything of it is sent, the log is surveyed from the lane's place to its head, and the newest state of each key
-noted; from then on whatever the other lanes of the destination plan is noted too. An old state is not sent over a newer
-one that the journal holds, unless the replay says so.
+Before anything of a replay is sent, the log is surveyed from the lane's place to its head, and the newest state of each
+key noted; from then on whatever the other lanes of the destination plan is noted too. An old state is not sent over a
+newer one that the journal holds, unless the replay says so. A dead letter that is retried waits for the same, from its
+own event on.
 """
 
 import sqlite3
 from collections.abc import Iterable
 
+from gateway.deliver.parked import Ref
 from gateway.deliver.route import globs, holds
 from gateway.journal.ranges import contains
 from gateway.mapping.expressions import EvaluationError, compile_expression
 from gateway.model import Event, Lane, NormalEvent, Ranges, Replay
 from gateway.vendors.base import Record
 
+SURVEY_KEPT_S = 600.0
+"""For so long after the last letter that was retried its lane goes on noting which states are the newest."""
 NEWEST_CACHE_KIB = 8 * 1024
 """What an index keeps in memory; the rest lies in a temporary file that nobody else sees."""
 
@@ -75,31 +79,75 @@ class Meaning:
             return False
 
 
-class Again(Meaning):
-    """A replay on one lane. `survey_to`: up to where the log is surveyed first, from `surveyed_to` on."""
+class Survey:
+    """The newest state of each key among the events above a seq, so that an older one is known to be old. Up to
+    `survey_to` the log is read, from `surveyed_to` on; later ones are noted as they are planned.
+    """
 
-    def __init__(self, replay: Replay, lane: Lane, from_seq: int, head_seq: int) -> None:
-        super().__init__(replay, lane.source, lane.began_as or lane.destination)
+    def __init__(self, from_seq: int, head_seq: int) -> None:
         self._newest = Newest()
-        self.surveyed_to = min(from_seq, lane.cursor)
-        self.survey_to = self.surveyed_to if replay.every_state else head_seq
+        self._waiting: list[Ref] = []
+        self._used_s = 0.0
+        self._from_seq = from_seq
+        self.surveyed_to = from_seq
+        self.survey_to = head_seq
 
     def surveyed(self) -> bool:
-        """Whether the newest states are known, so that sending may begin."""
+        """Whether the newest states are known."""
         return self.surveyed_to >= self.survey_to
+
+    def reach(self, seq: int) -> None:
+        """It is wanted for a state with this seq as well."""
+        if seq < self._from_seq:
+            self.survey_to = self._from_seq if self.surveyed() else self.survey_to
+            self._from_seq = self.surveyed_to = seq
+
+    def knows(self, ref: Ref, now_s: float) -> bool:
+        """Whether the states of a letter that is retried can be judged. Else it waits until the log is surveyed."""
+        self._used_s = now_s
+        self.reach(ref[0])
+        if not self.surveyed():
+            self._waiting.append(ref)
+        return self.surveyed()
+
+    def waited(self) -> list[Ref]:
+        """The letters that waited."""
+        waited, self._waiting = self._waiting, []
+        return waited
+
+    def idle(self, now_s: float) -> bool:
+        """Whether no letter has asked for long."""
+        return not self._waiting and now_s > self._used_s + SURVEY_KEPT_S
 
     def note(self, records: Iterable[Record]) -> None:
         """These records were planned, on whatever lane of the destination."""
-        if not self._replay.every_state:
-            self._newest.note(records)
+        self._newest.note(records)
 
     def is_old(self, record: Record) -> bool:
         """Whether the journal holds a newer state of the record's key."""
         return record.draft.kind == "state" and self._newest.of(record.draft.key_hash) > record.seq
 
     def close(self) -> None:
-        """The lane is served no more."""
+        """It is wanted no more."""
         self._newest.close()
+
+
+class Again(Meaning, Survey):
+    """A replay on one lane."""
+
+    def __init__(self, replay: Replay, lane: Lane, from_seq: int, head_seq: int) -> None:
+        Meaning.__init__(self, replay, lane.source, lane.began_as or lane.destination)
+        first_seq = min(from_seq, lane.cursor)
+        Survey.__init__(self, first_seq, first_seq if replay.every_state else head_seq)
+        self._every_state = replay.every_state
+
+    def reach(self, seq: int) -> None:
+        if not self._every_state:
+            super().reach(seq)
+
+    def note(self, records: Iterable[Record]) -> None:
+        if not self._every_state:
+            super().note(records)
 
 
 def _picked(replay: Replay, source: str, destination: str) -> Ranges | None:

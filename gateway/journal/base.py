@@ -364,8 +364,8 @@ class Desk(Protocol):
         """How many dead letters there are, most first, whatever the filter's limit."""
         ...
 
-    async def retry(self, which: DeadFilter, by: Operation) -> int:
-        """Make dead letters due now, mapped anew, with the next generation; how many.
+    async def retry(self, which: DeadFilter, by: Operation, *, every_state: bool = False) -> int:
+        """Make dead letters due now, mapped anew, with the next generation; how many. Their rows say `every_state`.
 
         An event's dead parts go together, beyond the limit if need be. One whose event is no longer in the log, or
         whose lane has ended, stays as it is and does not count towards the limit.

@@ -57,7 +57,7 @@ TABLES = {
         (
             *("id", "lane", "seq", "part", "channel", "key", "state", "attempt", "due_at_ms", "first_failed_at_ms"),
             *("at_ms", "reason", "mapping", "generation", "past", "tail", "delivered_parts", "detail", "answer"),
-            "record",
+            *("record", "every_state"),
         ),
         "id",
         200,

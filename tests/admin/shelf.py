@@ -150,7 +150,7 @@ class Shelf:
             groups.setdefault((one.lane.source, one.lane.destination, one.row.reason), []).append(one.row.at_ms)
         return tuple(DeadGroup(*name, len(times), min(times), max(times)) for name, times in groups.items())
 
-    async def retry(self, which: DeadFilter, by: Operation) -> int:
+    async def retry(self, which: DeadFilter, by: Operation, *, every_state: bool = False) -> int:  # noqa: ARG002  it keeps no rows
         self.changes.append((which, by))
         return len(self.letters)
 

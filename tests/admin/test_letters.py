@@ -27,9 +27,9 @@ class Noting(MemoryJournal):
         super().__init__()
         self.operations: list[tuple[DeadFilter, Operation]] = []
 
-    async def retry(self, which: DeadFilter, by: Operation) -> int:
+    async def retry(self, which: DeadFilter, by: Operation, *, every_state: bool = False) -> int:
         self.operations.append((which, by))
-        return await super().retry(which, by)
+        return await super().retry(which, by, every_state=every_state)
 
     async def discard(self, which: DeadFilter, by: Operation) -> int:
         self.operations.append((which, by))
@@ -103,6 +103,28 @@ async def test_many_are_retried_slice_by_slice_until_nothing_is_left(
     assert "Retried 8 of 8" in answer.text
     assert {one.row.reason for one in await left(journal)} == {"too_large"}
     assert {which.limit for which, _ in journal.operations} == {3}
+
+
+async def test_old_states_are_retried_over_newer_ones_when_told_so(
+    browser: Client, journal: Noting, clock: Still, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "LETTERS_PER_SLICE", 5)
+    retry, told = journal.retry, []
+
+    async def slow(which: DeadFilter, by: Operation, *, every_state: bool = False) -> int:
+        clock.now += 3_000
+        told.append(every_state)
+        return await retry(which, by, every_state=every_state)
+
+    monkeypatch.setattr(journal, "retry", slow)
+    form = fields((await browser.get("/dead/decide?reason=server_error")).text)
+    first = await browser.post("/dead/decide", urlencode({**form, "what": "retry", "every_state": "yes"}).encode())
+    assert "Go on" in first.text
+    await browser.post("/dead/decide", urlencode(fields(first.text)).encode())
+    name = (await left(journal))[0].id
+    await browser.post("/dead", urlencode({"id": name, "what": "retry", "every_state": "yes"}).encode())
+    await browser.post("/dead", urlencode({"id": name, "what": "retry"}).encode())
+    assert told == [True, True, True, False]
 
 
 async def test_a_page_works_for_a_while_and_goes_on_when_asked(

@@ -235,6 +235,16 @@ def test_dead_letters_are_retried_by_id(run: Run) -> None:
     assert answer(run("audit", "--json"))["balanced"] is True
 
 
+def test_dead_letters_are_retried_even_over_newer_states_when_told_so(run: Run, config: Path) -> None:
+    name = str(letters(run)[0]["id"])
+    assert run("dead", "retry", name, "--every-state").stdout == "retried 1 dead letter\n"
+    with closing(sqlite3.connect(config.parent / "gateway.db")) as db:
+        assert db.execute("SELECT every_state FROM parked WHERE state = 'parked' AND record IS NULL").fetchall() == [
+            (1,)
+        ]
+    assert run("dead", "discard", "--all", "--every-state").exit_code == 2
+
+
 def test_dead_letters_are_discarded_by_filter(run: Run) -> None:
     assert answer(run("dead", "discard", "--source", "uk-shop", "--json")) == {"discarded": 2}
     assert run("dead", "list").stdout == "no dead letters\n"

@@ -41,6 +41,7 @@ async def test_a_retried_letter_is_due_now_and_mapped_anew_under_a_new_generatio
     (parked,) = await hand.journal.parked(hand.lane.id, [(1, "order")])
     assert (parked.state, parked.record, parked.due_at_ms) == (State.PARKED, None, NOW_MS + 7)
     assert (parked.attempt, parked.first_failed_at_ms, parked.generation) == (0, NOW_MS + 7, 1)
+    assert not parked.every_state
     lane = await hand.seen()
     assert lane.counts == Counts(parked=1)
     assert lane.changed == 1
@@ -52,9 +53,10 @@ async def test_all_dead_parts_of_an_event_are_retried_together(hand: Lanehand) -
     await accept(hand.journal, 1)
     await hand.settle(1, parked=[row(1, "a", State.DEAD), row(1, "b", State.DEAD), row(1, "c")])
     (first, _) = await dead_ids(hand.journal)
-    assert await hand.journal.retry(DeadFilter(ids=(first,)), by("retry")) == 2
-    found = [(one.part, one.record is None) for one in await hand.journal.parked(hand.lane.id, [(1, p) for p in "abc"])]
-    assert found == [("a", True), ("b", True), ("c", False)]
+    assert await hand.journal.retry(DeadFilter(ids=(first,)), by("retry"), every_state=True) == 2
+    rows = await hand.journal.parked(hand.lane.id, [(1, part) for part in "abc"])
+    found = [(one.part, one.record is None, one.every_state) for one in rows]
+    assert found == [("a", True, True), ("b", True, True), ("c", False, False)]
 
 
 async def test_a_discarded_letter_is_gone_for_good(hand: Lanehand) -> None:

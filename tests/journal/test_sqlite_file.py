@@ -73,7 +73,13 @@ async def test_the_attempts_of_an_older_version_are_still_shown(tmp_path: Path) 
         for table in ("replays", "versions"):
             db.execute(f"DROP TABLE {table}")
         db.execute("DROP INDEX parked_letters")
-        for table, column in (("lanes", "began_as"), ("lanes", "account"), ("intents", "lanes"), ("leases", "note")):
+        for table, column in (
+            ("lanes", "began_as"),
+            ("lanes", "account"),
+            ("intents", "lanes"),
+            ("leases", "note"),
+            ("parked", "every_state"),
+        ):
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         db.execute("DELETE FROM migrations WHERE number > 1")
         db.commit()

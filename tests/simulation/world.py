@@ -76,6 +76,7 @@ class World:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
+        self.takes_poison = False
         self.sites: dict[str, Site] = defaultdict(Site)
         self.most_skew_ms = 0
         self.left: list[Leaving] = []
@@ -130,8 +131,9 @@ class World:
         now_s = asyncio.get_running_loop().time()
         statuses = []
         for item in items:
-            statuses.append(422 if item["poison"] else 200)
-            if not item["poison"]:
+            poisoned = item["poison"] and not self.takes_poison
+            statuses.append(422 if poisoned else 200)
+            if not poisoned:
                 site.applied.append(
                     Arrival(
                         now_s,

@@ -229,11 +229,11 @@ class MemoryJournal:
         groups = [DeadGroup(*name, len(at_ms), min(at_ms), max(at_ms)) for name, at_ms in times.items()]
         return tuple(sorted(groups, key=lambda group: -group.count))
 
-    async def retry(self, which: DeadFilter, by: Operation) -> int:
+    async def retry(self, which: DeadFilter, by: Operation, *, every_state: bool = False) -> int:
         store, count = self._store, 0
         able = [three for three in self._dead(which) if three[2].seq in store.events and not three[1].lane.ended]
         for one, seqs in _by_lane(able[: which.limit]):
-            count += sum(_retry_event(one, seq, by.at_ms) for seq in seqs)
+            count += sum(_retry_event(one, seq, by.at_ms, every_state=every_state) for seq in seqs)
             store.changed(one, one.lane)
         self._note(by, count)
         return count
@@ -338,7 +338,7 @@ def _states(store: LaneStore, seqs: Sequence[int]) -> tuple[tuple[int, State | N
     return tuple((seq, ledger.state_at(store.lane, seq, told, bits, skips)) for seq in seqs)
 
 
-def _retry_event(store: LaneStore, seq: int, at_ms: int) -> int:
+def _retry_event(store: LaneStore, seq: int, at_ms: int, *, every_state: bool) -> int:
     """All dead parts of an event become due, to be mapped anew; how many."""
     rows = store.rows[seq]
     counts = ledger.add(store.lane.counts, ledger.state_of_rows(rows.values()), -1)
@@ -352,6 +352,7 @@ def _retry_event(store: LaneStore, seq: int, at_ms: int) -> int:
             due_at_ms=at_ms,
             first_failed_at_ms=at_ms,
             generation=row.generation + 1,
+            every_state=every_state,
         )
     store.stands(replace(store.lane, counts=ledger.add(counts, State.PARKED)))
     return len(dead)

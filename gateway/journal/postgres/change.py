@@ -86,6 +86,7 @@ class _Again(Struct):
     lane: int
     seq: int
     at_ms: int
+    every_state: bool
 
 
 class _Attempts(Struct):
@@ -188,9 +189,9 @@ class Change(Struct, omit_defaults=True):
             _Sibling(lane, seq, part.encode(), past, pack_texts(delivered)) for seq, part, past, delivered in siblings
         )
 
-    def retry(self, lane: int, seqs: Iterable[int], at_ms: int) -> None:
+    def retry(self, lane: int, seqs: Iterable[int], at_ms: int, *, every_state: bool) -> None:
         """All dead rows of these events are due now, to be mapped anew."""
-        self.again.extend(_Again(lane, seq, at_ms) for seq in seqs)
+        self.again.extend(_Again(lane, seq, at_ms, every_state) for seq in seqs)
 
     def try_(self, lane: int, attempts: Sequence[Attempt], at_ms: int, counted: Counted, config: str = "") -> None:
         """One row for the attempts of one lane."""

@@ -158,7 +158,7 @@ async def dead_groups(db: Connection, which: DeadFilter) -> tuple[DeadGroup, ...
     return tuple(DeadGroup(*row) for row in found)
 
 
-async def retry(db: Connections, which: DeadFilter, by: Operation, before: Slice) -> Slice:
+async def retry(db: Connections, which: DeadFilter, by: Operation, before: Slice, *, every_state: bool) -> Slice:
     """Make a slice of dead letters due now, to be mapped anew. All dead parts of an event go together: it is mapped as
     a whole. One whose event is no longer in the log stays dead.
     """
@@ -174,7 +174,7 @@ async def retry(db: Connections, which: DeadFilter, by: Operation, before: Slice
                 if ledger.state_of_rows(event.rows.values()) is State.DEAD:
                     counts = ledger.add(ledger.add(counts, State.DEAD, -1), State.PARKED)
                 count += sum(row.state is State.DEAD for row in event.rows.values())
-            change.retry(lane.id, events_, by.at_ms)
+            change.retry(lane.id, events_, by.at_ms, every_state=every_state)
             change.operate(one, one._replace(book=one.book._replace(lane=replace(lane, counts=counts))))
         return count
 

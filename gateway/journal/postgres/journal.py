@@ -222,8 +222,8 @@ class PostgresJournal:
         async with self._desk.snapshot(SEARCH_S) as db:
             return await desk.dead_groups(db, which)
 
-    async def retry(self, which: DeadFilter, by: Operation) -> int:
-        return await self._in_slices(partial(desk.retry, self._desk, which, by))
+    async def retry(self, which: DeadFilter, by: Operation, *, every_state: bool = False) -> int:
+        return await self._in_slices(partial(desk.retry, self._desk, which, by, every_state=every_state))
 
     async def discard(self, which: DeadFilter, by: Operation) -> int:
         return await self._in_slices(partial(desk.discard, self._desk, which, by))

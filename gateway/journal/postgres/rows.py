@@ -13,7 +13,7 @@ LIGHT = (
     " delivered_parts"
 )
 _NO_END = 1 << 62
-WHOLE = f"{LIGHT}, detail, answer, record"
+WHOLE = f"{LIGHT}, detail, answer, record, every_state"
 
 
 async def parked(db: Asks, lane: int, refs: Sequence[Ref] | None, limit: int) -> tuple[ParkedRow, ...]:
@@ -96,4 +96,5 @@ def row_of(row: Row) -> ParkedRow:
         detail=row["detail"].decode() if whole else "",
         answer=(row["answer"] or b"") if whole else b"",
         record=grow(row["record"]) if whole and row["record"] is not None else None,
+        every_state=whole and row["every_state"],
     )

@@ -20,7 +20,7 @@ CONNECT_S = 10.0
 WINDOW_MS = 7 * 86_400_000
 """The window that copied identities are spread by: a bucket takes half of it."""
 
-_FLAGS = {"lanes": ("paused", "ended")}
+_FLAGS = {"lanes": ("paused", "ended"), "parked": ("every_state",)}
 _TEXTS = {"parked": ("part", "channel", "detail")}
 """Text that is kept as bytes."""
 _NO_EVENT = Stored("", "", 0, 0, "", "", (), b"")

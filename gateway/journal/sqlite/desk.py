@@ -164,7 +164,7 @@ def dead_groups(db: Db, which: DeadFilter) -> tuple[DeadGroup, ...]:
     return tuple(DeadGroup(*row) for row in found)
 
 
-def retry(db: Db, which: DeadFilter, by: Operation, before: Slice) -> Slice:
+def retry(db: Db, which: DeadFilter, by: Operation, before: Slice, *, every_state: bool) -> Slice:
     """Make a slice of dead letters due now, to be mapped anew. All dead parts of an event go together: it is mapped as
     a whole. One whose event is no longer in the log stays dead.
     """
@@ -177,7 +177,7 @@ def retry(db: Db, which: DeadFilter, by: Operation, before: Slice) -> Slice:
         for seq, event in standing.items():
             if ledger.state_of_rows(event.rows.values()) is State.DEAD:
                 counts = ledger.add(ledger.add(counts, State.DEAD, -1), State.PARKED)
-            count += db.execute(_RETRY, (by.at_ms, by.at_ms, lane, seq)).rowcount
+            count += db.execute(_RETRY, (by.at_ms, by.at_ms, every_state, lane, seq)).rowcount
         _changed(db, book, replace(book.lane, counts=counts))
     return _done(db, which, by, before, count, found)
 
@@ -200,7 +200,7 @@ l.ended = 0 AND p.seq <
 """
 _RETRY = """
 UPDATE parked SET state = 'parked', record = NULL, attempt = 0, due_at_ms = ?, first_failed_at_ms = ?,
-    generation = generation + 1
+    generation = generation + 1, every_state = ?
 WHERE lane = ? AND seq = ? AND state = 'dead'
 """
 

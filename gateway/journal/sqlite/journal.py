@@ -208,8 +208,8 @@ class SqliteJournal:
     async def dead_groups(self, which: DeadFilter) -> tuple[DeadGroup, ...]:
         return await self._desk.run(partial(desk.dead_groups, which=which), timeout_s=SEARCH_S)
 
-    async def retry(self, which: DeadFilter, by: Operation) -> int:
-        return await self._in_slices(partial(desk.retry, which=which, by=by))
+    async def retry(self, which: DeadFilter, by: Operation, *, every_state: bool = False) -> int:
+        return await self._in_slices(partial(desk.retry, which=which, by=by, every_state=every_state))
 
     async def discard(self, which: DeadFilter, by: Operation) -> int:
         return await self._in_slices(partial(desk.discard, which=which, by=by))

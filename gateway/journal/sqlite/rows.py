@@ -21,7 +21,7 @@ _LIGHT = (
     "seq, part, channel, key, state, attempt, due_at_ms, first_failed_at_ms, at_ms, reason, mapping, generation,"
     " delivered_parts"
 )
-WHOLE = f"{_LIGHT}, detail, answer, record"
+WHOLE = f"{_LIGHT}, detail, answer, record, every_state"
 
 NO_TAIL = bytes(4)
 """The end of the group id of an event that is no longer in the log."""
@@ -158,7 +158,7 @@ def _values(lane: int, row: ParkedRow, past: int, tail: bytes) -> tuple[Any, ...
 
 def row_of(values: tuple[Any, ...]) -> ParkedRow:
     """A row of the light columns, or of the whole ones."""
-    detail, answer, record = values[13:16] if len(values) > 13 else ("", None, None)  # noqa: PLR2004  the light ones
+    detail, answer, record, every_state = values[13:17] if len(values) > 13 else ("", None, None, 0)  # noqa: PLR2004  the light ones
     return ParkedRow(
         seq=values[0],
         part=values[1],
@@ -176,4 +176,5 @@ def row_of(values: tuple[Any, ...]) -> ParkedRow:
         detail=detail,
         answer=answer or b"",
         record=grow(record) if record is not None else None,
+        every_state=bool(every_state),
     )
