@@ -9,7 +9,9 @@ STAMP := $(VENV)/.installed
 run: install
 	$(BIN)/gateway demo
 
+# Compiled here, where PYTHONDONTWRITEBYTECODE would have every process compile it again: a third of a start.
 install: $(STAMP)
+	@$(BIN)/python -m compileall -q gateway
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -50,10 +50,10 @@ class Known(NamedTuple):
         return {kind.entity for kind in self.kinds if kind.entity}
 
 
-def sound_presets(loaded: Loaded) -> dict[str, Preset]:
+def sound_presets(loaded: Loaded) -> Mapping[str, Preset]:
     """The shipped presets and those of the configuration that have no faults."""
     broken = {path[0] for path, _ in own_faults(loaded.config.presets)}
-    return dict(load_presets({name: one for name, one in loaded.config.presets.items() if name not in broken}))
+    return load_presets({name: one for name, one in loaded.config.presets.items() if name not in broken})
 
 
 def known(loaded: Loaded, presets: Mapping[str, Preset], book: Book) -> dict[str, Known]:

@@ -65,9 +65,10 @@ class House:
 
     def normalising(self) -> set[str]:
         """The mappings that make normal events."""
-        presets = sound_presets(self.loaded)
-        tables = [source.normalise for source in self.loaded.config.sources.values()]
-        tables += [preset.normalise for preset in presets.values()]
+        config, presets = self.loaded.config, sound_presets(self.loaded)
+        named = {*config.presets, *(source.preset for source in config.sources.values())}
+        tables = [source.normalise for source in config.sources.values()]
+        tables += [presets[name].normalise for name in named if name in presets]
         return {name for table in tables for name in table.values()}
 
 

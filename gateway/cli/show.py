@@ -7,10 +7,6 @@ from typing import Any
 
 import click
 import msgspec
-from rich.console import Console
-from rich.highlighter import JSONHighlighter
-from rich.table import Table
-from rich.text import Text
 
 from gateway import document
 from gateway.admin.advice import advice
@@ -37,6 +33,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], nothing: str) -
 
 def _rich(columns: Sequence[str], texts: list[list[str]], right: list[bool]) -> None:
     """On a terminal that is too narrow, columns that hold nothing are left out; only the last may break its lines."""
+    from rich.console import Console  # noqa: PLC0415  only a terminal needs it
+    from rich.table import Table  # noqa: PLC0415  as above
+    from rich.text import Text  # noqa: PLC0415  as above
+
     console = Console()
     places = list(range(len(columns)))
     if sum(_widths([columns, *texts])) + 2 * len(columns) > console.width:
@@ -136,6 +136,10 @@ def highlighted(value: Any) -> None:
     """A document as indented JSON, in colours on a terminal."""
     text = pretty(value)
     if sys.stdout.isatty():
+        from rich.console import Console  # noqa: PLC0415  as above
+        from rich.highlighter import JSONHighlighter  # noqa: PLC0415  as above
+        from rich.text import Text  # noqa: PLC0415  as above
+
         Console(soft_wrap=True).print(JSONHighlighter()(Text(text)))
     else:
         click.echo(text)

@@ -17,7 +17,7 @@ from gateway.receive.guards import Clients, Guard
 from gateway.receive.identity import Identity, compile_identity
 from gateway.receive.keys import Keys
 from gateway.receive.parts import Part, compile_first, compile_part
-from gateway.receive.presets import Preset, own_faults, shipped
+from gateway.receive.presets import Preset, Presets, own_faults
 from gateway.receive.request import RawHeaders, Request
 from gateway.receive.verify import AnyScheme
 from gateway.receive.verify.base import Verify
@@ -261,8 +261,9 @@ def problems(config: Config) -> Iterator[Problem]:
     for path, cause in own_faults(config.presets):
         broken.add(path[0])
         yield Problem(("presets", *path), cause)
-    sound = {name: Preset.model_validate(data) for name, data in config.presets.items() if name not in broken}
-    presets: Mapping[str, Preset] = {**shipped(), **sound}
+    presets = Presets(
+        {name: Preset.model_validate(data) for name, data in config.presets.items() if name not in broken}
+    )
     for name, source in config.sources.items():
         if (preset := presets.get(source.preset)) is not None:
             yield from (Problem(("sources", name, *path), cause, hint) for path, cause, hint in _faults(source, preset))

@@ -9,8 +9,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-import aiohttp
-
 from gateway.clock import Clock
 from gateway.errors import Cause, Rejected
 from gateway.receive.observe import Observer, Quiet
@@ -171,6 +169,8 @@ class _Client:
     """The way to the platforms' keys: HTTPS, no redirects, bounded in time and size."""
 
     async def get(self, url: str) -> bytes:
+        import aiohttp  # noqa: PLC0415  a sixth of what a command loads, and no command fetches
+
         timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=True) as session,

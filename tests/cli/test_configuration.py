@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
 from gateway import app
-from gateway.cli import MODULES
+from gateway.cli import COMMANDS
 from gateway.config import schema
 from tests.cli.conftest import ENV, Run, answer
 
@@ -111,7 +111,7 @@ def test_no_command_shows_a_secret_that_the_environment_holds(run: Run, config: 
 
 
 def test_every_command_explains_itself(run: Run) -> None:
-    for name in MODULES:
+    for name in COMMANDS:
         assert run(name, "--help").exit_code == 0
     assert "audit" in run("--help").stdout
     assert run("--version").stdout.startswith("gateway, version ")

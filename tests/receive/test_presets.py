@@ -1,6 +1,8 @@
 """What the presets say beyond signatures: topics, answers, handshakes, envelopes, what is no event."""
 
 import json
+import subprocess
+import sys
 from base64 import b64encode
 from typing import Any
 from urllib.parse import quote
@@ -482,3 +484,16 @@ async def test_a_preset_of_ones_own_is_written_with_the_same_keys() -> None:
     (offer,) = visitor.log.offers
     assert (offer.topic, offer.identity_window_ms) == ("thing.made", 3_600_000)
     assert "x-nonce" not in dict(offer.headers)
+
+
+def test_a_preset_that_nobody_names_is_not_read() -> None:
+    code = (
+        "from gateway.receive import presets\n"
+        "found = presets.load_presets({})\n"
+        "assert 'stripe' in found and 'strape' not in found and len(found) > 15\n"
+        "found['shopify']\n"
+        "print(presets._read.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "1\n"

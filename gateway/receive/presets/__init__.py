@@ -7,6 +7,7 @@ mapping makes the normal form. Adding a platform is a file here, its cases and a
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
@@ -132,12 +133,40 @@ class Preset(Section):
     )
 
 
-@cache
+class Presets(Mapping[str, Preset]):
+    """The shipped presets and the configuration's own, which may replace them. A file is read when it is asked for."""
+
+    def __init__(self, own: Mapping[str, Preset]) -> None:
+        self._own = own
+        self._names = sorted({*own, *_files()})
+
+    def __getitem__(self, name: str) -> Preset:
+        return self._own[name] if name in self._own else _read(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in _files()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 def shipped() -> Mapping[str, Preset]:
     """The presets that come with the gateway, by name."""
-    reader = YAML(typ="safe", pure=True)
-    found = sorted((entry for entry in files(__name__).iterdir() if entry.name.endswith(".yaml")), key=lambda e: e.name)
-    return {entry.name.removesuffix(".yaml"): Preset.model_validate(reader.load(entry.read_text())) for entry in found}
+    return Presets({})
+
+
+@cache
+def _files() -> Mapping[str, Traversable]:
+    found = files(__name__).iterdir()
+    return {entry.name.removesuffix(".yaml"): entry for entry in found if entry.name.endswith(".yaml")}
+
+
+@cache
+def _read(name: str) -> Preset:
+    return Preset.model_validate(YAML(typ="safe", pure=True).load(_files()[name].read_text("utf-8")))
 
 
 def load_presets(own: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Preset]:
@@ -147,7 +176,7 @@ def load_presets(own: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Preset]:
     ]
     if faults:
         raise ConfigurationError(faults)
-    return {**shipped(), **{name: Preset.model_validate(data) for name, data in own.items()}}
+    return Presets({name: Preset.model_validate(data) for name, data in own.items()})
 
 
 def own_faults(own: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[tuple[str | int, ...], str]]:
