@@ -50,7 +50,7 @@ def test_check_as_json_shows_warnings_beside_no_faults(run: Run, config: Path) -
     config.write_text("destinations: {bin: {vendor: http, url: 'https://example.com'}}\n")
     found = answer(run("check", "--json"))
     assert (found["ok"], found["faults"]) == (True, [])
-    assert [warning["cause"] for warning in found["warnings"]] == ["no route leads here"]
+    assert "no route leads here" in [warning["cause"] for warning in found["warnings"]]
 
 
 @pytest.mark.parametrize(
