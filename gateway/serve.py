@@ -299,8 +299,14 @@ async def _bind(listening: socket.socket, host: str, port: int) -> None:
             return
         except OSError as error:
             if not left or error.errno != errno.EADDRINUSE:
-                raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
+                raise OSError(_why_not_bound(error, f"{host}:{port}")) from None
         await asyncio.sleep(BIND_AGAIN_S)
+
+
+def _why_not_bound(error: OSError, place: str) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"{place} is in use by another program: stop it, or change `listen` under `receiver` or `admin`"
+    return f"{place}: {error.strerror}"
 
 
 async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:

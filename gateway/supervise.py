@@ -21,6 +21,10 @@ RESTART_S = 1.0
 RESTART_MAX_S = 30.0
 STEADY_S = 60.0
 STOP_S = 30.0
+BEAT_S = 5.0
+"""How often a child that has nothing new to say lets itself be heard, at least."""
+SILENT_S = 20.0
+"""A ready child that is silent for so long is frozen: it does not do its work, and is not called ready."""
 LINE_BYTES = 1 << 18
 
 log = logs.get("supervise")
@@ -125,12 +129,23 @@ class Supervisor:
         reader, writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES)
         self._writers[name] = writer
         try:
-            while line := await reader.readline():
+            while line := await self._heard(name, reader):
                 said = {**self._status[name].said, **json.loads(line)}
                 self._put(name, ready=bool(said.get("ready")), why=str(said.get("why", "")), said=said)
         finally:
             self._writers.pop(name, None)
             writer.close()
+
+    async def _heard(self, name: str, reader: asyncio.StreamReader) -> bytes:
+        """The next line; meanwhile a ready child that is silent for too long is no longer ready."""
+        try:
+            async with asyncio.timeout(SILENT_S):
+                return await reader.readline()
+        except TimeoutError:
+            if self._status[name].ready:
+                log.warning("child.silent", role=name, for_s=SILENT_S)
+                self._put(name, ready=False, why=f"nothing was heard of it for {SILENT_S:g} s")
+        return await reader.readline()
 
     def _put(self, name: str, **changes: Any) -> None:
         before = self._status[name]
@@ -160,6 +175,7 @@ class Parent:
         self._writer: asyncio.StreamWriter | None = None
         self._said: dict[str, Any] = {}
         self._told: dict[str, Any] = {}
+        self._told_s = 0.0
 
     async def attend(self, stop: Callable[[bool], None], hear: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Let `hear` have what the parent tells, and call `stop(orderly)` once: orderly on SIGTERM, not when the parent
@@ -180,10 +196,11 @@ class Parent:
         await asyncio.gather(gone, waiting, return_exceptions=True)
 
     def say(self, **what: Any) -> None:
-        """How this child is (`ready`, `why`, `applied`); said only when it changes."""
-        said = {**self._said, **what}
-        if self._writer is not None and said != self._told and not self._writer.is_closing():
-            self._told = said
+        """How this child is (`ready`, `why`, `applied`); said when it changes, and every few seconds."""
+        said, now_s = {**self._said, **what}, time.monotonic()
+        is_due = said != self._told or now_s >= self._told_s + BEAT_S
+        if self._writer is not None and is_due and not self._writer.is_closing():
+            self._told, self._told_s = said, now_s
             self._writer.write(json.dumps(said).encode() + b"\n")
         self._said = said
 

@@ -40,6 +40,7 @@ EVENTS: dict[str, str] = {
     # processes
     "gateway.started": "The gateway starts: `version`, `roles`, `configuration`.",
     "child.started": "A child process was started: `role`, `pid`.",
+    "child.silent": "Nothing was heard of a child that was ready; it is frozen or starved: `role`, `for_s`.",
     "child.died": "A child process ended without being asked: `role`, `pid`, `exit_code`, `again_in_s`.",
     "process.failed": "A loop met a fault of the gateway's own and goes on: `loop`, `exception`.",
     "shutdown.begun": "The gateway was asked to end: nothing new is taken, what is in flight is finished: `signal`.",

@@ -203,7 +203,7 @@ async def test_the_overview_shows_how_accounts_stand_and_which_lanes_are_quiet(
     assert "key_refused" in text
     assert "2026-01-31 09:01:00" in text
     assert "2.5" in text
-    assert "quiet until <time>2026-01-31 17:00:00</time>" in text
+    assert "quiet until <time>2026-01-31 17:00:00 UTC</time>" in text
 
 
 async def test_an_account_is_paused_from_the_overview(stranger: Client, desk: Shelf) -> None:
@@ -376,7 +376,7 @@ async def test_destinations_show_their_pace_their_troubles_and_what_was_given_up
         "timeout: after 30 s",
         "1 record_refused",
         "3: root &gt; email: not a valid value",
-        "<dd>2, parked",
+        "<dd>2 waiting, ",
     ]
     assert [one for one in shown if one not in text] == []
 
