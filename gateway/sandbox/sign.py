@@ -197,13 +197,14 @@ _WOOCOMMERCE_PING = re.compile(rb"webhook_id=\d+\s?")
 
 
 def _woocommerce(letter: Letter) -> Pairs:
-    """As class-wc-webhook.php: base64 over the body; the delivery id has the resolution of a second. The ping of a
-    webhook that is saved is a form, and says nothing of itself.
+    """As class-wc-webhook.php: base64 over the body; each topic is a webhook of its own, and its delivery id has the
+    resolution of a second. The ping of a webhook that is saved is a form, and says nothing of itself.
     """
     if _WOOCOMMERCE_PING.fullmatch(letter.body):
         return [("Content-Type", "application/x-www-form-urlencoded")]
     resource, _, event = letter.topic.partition(".")
-    seconds = hashlib.md5(f"1{letter.seconds}".encode(), usedforsecurity=False).hexdigest()
+    webhook = str(1 + zlib.crc32(letter.topic.encode()) % 10_000)
+    delivery = hashlib.md5(f"{webhook}{letter.seconds}".encode(), usedforsecurity=False).hexdigest()
     return [
         _JSON,
         ("User-Agent", "WooCommerce/10.3.5 Hookshot (WordPress/6.8.3)"),
@@ -212,8 +213,8 @@ def _woocommerce(letter: Letter) -> Pairs:
         ("X-WC-Webhook-Resource", resource),
         ("X-WC-Webhook-Event", event),
         ("X-WC-Webhook-Signature", _base64(letter.key, letter.body)),
-        ("X-WC-Webhook-ID", "1"),
-        ("X-WC-Webhook-Delivery-ID", seconds),
+        ("X-WC-Webhook-ID", webhook),
+        ("X-WC-Webhook-Delivery-ID", delivery),
     ]
 
 

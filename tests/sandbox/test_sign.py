@@ -11,6 +11,7 @@ import pytest
 from gateway.config.schema import HmacScheme
 from gateway.sandbox import sign
 from gateway.sandbox.keypair import KeyPair
+from gateway.sandbox.samples.woocommerce import WOOCOMMERCE
 from tests.sandbox.clock import KnownChance
 
 NOW_MS = 1_614_265_330_000
@@ -159,6 +160,12 @@ def test_an_item_of_adyen_that_comes_alone_is_signed_in_itself() -> None:
     sent = json.loads(sign.prepare("adyen", b'{"pspReference":"P","eventCode":"CAPTURE","success":"true"}', "00ff"))
     expected = base64.b64encode(digest(b"\x00\xff", b"P::::::CAPTURE:true")).decode()
     assert sent["additionalData"] == {"hmacSignature": expected}
+
+
+def test_each_topic_of_woocommerce_is_a_webhook_of_its_own() -> None:
+    made = [headers("woocommerce", "s", b"1", topic=topic) for topic in WOOCOMMERCE.topics]
+    for name in ("X-WC-Webhook-ID", "X-WC-Webhook-Delivery-ID"):
+        assert len({one[name] for one in made}) == len(WOOCOMMERCE.topics)
 
 
 def test_the_ping_of_woocommerce_is_a_form_that_nobody_signs() -> None:
