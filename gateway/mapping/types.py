@@ -43,6 +43,8 @@ _NUMBER = re.compile(r"\s*[+-]?(\d+)(\.\d*)?([eE][+-]?\d{1,4})?\s*", re.ASCII)
 _DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
 _DAY = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)(?:[T ].*)?", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d|\d{8}(?:T\d{4}.*)?", re.ASCII)
+_PLAIN_LOCAL = re.compile(r"(?=.{1,64}\Z)[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+_EMAIL_MAX = 254
 _SECONDS_BELOW = 10**11
 _MILLISECONDS_BELOW = 10**14
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -322,6 +324,25 @@ def email(value: Any) -> str:
 
 @lru_cache(maxsize=CACHED)
 def _email(text: str) -> str | None:
+    """What the library says of it. Most addresses are plain, and their domain is known: then it is not asked."""
+    local, _, domain = text.rpartition("@")
+    if _PLAIN_LOCAL.fullmatch(local) and domain.isascii():
+        known = _mail_domain(domain)
+        if known is None:
+            return None
+        if known.isascii() and len(local) + 1 + len(known) <= _EMAIL_MAX:
+            return f"{local}@{known}"
+    return _validated(text)
+
+
+@lru_cache(maxsize=CACHED)
+def _mail_domain(domain: str) -> str | None:
+    """A domain as it is written; None for what is none in any address."""
+    found = _validated(f"a@{domain}")
+    return found and found.partition("@")[2]
+
+
+def _validated(text: str) -> str | None:
     try:
         return validate_email(text, check_deliverability=False).normalized
     except EmailNotValidError:

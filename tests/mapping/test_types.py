@@ -3,9 +3,11 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from time import process_time
 from typing import Any
 
 import pytest
+from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -245,3 +247,38 @@ def test_money_in_what_is_no_currency_does_not_fit() -> None:
         types.money("1", "POINTS")
     with pytest.raises(Unfit, match="expected money"):
         types.money("9" * 100, "EUR")
+
+
+_EMAILISH = st.text("aZ09.+-_'@\"é ü", max_size=12)
+_DOMAINISH = st.one_of(
+    st.sampled_from(["shop.example", "SHOP.Example", "xn--bcher-kva.example", "bücher.example", "a", "", "-a.example"]),
+    st.text("ab-.1é", max_size=10),
+    st.builds(lambda size: "a." * size + "example", st.integers(90, 126)),
+)
+
+
+@given(_EMAILISH | st.builds(lambda size: "a" * size, st.integers(50, 70)), _DOMAINISH)
+def test_an_email_is_what_the_library_says_it_is(local: str, domain: str) -> None:
+    text = f"{local}@{domain}".strip()
+    try:
+        expected = validate_email(text, check_deliverability=False).normalized
+    except EmailNotValidError:
+        expected = None
+    try:
+        found: str | None = types.email(text)
+    except types.Unfit:
+        found = None
+    assert found == expected
+
+
+def test_another_address_of_a_known_domain_costs_little() -> None:
+    def seconds(check: Callable[[str], object], who: str) -> float:
+        began_s = process_time()
+        for number in range(500):
+            check(f"{who}{number}@shop.example")
+        return process_time() - began_s
+
+    library = min(
+        seconds(lambda text: validate_email(text, check_deliverability=False), f"a{turn}") for turn in range(3)
+    )
+    assert min(seconds(types.email, f"b{turn}") for turn in range(3)) < library / 4
