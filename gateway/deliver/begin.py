@@ -20,11 +20,12 @@ async def begin(
     """Register the lanes of a configuration, before anything is accepted or delivered under it."""
     specs = lane_specs(config, destinations)
     return await journal.register(
-        [await _with_past(journal, spec, destinations[spec.destination].start, clock, chance) for spec in specs]
+        [await with_past(journal, spec, destinations[spec.destination].start, clock, chance) for spec in specs]
     )
 
 
-async def _with_past(journal: Registry, spec: LaneSpec, start: str, clock: Clock, chance: Chance) -> LaneSpec:
+async def with_past(journal: Registry, spec: LaneSpec, start: str, clock: Clock, chance: Chance) -> LaneSpec:
+    """A lane's spec with the past that its destination asks for: `now` (none), `beginning`, or a time."""
     if start == "now":
         return spec
     from_ms = None if start == "beginning" else int(datetime.fromisoformat(start).timestamp() * 1000)

@@ -9,7 +9,7 @@ from gateway import document
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.journal.memory import MemoryJournal
 from gateway.model import Group, LaneSpec, Offer
-from tests.simulation.history import DESTINATIONS, SOURCES, setup
+from tests.simulation.configured import DESTINATIONS, SOURCES, setup
 from tests.simulation.virtual import START_MS, SeededChance, VirtualClock
 from tests.simulation.world import Door, Process, World
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from gateway.deliver.revision import StandBack
 from gateway.telemetry import log
 from tests.deliver.scene import Scene
-from tests.simulation.history import DESTINATIONS, setup
+from tests.simulation.configured import DESTINATIONS, setup
 from tests.simulation.virtual import simulate
 
 

@@ -11,7 +11,7 @@ from gateway.telemetry import log
 from tests.deliver.scene import Scene
 from tests.deliver.test_renamed import Second
 from tests.deliver.town import Town
-from tests.simulation.history import setup
+from tests.simulation.configured import setup
 from tests.simulation.virtual import simulate
 
 SITES = ("left", "right")

@@ -1,45 +1,46 @@
 """One random history: events come in, vendors have moods, processes die and freeze; in the end all is well again.
 
 Everything follows from the seed. After the history every promise is checked: see `promises.py`.
+
+Most histories are small: one to four turns of anything. One in ten has up to ten turns. Three in a hundred are crowded:
+floods of events, replays and a destination that wants the past, so that lanes of one account wait for one another. In
+three in a hundred all vendors fail and are well again, in turn.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway import document
-from gateway.config.schema import Route, Source
+from gateway.deliver.begin import with_past
 from gateway.deliver.dispatcher import Dispatcher
-from gateway.deliver.plan import Destination, Planner, Setup
-from gateway.deliver.route import Router
 from gateway.journal.base import DeadFilter, Keep, Operation
-from gateway.mapping.book import Book
-from gateway.mapping.normalise import Normaliser
 from gateway.model import LIVE, Group, Lane, LaneSpec, Offer, Receipt, Replay
-from gateway.vendors.lookup import Lookup, LookupSettings
-from tests.simulation.paper import LIMIT, Paper, PaperSettings
+from tests.simulation.configured import (
+    ACCOUNTS,
+    DESTINATIONS,
+    LATE,
+    LOOKED_UP,
+    LOOKUP,
+    SOURCES,
+    Configured,
+    Kind,
+    first,
+    kind,
+    setup,
+    site_of,
+    sites,
+)
 from tests.simulation.virtual import START_MS, SeededChance, VirtualClock
-from tests.simulation.world import MOODS, Door, Process, Through, Weather, World
+from tests.simulation.world import MOODS, OUTAGES, Door, Process, Through, Weather, World
 
-SOURCES = ("shop-a", "shop-b")
-DESTINATIONS = {"left": "one", "right": "one", "far": "two"}
-"""Destination -> account: two destinations share one budget."""
-HOLD_S = 20.0
-HELD_AT = "left"
-QUIET = ["08:54-08:55 UTC", "08:57-09:02 UTC", "Thu 10:30-11:00 UTC"]
-"""Within minutes of the beginning (a Thursday, 08:53:20), and where a clock that is an hour off thinks it is."""
-QUIET_AT = "far"
-BREAKERS: dict[str, Any] = {
-    "left": {"failures": 8, "rate": "40%", "window": "30s", "open": "5s", "max": "1m", "ramp": "20s"},
-    "right": {},
-    "far": False,
-}
-LOOKED_UP = "shop-a"
-"""The source whose events are looked up, in every other history."""
-LOOKUP = "whole"
-"""The look-up, an account of its own."""
+FLOOD = 40
+"""Events of a flood; its entities have numbers from here on."""
+BEGUN_S = 4.0
+"""After a process's begin: its accounts have their full pace."""
 WINDOW_MS = 7 * 86_400_000
 YEAR_MS = 365 * 86_400_000
 SLICES = 20
@@ -61,27 +62,11 @@ class Again:
 
 
 @dataclass
-class Configured:
-    """What a configuration says of the three destinations, by where they are in the world: their names now and before,
-    their accounts, which are configured, and which want only the newest states.
-    """
+class Late:
+    """When the late destination began: how far the journal had come, and from when it wants what is there, if ever."""
 
-    revision: int = 0
-    names: dict[str, str] = field(default_factory=lambda: {site: site for site in DESTINATIONS})
-    was: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    accounts: dict[str, str] = field(default_factory=lambda: dict(DESTINATIONS))
-    gone: frozenset[str] = frozenset()
-    coalesce: frozenset[str] = frozenset()
-    stale: frozenset[str] = frozenset()
-
-    def specs(self) -> list[LaneSpec]:
-        """The lanes that it names."""
-        return [
-            LaneSpec(source, name, was=self.was.get(site, ()))
-            for source in SOURCES
-            for site, name in self.names.items()
-            if site not in self.gone
-        ]
+    head_seq: int
+    from_ms: int | None
 
 
 @dataclass
@@ -111,6 +96,7 @@ class History:
         self._receivers = [journal, self._replica()]
         self._opened = [self._receivers[1]]
         self._seed = seed
+        self._kind = kind(seed)
         self._without = without
         self.rng = random.Random(seed)
         self.journal = journal
@@ -123,13 +109,19 @@ class History:
         self.tasks: list[asyncio.Task[None]] = []
         self.configured = first(seed)
         self.ever = [self.configured]
-        """Every configuration that was in force."""
+        """Every configuration that was in force, by revision."""
+        self.late: Late | None = None
         self.setup = setup(seed, self.configured)
         self.cut_s: list[float] = []
         """When an operator or retention changed what a lane had in its hands."""
+        self.away_s: list[float] = []
+        """When the journal went away, and when it came back."""
+        self.handled: set[int] = set()
+        """Lanes that an operator ever paused, skipped or ended."""
         self.kept = False
         """Whether something was removed that the promises would look at."""
-        self._groups = 0
+        self._groups = self._floods = 0
+        self._chance = SeededChance(seed)
 
     async def run(self) -> None:
         """Trouble first, then peace until nothing is left to do."""
@@ -138,11 +130,12 @@ class History:
         if LOOKUP in self.setup.destinations:
             await self.journal.register([LaneSpec(LOOKED_UP, LOOKUP)])
         self._start()
+        if self._kind is Kind.CROWDED:
+            await asyncio.sleep(BEGUN_S)
         for place in range(turns(self._seed)):
             if place not in self._without:
                 self.rng = random.Random(f"{self._seed} {place}")
-                await self._turn()
-                await asyncio.sleep(self.rng.choice([0.0, 0.05, 0.3, 1.0, 15.0]))
+                await self._turn(place)
         await self._peace()
 
     async def close(self) -> None:
@@ -156,8 +149,18 @@ class History:
 
     # --- trouble ------------------------------------------------------------------------------------------------
 
-    async def _turn(self) -> None:
-        turns: list[Callable[[], Awaitable[None]]] = [
+    async def _turn(self, place: int) -> None:
+        """What happens next, and a while in which it has its effects."""
+        steps, waits_s = self._anything(), [0.0, 0.05, 0.3, 1.0, 15.0]
+        if self._kind is Kind.CROWDED:
+            steps, waits_s = [(self._flood, self._one_more, self._flood, self._replay)[place % 4]], [0.3, 0.3, 4.0]
+        elif self._kind is Kind.FAILING:
+            steps, waits_s = [(self._flood, self._outage, self._events, self._outage)[place % 4]], [4.0, 15.0, 15.0]
+        await self.rng.choice(steps)()
+        await asyncio.sleep(self.rng.choice(waits_s))
+
+    def _anything(self) -> list[Callable[[], Awaitable[None]]]:
+        return [
             self._events,
             self._events,
             self._events,
@@ -172,11 +175,18 @@ class History:
             self._reload,
             self._keep,
         ]
-        await self.rng.choice(turns)()
 
     async def _events(self) -> None:
         """A group of events, some of them offered before."""
-        offers = [self._offer() for _ in range(self.rng.choice([1, 1, 2, 6]))]
+        await self._append([self._offer(self.rng.randint(1, 40)) for _ in range(self.rng.choice([1, 1, 2, 6]))])
+
+    async def _flood(self) -> None:
+        """Many plain events at once, of as many entities: more than an account may send in seconds."""
+        self._floods += 1
+        first = self._floods * FLOOD
+        await self._append([self._offered(SOURCES[-1], {"key": f"k{n}", "n": n}) for n in range(first, first + FLOOD)])
+
+    async def _append(self, offers: list[Offer]) -> None:
         self._groups += 1
         group = Group(self._groups.to_bytes(8, "big") + self.rng.randbytes(8), tuple(offers))
         one, other = self._receivers if self._groups % 2 else reversed(self._receivers)
@@ -192,10 +202,11 @@ class History:
                 self.told.received_ms[receipt.seq] = offer.received_at_ms
                 self.told.revisions[receipt.seq] = offer.revision
 
-    def _offer(self) -> Offer:
-        source = self.rng.choice(SOURCES)
-        n = self.rng.randint(1, 40)
-        body: dict[str, Any] = {"key": f"k{n % 5}", "n": n, "updated_at": f"2026-03-01T09:{n * 7 % 60:02}:00Z"}
+    def _now_ms(self) -> int:
+        return START_MS + int(asyncio.get_running_loop().time() * 1000)
+
+    def _offer(self, n: int) -> Offer:
+        body: dict[str, Any] = {"key": f"k{n % 5}", "n": n}
         if n % 11 == 0 or n % 14 == 0:
             body["poison"] = True
         if n % 13 == 0:
@@ -204,11 +215,16 @@ class History:
             body["held"] = True
         if n % 7 == 0:
             body["channels"] = ["one", "two"]
+        return self._offered(self.rng.choice(SOURCES), body)
+
+    def _offered(self, source: str, body: dict[str, Any]) -> Offer:
+        n = body["n"]
+        body["updated_at"] = f"2026-03-01T09:{n * 7 % 60:02}:00Z"
         identity = (source.encode() + n.to_bytes(2, "big")).ljust(16, b"\0")
         return Offer(
             source=source,
             topic="thing/update" if n % 17 else "thing/ignored",
-            received_at_ms=START_MS + int(asyncio.get_running_loop().time() * 1000),
+            received_at_ms=self._now_ms(),
             revision=self.configured.revision,
             method="POST",
             query="",
@@ -220,6 +236,13 @@ class History:
 
     async def _mood(self) -> None:
         self.world.sites[self.rng.choice(sites(self.setup))].mood = self.rng.choice(MOODS)
+
+    async def _outage(self) -> None:
+        """All vendors fail, or all are well again."""
+        made = [self.world.sites[name] for name in sites(self.setup)]
+        mood = self.rng.choice(OUTAGES) if all(site.mood == "well" for site in made) else "well"
+        for site in made:
+            site.mood = mood
 
     async def _death(self) -> None:
         """A process dies now or a few steps from now; another is started, sooner or later."""
@@ -247,10 +270,12 @@ class History:
 
     async def _away(self) -> None:
         self.weather.journal_away = True
+        self.away_s.append(asyncio.get_running_loop().time())
         asyncio.get_running_loop().call_later(self.rng.choice([0.1, 5.0]), self._back)
 
     def _back(self) -> None:
         self.weather.journal_away = False
+        self.away_s.append(asyncio.get_running_loop().time())
 
     async def _operator(self) -> None:
         """Somebody retries or discards what is dead, pauses a lane, or goes on."""
@@ -269,6 +294,7 @@ class History:
                 lanes = [lane for lane in lanes if lane.destination != LOOKUP]
             for lane in self.rng.sample(lanes, min(1, len(lanes))):
                 self.cut_s.append(asyncio.get_running_loop().time())
+                self.handled.add(lane.id)
                 await self.journal.change_lane(lane.id, by)
 
     async def _replay(self) -> None:
@@ -291,24 +317,58 @@ class History:
         await self.journal.replay(replay, lanes, Operation(START_MS, "simulation", "replay", replay.id))
 
     async def _reload(self) -> None:
-        """Another configuration: a destination is gone or back, has another name, another account or other wishes."""
-        now, site = self.configured, self.rng.choice(sorted(DESTINATIONS))
-        what = self.rng.choice(["gone", "name", "account", "coalesce", "stale"])
+        """Another configuration: a destination is gone or back, has another name, another account or other wishes; or
+        there is one more, which may want the past.
+        """
+        now, site = self.configured, self.rng.choice(sorted(DESTINATIONS if self.late is None else ACCOUNTS))
+        what = self.rng.choice(["gone", "name", "account", "coalesce", "stale", "more", "more"])
         newer = replace(now, revision=now.revision + 1)
+        if what == "more":
+            await self._one_more()
+            return
         if what == "name":
             name = f"{site}-{newer.revision}"
             newer = replace(
                 newer, names=now.names | {site: name}, was=now.was | {site: (*now.was.get(site, ()), now.names[site])}
             )
         elif what == "account":
-            newer = replace(newer, accounts=now.accounts | {site: f"{DESTINATIONS[site]}x{newer.revision}"})
+            newer = replace(newer, accounts=now.accounts | {site: f"{ACCOUNTS[site]}x{newer.revision}"})
         else:
             newer = replace(newer, **{what: getattr(now, what) ^ {site}})
         await self._apply(newer, at_once=what == "account")
 
+    async def _one_more(self) -> None:
+        """The late destination is there from now on."""
+        now = self.configured
+        start = now.start or self._start_of_late()
+        newer = replace(now, revision=now.revision + 1, gone=now.gone - {LATE}, start=start)
+        await self._apply(newer, at_once=False)
+
+    def _start_of_late(self) -> str:
+        """From when the late destination wants events."""
+        at_ms = self._now_ms() - self.rng.randint(0, 30_000)
+        at = datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        return self.rng.choice(["now", "beginning", "beginning", at, at])
+
+    async def _register(self, newer: Configured) -> None:
+        """Its lanes begin, those of the late destination with the past that it asks for."""
+        head, clock = await self.journal.head(), VirtualClock(asyncio.get_running_loop())
+        specs = []
+        for spec in newer.specs():
+            start = newer.start if site_of(spec.destination) == LATE else "now"
+            specs.append(await with_past(self.journal, spec, start, clock, self._chance))
+            past = specs[-1].backfill
+            if past is not None:
+                self.replays[past.id] = Again(past, head.seq)
+        if self.late is None and LATE not in newer.gone:
+            at = None if newer.start in ("now", "beginning") else datetime.fromisoformat(newer.start)
+            from_ms = int(at.timestamp() * 1000) if at else 0 if newer.start == "beginning" else None
+            self.late = Late(head.seq, from_ms)
+        await self.journal.register(specs)
+
     async def _apply(self, newer: Configured, *, at_once: bool) -> None:
         """Its lanes are registered, and each process hears of it, at once or later."""
-        await self.journal.register(newer.specs())
+        await self._register(newer)
         self.configured, self.setup = newer, setup(self._seed, newer)
         self.ever.append(newer)
         loop = asyncio.get_running_loop()
@@ -321,7 +381,7 @@ class History:
         """What is old goes."""
         self.kept = True
         self.cut_s.append(asyncio.get_running_loop().time())
-        now_ms = START_MS + int(asyncio.get_running_loop().time() * 1000)
+        now_ms = self._now_ms()
         keep_ms = self.rng.choice([5_000, 30_000])
         rules = Keep(now_ms, keep_ms, self.rng.choice([60_000, YEAR_MS]), WINDOW_MS, keep_ms, YEAR_MS)
         for _ in range(SLICES):
@@ -338,7 +398,8 @@ class History:
         for process in self.processes:
             process.thaw()
             process.jump(0)
-        newer = replace(self.configured, revision=self.configured.revision + 1, gone=frozenset())
+        gone = frozenset() if self.late is not None else frozenset({LATE})
+        newer = replace(self.configured, revision=self.configured.revision + 1, gone=gone)
         await self._apply(newer, at_once=True)
         for lane in await self.journal.lanes():
             if not lane.ended:
@@ -373,7 +434,7 @@ class History:
             SeededChance(self.rng.randint(0, 1 << 30)),
         )
         process.hear = dispatcher.swap
-        process.revision = self.setup.revision
+        process.heard = [(asyncio.get_running_loop().time(), self.setup.revision)]
         self.processes.append(process)
         self.tasks.append(asyncio.create_task(dispatcher.run()))
 
@@ -385,59 +446,5 @@ def _is_through(lane: Lane) -> bool:
 
 def turns(seed: int) -> int:
     """How many turns the history of a seed has."""
-    return random.Random(seed).randint(2, 10)
-
-
-def sites(made: Setup) -> list[str]:
-    """Where a configuration's destinations are in the world."""
-    return [
-        one.settings.site if isinstance(one.settings, PaperSettings) else name
-        for name, one in made.destinations.items()
-    ]
-
-
-def first(seed: int | None) -> Configured:
-    """The first configuration of a seed's history; without one, nothing that is opt-in."""
-    rng = random.Random(f"{seed} setup")
-    told = {site: (rng.random() < 0.25, rng.random() < 0.25) for site in DESTINATIONS}
-    if seed is None:
-        return Configured()
-    coalesce, stale = (frozenset(site for site, wants in told.items() if wants[place]) for place in (0, 1))
-    return Configured(coalesce=coalesce, stale=stale)
-
-
-def setup(seed: int | None = None, configured: Configured | None = None) -> Setup:
-    """The configuration of a seed's history."""
-    configured = configured or first(seed)
-    destinations = {}
-    for site, name in configured.names.items():
-        if site in configured.gone:
-            continue
-        told: dict[str, Any] = {"vendor": "paper", "account": configured.accounts[site], "timeout": "5s"}
-        told |= {"site": site, "revision": configured.revision}
-        if seed is not None:
-            told |= {"coalesce": site in configured.coalesce, "stale": site in configured.stale}
-            told |= {"breaker": BREAKERS[site], "quiet": QUIET if site == QUIET_AT else []}
-        settings = PaperSettings.model_validate(told)
-        vendor = Paper(name, settings)
-        destinations[name] = Destination(name, settings, vendor, vendor.account(), site, (LIMIT,), vendor.rules())
-    targets = list(destinations)
-    if seed is not None and seed % 2:
-        destinations[LOOKUP] = _lookup()
-    lookups = {LOOKED_UP: [LOOKUP]} if LOOKUP in destinations else {}
-    book = Book({})
-    normalisers = {name: Normaliser(name, Source(), {}, book) for name in SOURCES}
-    routes = [Route(events=["thing.update"], to=targets)]
-    held_at = configured.names[HELD_AT]
-    if seed is not None and held_at in destinations:
-        routes.append(Route(events=["thing.update"], when="data.held", to=[held_at], hold=f"{HOLD_S:g}s"))
-    planner = Planner(normalisers, Router(routes), book, lookups)
-    return Setup(destinations, frozenset(SOURCES), planner, configured.revision)
-
-
-def _lookup() -> Destination:
-    """Asks for an entity by its key; what is poisoned is not there."""
-    url = f"https://{LOOKUP}.example/{{data.key}}/{{data.poison || 'sound'}}"
-    settings = LookupSettings.model_validate({"urls": {"thing.update": url}, "timeout": "5s"})
-    vendor = Lookup(LOOKUP, settings)
-    return Destination(LOOKUP, settings, vendor, LOOKUP, LOOKUP, (LIMIT,), vendor.rules())
+    least, most = {Kind.SMALL: (1, 4), Kind.LONG: (2, 10)}.get(kind(seed), (3, 6))
+    return random.Random(seed).randint(least, most)

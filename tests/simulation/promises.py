@@ -1,7 +1,7 @@
 """The promises, checked after a history. Each returns what it found broken, in words."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from gateway import document
@@ -9,16 +9,11 @@ from gateway.config.quiet import QuietHours
 from gateway.errors import Reason
 from gateway.journal.base import EventView
 from gateway.model import LIVE, Event, Lane, State
-from tests.simulation.history import (
-    HELD_AT,
-    HOLD_S,
-    LOOKED_UP,
-    LOOKUP,
-    QUIET,
-    QUIET_AT,
-    History,
-)
+from tests.simulation.configured import HELD_AT, HOLD_S, LATE, LOOKED_UP, LOOKUP, QUIET, QUIET_AT, site_of
+from tests.simulation.gates import burnt, not_left_alone
+from tests.simulation.history import History
 from tests.simulation.paper import KEYED, LIMIT
+from tests.simulation.shares import unfair
 from tests.simulation.virtual import START_MS
 from tests.simulation.world import Arrival
 
@@ -53,11 +48,15 @@ async def broken(history: History) -> list[str]:
     found += _superseded(history, views)
     found += _old_states(history, views)
     found += _stale(history, views)
+    found += _past(history, views, await history.journal.lanes())
     found += [
         f"{lane.kind} from {lane.source} to {lane.destination} is over and does not say so"
         for lane in await history.journal.lanes()
         if lane.end_seq is not None and lane.cursor < lane.end_seq and not lane.ended
     ]
+    found += not_left_alone(history)
+    found += burnt(views)
+    found += unfair(history, views)
     found += _sent_again(history)
     found += _of_a_newer_revision(history)
     found += _other_members(history)
@@ -187,8 +186,10 @@ def _lost(history: History, views: list[EventView]) -> Iterator[str]:
             site_name = site_of(lane.destination)
             site = history.world.sites[site_name]
             applied = {one.channel for one in site.applied if one.seq == view.event.seq and one.lane == lane.id}
-            replaced = [one.attempt.part for one in attempts if one.attempt.outcome == State.SUPERSEDED]
-            applied |= {part.partition(":")[0] for part in replaced}
+            let_go = [
+                one.attempt.part for one in attempts if one.attempt.outcome in (State.SUPERSEDED, State.DISCARDED)
+            ]
+            applied |= {part.partition(":")[0] for part in let_go}
             channels = body.get("channels", ["one"])
             poisoned = set(channels[-1:]) if body.get("poison") else set()  # dead, unless an operator has discarded it
             missing = set(channels) - applied - (poisoned if len(channels) > 1 else set())
@@ -230,6 +231,8 @@ def _wanted(history: History, view: EventView, lane: Lane) -> bool:
     """Whether a lane has something to send of an event."""
     again = history.replays.get(lane.kind)
     meant = again is None or again.replay.when is None or history.told.bodies[view.event.seq]["n"] > WHEN_N
+    if again is not None and (again.replay.from_ms or 0) > view.event.received_at_ms:
+        meant = False
     return meant and view.event.topic != "thing/ignored"
 
 
@@ -287,6 +290,37 @@ def _old_states(history: History, views: list[EventView]) -> Iterator[str]:
                 yield f"{lane.kind} sent {one.seq} of {one.channel}:{one.key} after {arrived[-1]} had come"
 
 
+def _past(history: History, views: list[EventView], lanes: Sequence[Lane]) -> Iterator[str]:
+    """What the journal held when the late destination began is on one lane of it, where it was asked for, and comes
+    there unless a newer state does.
+    """
+    late = history.late
+    if late is None:
+        return
+    ours = [lane for lane in lanes if _of_late(history, lane)]
+    by_age = not history.kept and not any(LATE in one.coalesce | one.stale for one in history.ever)
+    for view in views:
+        event, parts = view.event, _parts(history, view)
+        places = [lane for lane in ours if lane.source == event.source and lane.spans(event.seq)]
+        asked = event.seq > late.head_seq or (late.from_ms is not None and event.received_at_ms >= late.from_ms)
+        if asked and len(places) != 1:
+            yield f"event {event.seq} is on {len(places)} lanes of {LATE} and not on one"
+        for lane, state, _, _ in view.lanes:
+            if lane not in ours:
+                continue
+            if not asked and state is not State.FILTERED and not lane.ended:
+                yield f"event {event.seq} is {state} at {lane.destination}, from before it began"
+            newer = any(parts & _parts(history, one) for one in views if one.event.seq > event.seq)
+            if state is State.SUPERSEDED and lane.kind != LIVE and by_age and not newer:
+                yield f"event {event.seq} of the past gave way at {lane.destination}, but to nothing newer"
+
+
+def _of_late(history: History, lane: Lane) -> bool:
+    """Whether a lane is the late destination's own, or that of its past."""
+    own = lane.kind == LIVE or history.replays[lane.kind].replay.why == "backfill"
+    return own and site_of(lane.destination) == LATE
+
+
 def _stale(history: History, views: list[EventView]) -> Iterator[str]:
     """Where a destination asks for it, nothing goes that is older than what was settled as delivered."""
     if not history.times_are_clear:
@@ -307,11 +341,6 @@ def _stale(history: History, views: list[EventView]) -> Iterator[str]:
             newer = [version for at_s, version in known if at_s < arrival.at_s - MARGIN_S]
             if any(version > versions[arrival.seq] for version in newer):
                 yield f"{arrival.seq} of {arrival.channel}:{arrival.key} went stale to {name}"
-
-
-def site_of(destination: str) -> str:
-    """Where a destination is in the world, whatever it is called now."""
-    return destination.partition("-")[0]
 
 
 def _of_a_newer_revision(history: History) -> Iterator[str]:

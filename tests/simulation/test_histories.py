@@ -8,6 +8,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,26 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.config.quiet import QuietHours
-from gateway.deliver import still
+from gateway.deliver import gate, still
+from gateway.deliver.account import Account
+from gateway.deliver.breaker import Breaker
+from gateway.deliver.gate import Gate
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.reader import Reader
+from gateway.deliver.replay import Again
+from gateway.errors import Reason
+from gateway.journal.memory.store import Store
 from gateway.journal.postgres import PostgresJournal, connection
 from gateway.journal.sqlite import SqliteJournal
+from gateway.model import LIVE
 from gateway.telemetry import log
-from gateway.vendors.base import Answer, Batch, Delivered, Limit, Request, Verdict, same
+from gateway.vendors.base import Answer, Batch, Delivered, Limit, Request, Retry, Verdict, same
 from gateway.vendors.lookup import Lookup
 from tests.journal import databases
 from tests.journal.databases import EmptyPostgres
-from tests.simulation import history
+from tests.simulation import configured, paper
 from tests.simulation.__main__ import run
+from tests.simulation.configured import Kind, kind
 from tests.simulation.paper import Paper
 from tests.simulation.virtual import VirtualLoop
 
@@ -147,17 +156,23 @@ def test_more_random_histories_over_postgresql_break_no_promise(seed: int, datab
     assert run(seed, lambda: Served(database), replica=lambda: Served(database)) == []
 
 
+def of_kind(wanted: Kind, most: int) -> Iterator[str]:
+    """What the first histories of a kind broke."""
+    for seed in islice((seed for seed in count() if kind(seed) is wanted), most):
+        yield from run(seed)
+
+
 def test_the_promises_see_a_vendor_file_that_says_delivered_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     class Hasty(Paper):
         def judge(self, batch: Batch, answer: Answer) -> Verdict:  # noqa: ARG002  that is its fault
             return same(Delivered(), batch)
 
-    monkeypatch.setattr(history, "Paper", Hasty)
+    monkeypatch.setattr(configured, "Paper", Hasty)
     assert any("never came" in line for seed in range(20) for line in run(seed))
 
 
 def test_the_promises_see_a_pace_that_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "LIMIT", Limit(allow=40, per_s=1.0))
+    monkeypatch.setattr(configured, "LIMIT", Limit(allow=40, per_s=1.0))
     assert any("requests within" in line for seed in range(20) for line in run(seed))
 
 
@@ -168,7 +183,7 @@ def test_the_promises_see_a_hold_that_is_not_kept(monkeypatch: pytest.MonkeyPatc
 
 def test_the_promises_see_quiet_hours_that_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(still, "QuietHours", lambda _: QuietHours([]))
-    assert any("in its quiet hours" in line for seed in range(20) for line in run(seed))
+    assert any("in its quiet hours" in line for line in of_kind(Kind.LONG, 30))
 
 
 def test_the_promises_see_a_look_up_that_finds_nothing_and_says_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,24 +191,81 @@ def test_the_promises_see_a_look_up_that_finds_nothing_and_says_delivered(monkey
         def judge(self, batch: Batch, answer: Answer) -> Verdict:  # noqa: ARG002  that is its fault
             return same(Delivered(), batch)
 
-    monkeypatch.setattr(history, "Lookup", Empty)
+    monkeypatch.setattr(configured, "Lookup", Empty)
     assert any("0 events derive from it" in line for seed in range(20) for line in run(seed))
 
 
+@pytest.mark.slow
 def test_the_promises_see_an_answer_that_is_older_than_its_event(monkeypatch: pytest.MonkeyPatch) -> None:
     class Forgiving(Lookup):
         def request(self, batch: Batch) -> Request:
             return replace(super().request(batch), cache_s=3600.0)
 
-    monkeypatch.setattr(history, "Lookup", Forgiving)
-    assert any("is not what" in line for seed in range(100, 200) for line in run(seed))
+    monkeypatch.setattr(configured, "Lookup", Forgiving)
+    assert any("is not what" in line for line in of_kind(Kind.LONG, 100))
 
 
 def test_the_promises_see_events_that_are_read_under_an_older_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reader, "_seen", lambda _, page: page)
-    assert any("as revision" in line for seed in range(300) for line in run(seed))
+    assert any("as revision" in line for line in of_kind(Kind.LONG, 20))
 
 
 def test_the_promises_see_a_replay_of_what_retention_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reader, "forget", lambda _: None)
-    assert any("are booked" in line for seed in range(1_000, 1_100) for line in run(seed))
+    assert any("are booked" in line for seed in range(404_480, 404_490) for line in run(seed))
+
+
+def test_the_promises_see_lanes_that_are_served_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Account, "_by_need", lambda self: [queue for _, queue in sorted(self._queues.items())])
+    assert any("waited until" in line for line in of_kind(Kind.CROWDED, 10))
+
+
+@pytest.mark.slow
+def test_the_promises_see_replays_that_go_before_live_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LaneWork, "weight", property(lambda self: 1.0 if self.lane.kind == LIVE else 20.0))
+    assert any("waited until" in line for line in of_kind(Kind.CROWDED, 40))
+
+
+def test_the_promises_see_a_breaker_that_never_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Breaker, "failed", lambda *_: False)
+    assert any("is broken until" in line for line in of_kind(Kind.FAILING, 10))
+
+
+def test_the_promises_see_a_breaker_that_closes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Breaker, "share", lambda *_: 1.0)
+    assert any("is asked again after" in line for line in of_kind(Kind.FAILING, 10))
+
+
+@pytest.mark.slow
+def test_the_promises_see_a_refused_key_that_is_tried_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, "PROBE_EVERY_S", 5.0)
+    assert any("is suspended until" in line for line in of_kind(Kind.FAILING, 20))
+
+
+def test_the_promises_see_a_probe_of_many_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Gate, "probing", lambda _: False)
+    assert any("is probed with" in line for line in of_kind(Kind.FAILING, 10))
+
+
+@pytest.mark.slow
+def test_the_promises_see_two_probes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Account, "concurrency", lambda *_: 8)
+    assert any("has two requests" in line for line in of_kind(Kind.FAILING, 40))
+
+
+@pytest.mark.slow
+def test_the_promises_see_attempts_that_a_refused_key_burns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(paper.MEANING, 401, Retry(Reason.KEY_REFUSED, "401"))
+    assert any("lost an attempt" in line for line in of_kind(Kind.FAILING, 20))
+
+
+@pytest.mark.slow
+def test_the_promises_see_a_past_that_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store, "seq_at", lambda self, _: self.head_seq)
+    assert any("lanes of late" in line for line in of_kind(Kind.CROWDED, 20))
+
+
+@pytest.mark.slow
+def test_the_promises_see_old_states_that_go_over_newer_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Again, "is_old", lambda *_: False)
+    assert any(" over " in line for line in of_kind(Kind.LONG, 100))

@@ -5,6 +5,7 @@ import random
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from gateway import document
@@ -16,8 +17,8 @@ from tests.simulation.virtual import START_MS, VirtualClock
 MOODS = ("well", "slow", "failing", "hanging", "forgetful", "throttling", "refusing", "busy", "picky", "unreachable")
 """well: takes all · slow: takes all, late · failing: 500 · hanging: no answer, not applied · forgetful: applied, no
 answer · throttling: 429 · refusing: 401 · busy: 423 for a channel · picky: 400 while a batch holds poison."""
-
-
+OUTAGES = ("failing", "refusing", "unreachable", "throttling", "hanging")
+"""What all vendors may be at once."""
 LAGGING = 0.5
 """Of so many calls the journal is not done at once, where it lags."""
 
@@ -49,12 +50,19 @@ class Leaving:
 
 @dataclass
 class Sent:
-    """A request as it left a process: which records it carried, and whether the process lived to hear the answer."""
+    """A request as it left a process: for which account, when, which records it carried (lane, seq, channel, key), and
+    when the process heard what answer (the status, 0 for none), if it lived to hear it.
+    """
 
     process: int
     destination: str
+    account: str
+    at_s: float
     ids: tuple[str, ...] = ()
+    carried: tuple[tuple[int, int, str, str], ...] = ()
     answered: bool = False
+    done_s: float = inf
+    status: int = 0
 
 
 @dataclass
@@ -85,11 +93,12 @@ class World:
     async def receive(self, process: int, request: Request, timeout_s: float, sent: Sent) -> Answer:
         """What a vendor does with a request, as its mood is."""
         site = self.sites[sent.destination]
-        account = request.url.removeprefix("https://").split(".")[1]
+        account = sent.account
         question = request.url if request.method == "GET" else ""
         items: list[dict[str, Any]] = [] if question else document.parse(request.body)
         keys = [("", question)] if question else [(item["channel"], item["key"]) for item in items]
         sent.ids = tuple(item["id"] for item in items)
+        sent.carried = tuple((item["lane"], item["seq"], item["channel"], item["key"]) for item in items)
         for key in set(keys):
             if key in site.in_flight[process]:
                 site.breaches.append(f"two of {key} in flight at {sent.destination}")
@@ -167,7 +176,10 @@ class Process:
         self.steps = 0
         self._dies_after = dies_after
         self.thawed_s: list[float] = []
-        self.revision = 0
+        self.heard: list[tuple[float, int]] = []
+        """When it heard of which revision."""
+        self.claims: list[tuple[float, str]] = []
+        """When it took which account over."""
         self.hear: Callable[[Any], None] = lambda _: None
         self.jumped_s: list[float] = []
         self._over = False
@@ -186,8 +198,8 @@ class Process:
 
     def told(self, setup: Any) -> None:
         """It hears of a configuration, if it can."""
-        if self._running.is_set() and not self.dead and setup.revision > self.revision:
-            self.revision = setup.revision
+        if self._running.is_set() and not self.dead and setup.revision > self.heard[-1][1]:
+            self.heard.append((asyncio.get_running_loop().time(), setup.revision))
             self.hear(setup)
 
     def thaw(self) -> None:
@@ -238,6 +250,8 @@ class Through:
                 raise JournalUnavailable("away")
             await self._weather.takes()
             result = await method(*args, **kwargs)
+            if name == "claim" and result is not None:
+                self._process.claims.append((asyncio.get_running_loop().time(), result.account.rpartition(" ")[2]))
             await self._weather.takes()
             await self._process.step()
             return result
@@ -272,14 +286,19 @@ class Door:
         self._world.left.append(Leaving(_destination(request), process.number, at_s, process.clock.now_ms()))
         if left is not None:
             left()
-        sent = Sent(process.number, _destination(request))
+        sent = Sent(process.number, _destination(request), _account(request), at_s)
         self._world.sent.append(sent)
         answer = asyncio.ensure_future(self._world.receive(self._process.number, request, timeout_s, sent))
         result = await asyncio.shield(answer)
         await self._process.step()
-        sent.answered = True
+        sent.answered, sent.done_s = True, asyncio.get_running_loop().time()
+        sent.status = result.status if isinstance(result, Response) else 0
         return result
 
 
 def _destination(request: Request) -> str:
     return request.url.removeprefix("https://").partition(".")[0]
+
+
+def _account(request: Request) -> str:
+    return request.url.removeprefix("https://").split(".")[1]
