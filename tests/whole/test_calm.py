@@ -13,7 +13,7 @@ from tests.whole.payloads import person
 from tests.whole.running import TOKEN, Gateway, account, configuration, post_all, running, until
 from tests.whole.traffic import people
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 EVENTS = 5
 HOLD_S = 8.0

@@ -13,7 +13,7 @@ from gateway.sandbox.server import Sandbox
 from tests.whole.payloads import person
 from tests.whole.running import SOURCE, Told, configuration, post, post_all, running, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 FLOOD = 400
 SLOTS = 3

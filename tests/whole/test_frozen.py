@@ -13,7 +13,7 @@ from gateway.sandbox.faults import Fault
 from tests.whole.running import Gateway, account, configuration, played, rules_broken, until
 from tests.whole.traffic import IN_FLIGHT_MAX, IN_FLIGHT_MS, Arrivals, Traffic, people
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LATENCY_S = 0.5
 

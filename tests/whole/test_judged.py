@@ -27,7 +27,7 @@ from gateway.vendors.base import Record
 from tests.whole import payloads
 from tests.whole.running import OMETRIA_KEY, Gateway, Letter, configuration, post_all, running, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 NOW_MS = 1_767_323_045_000  # 2026-01-02T03:04:05Z
 ORDERS = 12

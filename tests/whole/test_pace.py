@@ -12,7 +12,7 @@ from gateway.sandbox.witness import Witness
 from tests.whole.payloads import person
 from tests.whole.running import account, configuration, played, post_all
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 RECORDS = 4_000
 PER_REQUEST = 100

@@ -20,7 +20,7 @@ from tests.whole.payloads import person
 from tests.whole.running import Gateway, account, configuration, played, post, rules_broken, until
 from tests.whole.traffic import Arrivals, Traffic, people
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 TAKEN_OVER_S = 60.0
 """A lease that stands still is taken after 12 s; the rest is a busy machine's."""
