@@ -42,8 +42,10 @@ async def test_everything_acknowledged_survives_kills_of_all_processes(tmp_path:
             arrivals.look()
             await _balances(gateway)
 
-        await gateway.up()
-        await traffic.finish()
+        async with arrivals.watched():
+            await gateway.up()
+            await traffic.finish()
+            await gateway.settled()
         await _all_is_well(gateway, served.sandbox, traffic, arrivals, kills_ms)
         assert len(arrivals.again()) < len(kills_ms) * IN_FLIGHT_MAX
 
@@ -72,8 +74,10 @@ async def test_a_process_that_is_killed_alone_is_started_again_and_the_others_go
             gateway.kill("parent")
             await gateway.ended()
 
-        await gateway.up()
-        await traffic.finish()
+        async with arrivals.watched():
+            await gateway.up()
+            await traffic.finish()
+            await gateway.settled()
         await _all_is_well(gateway, served.sandbox, traffic, arrivals, kills_ms)
         assert len(gateway.lines("child.died", ever=True)) >= LIVES * 2
 
@@ -99,7 +103,6 @@ async def test_a_dispatcher_that_keeps_dying_never_stops_the_receiver(tmp_path: 
 async def _all_is_well(
     gateway: Gateway, sandbox: Sandbox, traffic: Traffic, arrivals: Arrivals, kills_ms: list[int]
 ) -> None:
-    await gateway.settled()
     arrivals.look()
     assert len(traffic.acknowledged) == traffic.sent > ROUNDS
     assert traffic.restless == set()

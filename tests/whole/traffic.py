@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +19,7 @@ SENDERS = 12
 PAUSE_S = 0.08
 AGAIN_S = 0.1
 FINISH_S = 60.0
+LOOK_S = 0.2
 IN_FLIGHT_MAX = 100
 """Requests at once, and those that were answered in the 20 ms and one commit until they are settled."""
 ON_THE_WIRE_MS = 500
@@ -108,6 +110,21 @@ class Arrivals:
         self._looked_at += new
         for taken in list(self._sink.taken)[len(self._sink.taken) - new :]:
             self.keys[json.loads(taken.body)["id"]].add(taken.key)
+
+    @asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Look now and then, while the context lasts."""
+
+        async def watch() -> None:
+            while True:
+                self.look()
+                await asyncio.sleep(LOOK_S)
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
 
     def again(self) -> dict[str, list[int]]:
         """Those that came more than once, and when."""
