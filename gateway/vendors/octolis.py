@@ -222,10 +222,10 @@ POINTS = {"read": 1.0, "write": 10.0}
 METHODS = {"upsert": "POST", "update": "PATCH"}
 
 STATUSES: answers.Statuses = {
-    400: answers.split(Reason.PAYLOAD_REFUSED),
+    4: answers.split(Reason.PAYLOAD_REFUSED),
     404: answers.throttle(Reason.NOT_FOUND, 60.0, up_to_s=900.0, scope="channel"),
+    409: answers.split(Reason.CONFLICT),
     413: answers.split(Reason.TOO_LARGE),
-    422: answers.split(Reason.PAYLOAD_REFUSED),
     423: answers.throttle(Reason.BUSY, 5.0, up_to_s=60.0, scope="channel"),
     429: answers.throttle(Reason.RATE_LIMITED, 1.0),
 }

@@ -229,7 +229,7 @@ LINE_REQUIRED: checks.Required = (("product_id",), ("quantity",), ("unit_price",
 FORMS: Mapping[str, checks.Form] = {
     "id": checks.ID,
     "currency": checks.CURRENCY,
-    "timestamp": checks.TIME,
+    **dict.fromkeys(("timestamp", "timestamp_acquired", "timestamp_subscribed", "timestamp_unsubscribed"), checks.TIME),
     "marketing_optin": checks.one_of("EXPLICITLY_OPTEDIN", "EXPLICITLY_OPTEDOUT", "NOT_SPECIFIED"),
     "gender": checks.one_of("m", "f", "o"),
 }
