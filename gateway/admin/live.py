@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway.admin import api, pieces, views
+from gateway.admin import api, pieces, replays, views
 from gateway.admin.answers import SAFE, Problem
 from gateway.admin.api import Room
 from gateway.admin.html import TEMPLATES
-from gateway.errors import JournalError
-from gateway.journal.base import EventFilter
+from gateway.errors import JournalError, WrongSelection
+from gateway.journal.base import EventFilter, Journal
 
 EVERY_S = 2.0
 STREAM_S = 600.0
@@ -104,6 +104,19 @@ def tail(room: Room, streams: Streams, source: str, topic: str, after_seq: int) 
     return changes(room, look, streams)
 
 
+def replay(room: Room, streams: Streams, journal: Journal, name: str) -> AsyncIterator[str]:
+    """How far a replay is."""
+
+    async def look() -> str:
+        try:
+            found = await replays.one(journal, name)
+        except WrongSelection:
+            return ""
+        return TEMPLATES.get_template("replay_standing.html").render(replay=found)
+
+    return changes(room, look, streams)
+
+
 def pages(streams: Streams) -> tuple[tuple[str, str, Callable[[Room, Request], Awaitable[Response]]], ...]:
     """The streams, as pages: behind a session as they are."""
 
@@ -115,4 +128,13 @@ def pages(streams: Streams) -> tuple[tuple[str, str, Callable[[Room, Request], A
         after_seq = api.number(request, "after", 0, 2**53, least=0) or 0
         return streams.answer(tail(room, streams, query.get("source", ""), query.get("topic", ""), after_seq))
 
-    return (("GET", "/live/figures", live_figures), ("GET", "/live/events", live_events))
+    async def live_replay(room: Room, request: Request) -> Response:
+        if room.workshop is None:
+            raise Problem(404, "not_found", "this gateway does not deliver")
+        return streams.answer(replay(room, streams, room.workshop.journal, request.path_params["id"]))
+
+    return (
+        ("GET", "/live/figures", live_figures),
+        ("GET", "/live/events", live_events),
+        ("GET", "/live/replays/{id}", live_replay),
+    )

@@ -29,7 +29,7 @@ TypeOf = Callable[[Event], str | None]
 
 class LaneView(Struct, frozen=True):
     """A lane: how far it is, what became of its events, how long its oldest waiting one has been waiting. `paused`: by
-    a command or in the configuration.
+    a command (`paused_by` the operator) or in the configuration, which alone can resume it.
     """
 
     id: int
@@ -47,6 +47,7 @@ class LaneView(Struct, frozen=True):
     paused: bool
     ended: bool
     orphaned: bool
+    paused_by: str | None
     quiet_until: str | None
     lag_seconds: float
 
@@ -275,6 +276,7 @@ def lane(row: LaneRow, now_ms: int, status: Status | None = None) -> LaneView:
         paused=one.paused or (settings is not None and settings.paused),
         ended=one.ended,
         orphaned=status is not None and is_orphaned(one, status),
+        paused_by="configuration" if settings is not None and settings.paused else "operator" if one.paused else None,
         quiet_until=None if quiet_until_ms is None else moment(quiet_until_ms),
         lag_seconds=lag_ms / 1000,
     )

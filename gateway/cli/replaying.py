@@ -2,16 +2,13 @@
 
 import asyncio
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 from msgspec.structs import replace
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from gateway import app
 from gateway.admin import replays as views
@@ -20,6 +17,7 @@ from gateway.admin.views import plain
 from gateway.cli import show
 from gateway.cli.desk import STATES, ask, operation
 from gateway.cli.options import DONE, MOMENT, NO, config_option, json_option
+from gateway.cli.progress import Tell, progress
 from gateway.clock import SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.deliver.forecast import forecast
@@ -122,7 +120,7 @@ async def _do(
     if not chosen.lanes:
         return None
     if dry_run:
-        with progress("planned", SystemClock().monotonic_s) as tell:
+        with progress("planned", _lines("planned")) as tell:
             return views.would(await forecast(journal, setup, chosen, tell))
     await journal.replay(chosen.replay, chosen.lanes, views.operation(chosen))
     return await views.one(journal, ticket.id)
@@ -137,7 +135,7 @@ async def _follow(journal: Journal, found: ReplayView) -> ReplayView:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop.set)
     try:
-        with progress("settled", SystemClock().monotonic_s) as tell:
+        with progress("settled", _lines("settled")) as tell:
             while True:
                 tell(found.settled, found.total)
                 if found.status in (Standing.DONE, Standing.CANCELLED) or stop.is_set():
@@ -149,19 +147,9 @@ async def _follow(journal: Journal, found: ReplayView) -> ReplayView:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-@contextmanager
-def progress(done: str, now_s: Callable[[], float]) -> Iterator[Callable[[int, int], None]]:
-    """Who is told how much of how many is done: a bar on a terminal, else a line now and then."""
-    if not sys.stderr.isatty():
-        yield _lines(done, now_s)
-        return
-    columns = (TextColumn(f"{done} {{task.completed}} of {{task.total}}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda count, total: bar.update(task, completed=count, total=total)
-
-
-def _lines(done: str, now_s: Callable[[], float]) -> Callable[[int, int], None]:
+def _lines(done: str) -> Tell:
+    """A line now and then."""
+    now_s = SystemClock().monotonic_s
     told_s = now_s()
 
     def tell(count: int, total: int) -> None:

@@ -2,14 +2,12 @@
 
 import asyncio
 import signal
-import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from gateway.cli.progress import Tell, progress
 
 Slice = Callable[[], Awaitable[int]]
 """Does some more of the work: how much (0: there was nothing left)."""
@@ -31,11 +29,11 @@ async def in_slices(step: Slice, done: str, total: int) -> Done:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop.set)
     try:
-        with _progress(done, total) as tell:
+        with progress(done, _lines(done)) as tell:
             count = 0
             while more := await step():
                 count += more
-                tell(count)
+                tell(count, max(count, total))
                 if stop.is_set() and count < total:
                     return Done(count, stopped=True)
         return Done(count, stopped=False)
@@ -43,25 +41,14 @@ async def in_slices(step: Slice, done: str, total: int) -> Done:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-@contextmanager
-def _progress(done: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Who is told how much is done: a bar on a terminal, else a line for each slice but a single one."""
-    if not sys.stderr.isatty():
-        yield _lines(done, total)
-        return
-    columns = (TextColumn(f"{done} {{task.completed}} of {{task.total}}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total)
-        yield lambda count: bar.update(task, completed=count, total=max(count, total))
-
-
-def _lines(done: str, total: int) -> Callable[[int], None]:
+def _lines(done: str) -> Tell:
+    """A line for each slice but a single one."""
     told = False
 
-    def tell(count: int) -> None:
+    def tell(count: int, total: int) -> None:
         nonlocal told
         if told or count < total:
-            click.echo(f"{done} {count} of {max(count, total)}", err=True)
+            click.echo(f"{done} {count} of {total}", err=True)
             told = True
 
     return tell

@@ -138,6 +138,7 @@ async def test_lanes_are_the_ledger_with_lag_and_standing(operator: Client) -> N
         "paused": False,
         "ended": False,
         "orphaned": False,
+        "paused_by": None,
         "quiet_until": None,
         "lag_seconds": 90.0,
     }

@@ -42,6 +42,18 @@ async def signed_in(client: Client) -> Client:
     return Client(client.app, {"cookie": answer.headers["set-cookie"].partition(";")[0]} | FORM)
 
 
+async def test_a_lane_that_the_configuration_pauses_is_not_resumed_on_the_overview(
+    stranger: Client, gateway: Gateway
+) -> None:
+    browser = await signed_in(stranger)
+    assert "Pause uk-shop to ometria-uk" in (await browser.get("/")).text
+    gateway.settings = DestinationSettings(vendor="ometria", paused=True)
+    text = (await browser.get("/")).text
+    assert "paused by the configuration" in text
+    assert "Resume uk-shop to ometria-uk" not in text
+    assert "Pause uk-shop to ometria-uk" not in text
+
+
 class Tags(HTMLParser):
     """What a page is made of: every tag that is opened, and that all of them are closed in order."""
 

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from gateway import document
-from gateway.admin import replaying
-from gateway.admin.api import Call
+from gateway.admin import live, replaying
+from gateway.admin.api import Call, Room
 from gateway.admin.app import build
 from gateway.admin.figures import Figures
 from gateway.admin.replays import Workshop
@@ -212,6 +212,23 @@ async def test_a_replay_is_paused_and_only_surely_cancelled_from_its_page(
     assert [lane.ended for lane in await journal.lanes()] == [False, False]
     await browser.post(f"/replays/{name}", b"what=end&sure=yes", FORM)
     assert [lane.ended for lane in await journal.lanes()] == [False, True]
+
+
+async def test_the_page_of_a_replay_is_live_while_it_goes_on(
+    stranger: Client, operator: Client, journal: MemoryJournal, gateway: Gateway
+) -> None:
+    name = (await begun(operator, source="uk-shop"))["id"]
+    browser = await signed_in(stranger)
+    text = (await browser.get(f"/replays/{name}")).text
+    assert f'data-live="whole" data-from="/live/replays/{name}"' in text
+    assert re.findall(r"<(\w+)><meta http-equiv", text) == ["noscript"]
+    room = Room(journal, gateway.status, Still())
+    stream = live.replay(room, live.Streams(), journal, name)
+    assert "0 of 10 events" in await anext(stream)
+    await browser.post(f"/replays/{name}", b"what=end&sure=yes", FORM)
+    assert "cancelled" in await anext(stream)
+    assert "data-live" not in (await browser.get(f"/replays/{name}")).text
+    assert (await browser.get("/replays/rpl_unknown")).status == 404
 
 
 async def test_an_events_page_leads_to_the_form_with_its_id(stranger: Client) -> None:
