@@ -35,14 +35,16 @@ class Lists(Protocol):
 
 @click.group()
 def amperity() -> None:
-    """Ask Amperity."""
+    """Ask Amperity what became of its jobs."""
 
 
 @amperity.command(short_help="Show ingest jobs.")
 @click.argument("destination")
 @click.option("--from", "from_ms", type=MOMENT, help="Created since. Default: a week before --to.")
 @click.option("--to", "to_ms", type=MOMENT, help="Created until. Default: now.")
-@click.option("--limit", type=click.IntRange(1, ITEMS_MAX), default=PAGE, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, ITEMS_MAX), default=PAGE, show_default=True, help="Show at most this many."
+)
 @config_option
 @json_option
 def jobs(destination: str, config: Path, as_json: bool, **chosen: Any) -> None:  # noqa: FBT001  click's way of a flag

@@ -25,7 +25,7 @@ class Copied(NamedTuple):
 
 @click.group()
 def journal() -> None:
-    """The journal itself."""
+    """Copy a journal into another database."""
 
 
 @journal.command("copy")

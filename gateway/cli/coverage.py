@@ -23,7 +23,9 @@ _SHOWN = 40  # fields of one list
 
 @click.command(short_help="What of a source's payloads is read, filled and new.")
 @click.argument("source")
-@click.option("--last", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="So many events.")
+@click.option(
+    "--last", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="How many of the last events."
+)
 @click.option("--since", type=MOMENT, help="What counts as lately. Default: the last fifth of each topic.")
 @config_option
 @json_option

@@ -22,9 +22,9 @@ LETTERS_PER_SLICE = 1_000
 
 def _filters(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
-        click.option("--reason", help="Those with this reason."),
-        click.option("--source", help="Those from this source."),
-        click.option("--destination", help="Those to this destination."),
+        click.option("--reason", help="Only records with this reason."),
+        click.option("--source", help="Only records from this source."),
+        click.option("--destination", help="Only records to this destination."),
     ):
         command = option(command)
     return command
@@ -37,7 +37,9 @@ def dead() -> None:
 
 @dead.command("list")
 @_filters
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Show at most this many."
+)
 @config_option
 @json_option
 def dead_list(config: Path, as_json: bool, limit: int, **filters: Any) -> None:  # noqa: FBT001  click's way of a flag

@@ -87,12 +87,12 @@ def audit(ctx: click.Context, config: Path, as_json: bool) -> None:  # noqa: FBT
 
 @click.group()
 def rejected() -> None:
-    """What was refused."""
+    """Requests that were refused, and why."""
 
 
 @rejected.command("list")
-@click.option("--source", help="Those to this source.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@click.option("--source", help="Only requests to this source.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Show at most this many.")
 @config_option
 @json_option
 def rejected_list(config: Path, as_json: bool, source: str | None, limit: int) -> None:  # noqa: FBT001  a flag

@@ -26,8 +26,10 @@ _LONG = 120  # characters of a value
     show_default="config/",
     help="The one in force, whose journal is read. Also GATEWAY_CONFIG.",
 )
-@click.option("--last", type=click.IntRange(1, 100_000), default=200, show_default=True, help="So many events.")
-@click.option("--source", help="Those of this source.")
+@click.option(
+    "--last", type=click.IntRange(1, 100_000), default=200, show_default=True, help="How many of the last events."
+)
+@click.option("--source", help="Only events of this source.")
 @json_option
 @click.pass_context
 def diff(ctx: click.Context, /, new: Path, against: Path, **chosen: Any) -> None:

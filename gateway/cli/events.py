@@ -26,17 +26,17 @@ _SEQ_DIGITS = 18
 
 @click.group()
 def events() -> None:
-    """What was accepted."""
+    """Events that were accepted, and what became of them."""
 
 
 @events.command("list")
-@click.option("--source", help="Those from this source.")
-@click.option("--topic", help="Those with this topic.")
-@click.option("--contains", default="", help="Those with this in the body: an order number, an e-mail address.")
-@click.option("--from", "from_ms", type=MOMENT, help="Received at or after this: RFC 3339, or an age as 2h.")
+@click.option("--source", help="Only events from this source.")
+@click.option("--topic", help="Only events with this topic.")
+@click.option("--contains", default="", help="Only events with this text in the body: an order number, an e-mail.")
+@click.option("--from", "from_ms", type=MOMENT, help="Received at or after this: RFC 3339, or an age such as 2h.")
 @click.option("--to", "to_ms", type=MOMENT, help="Received at or before this.")
-@click.option("--before", "before", help="Those before this event: the next page.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
+@click.option("--before", "before", help="Only events before this one: the next page.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="Show at most this many.")
 @config_option
 @json_option
 def events_list(config: Path, as_json: bool, contains: str, **filters: Any) -> None:  # noqa: FBT001  a flag

@@ -27,11 +27,11 @@ def lanes() -> None:
 
 
 @lanes.command("list")
-@click.option("--all", "everything", is_flag=True, help="Those of replays that are over, too.")
+@click.option("--all", "everything", is_flag=True, help="Include the lanes of replays that are over.")
 @config_option
 @json_option
 def lanes_list(config: Path, everything: bool, as_json: bool) -> None:  # noqa: FBT001  click's way of a flag
-    """How far every lane is, and what stands on it."""
+    """How far every lane is, and how many of its events are in which state."""
     loaded = app.load_config(config)
     if as_json:
         rows, balanced = ask(loaded, _balanced)

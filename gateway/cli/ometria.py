@@ -14,7 +14,7 @@ from gateway.vendors.base import DroppingVendor, Request
 
 @click.group()
 def ometria() -> None:
-    """Ask Ometria."""
+    """Ask Ometria what it took and dropped."""
 
 
 @ometria.command(short_help="Show what Ometria dropped.")

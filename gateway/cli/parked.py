@@ -18,9 +18,9 @@ def parked() -> None:
 
 
 @parked.command("list")
-@click.option("--source", help="Those from this source.")
-@click.option("--destination", help="Those to this destination.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many.")
+@click.option("--source", help="Only records from this source.")
+@click.option("--destination", help="Only records to this destination.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="Show at most this many.")
 @config_option
 @json_option
 def parked_list(config: Path, as_json: bool, source: str | None, destination: str | None, limit: int) -> None:  # noqa: FBT001  a flag

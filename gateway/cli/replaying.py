@@ -32,7 +32,7 @@ ID_BYTES = 8
 HOUR_S, MINUTE_S = 3600, 60
 
 _OPTIONS = (
-    click.option("--from", "from_ms", type=MOMENT, help="Received at or after this: RFC 3339, or an age as 2h."),
+    click.option("--from", "from_ms", type=MOMENT, help="Received at or after this: RFC 3339, or an age such as 2h."),
     click.option("--to", "to_ms", type=MOMENT, help="Received before this."),
     click.option("--source", help="Events from this source."),
     click.option("--destination", help="To this destination only."),

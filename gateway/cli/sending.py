@@ -46,9 +46,11 @@ class Answer(NamedTuple):
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("--sample", help="A sample of the platform: order, customer, product, or a topic.")
 @click.option("--topic", help="The topic it is sent under.")
-@click.option("--header", "headers", multiple=True, metavar="K:V", help="A header beside, or for, the platform's.")
-@click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="So many.")
-@click.option("--rate", type=click.FloatRange(0, min_open=True), help="So many a second, at most.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="K:V", help="A header to add, or to send in place of the platform's."
+)
+@click.option("--count", type=click.IntRange(1, 1_000_000), default=1, show_default=True, help="How many to send.")
+@click.option("--rate", type=click.FloatRange(0, min_open=True), help="Send at most this many a second.")
 @click.option("--url", help="The gateway. Default: where `receiver.listen` says.")
 @click.option(
     "--key",

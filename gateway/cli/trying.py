@@ -25,9 +25,11 @@ from gateway.trial.way import DERIVED_FROM, Guide, Sent, Way
 @click.argument("source")
 @click.argument("file", type=click.File("rb"))
 @click.option("--topic", help="The topic it came under.")
-@click.option("--header", "headers", multiple=True, metavar="K:V", help="A header beside, or for, the platform's.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="K:V", help="A header to add, or to send in place of the platform's."
+)
 @click.option("--to", "destination", help="Only this destination.")
-@click.option("--derived", is_flag=True, help="A look-up found FILE, under --topic.")
+@click.option("--derived", is_flag=True, help="Take FILE as what a look-up found, under --topic.")
 @config_option
 @json_option
 @click.pass_context
