@@ -16,6 +16,7 @@ from gateway.errors import JournalConflict, JournalError, JournalUnavailable
 from gateway.journal.admission import admit
 from gateway.journal.base import DeadFilter
 from gateway.journal.postgres import PostgresJournal, log
+from gateway.journal.postgres.filters import Hints
 from gateway.journal.postgres.schema import migrations
 from gateway.model import Counts, Group, State
 from tests import postgres
@@ -23,7 +24,7 @@ from tests.journal import databases
 from tests.journal.databases import EmptyPostgres
 from tests.journal.making import DAY_MS, NOW_MS, Lanehand, accept, by, group, keep_all, offer, opened, row, rules, tried
 
-NOTHING_REFUSED: tuple[list[str], list[bytes]] = ([], [])
+NO_FILTERS = Hints(None, None, [], [])
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ async def session(journal: PostgresJournal) -> AsyncIterator[Any]:
 
 
 async def _append(session: Any, one: Group) -> Any:
-    return await session.fetchrow(log.APPEND, *log.prepare(one).offered(), *NOTHING_REFUSED)
+    return await session.fetchrow(log.ACCEPT, *log.prepare(one).offered(NO_FILTERS))
 
 
 async def _waits(task: "asyncio.Task[Any]") -> None:
@@ -221,7 +222,8 @@ async def test_nothing_is_left_in_a_session(journal: PostgresJournal) -> None:
     await journal.audit()
     for connections in (journal._db, journal._desk):
         async with connections.one(5) as connection:
-            assert await connection.fetchval("SELECT count(*) FROM pg_prepared_statements WHERE name <> ''") == 0
+            kept = await connection.fetch("SELECT statement FROM pg_prepared_statements WHERE name <> ''")
+            assert {row[0] for row in kept} <= {log.ACCEPT}
             assert await connection.fetchval("SHOW lock_timeout") == "0"
             held = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"
             assert await connection.fetchval(held) == 0
@@ -232,8 +234,8 @@ async def test_a_server_that_would_acknowledge_before_it_has_flushed_is_overrule
 ) -> None:
     hand = await Lanehand.on(journal)
     for statement, values in (
-        (log.APPEND, (*log.prepare(group(offer("a"))).offered(), *NOTHING_REFUSED)),
-        (log.APPEND, (*log.prepare(group(offer("a"))).offered(), *NOTHING_REFUSED)),
+        (log.ACCEPT, log.prepare(group(offer("a"))).offered(NO_FILTERS)),
+        (log.ACCEPT, log.prepare(group(offer("a"))).offered(NO_FILTERS)),
         ("SELECT gateway.intend($1, 'me', 1, '{}', '{}', '{}')", (hand.lease.account,)),
         ("SELECT gateway.change('{}')", ()),
         ("SELECT gateway.register('[]')", ()),
@@ -330,15 +332,23 @@ def test_migrations_are_numbered_without_a_gap() -> None:
     assert [step.number for step in migrations()] == list(range(1, len(migrations()) + 1))
 
 
-async def test_a_journal_of_an_older_version_is_migrated_forward_and_keeps_what_it_has(
-    journal: PostgresJournal, session: Any
-) -> None:
-    await accept(journal, 1)
-    await session.execute("DELETE FROM gateway.migrations WHERE number > 3")
-    async with opened(PostgresJournal(databases.url())) as newer:
-        assert (await newer.head()).seq == 1
-    found = await session.fetch("SELECT number, name FROM gateway.migrations ORDER BY number")
+async def test_a_journal_of_an_older_version_is_migrated_forward_and_keeps_what_it_has() -> None:
+    url = await _database(f"{databases.NAME}_older")
+    connection = await asyncpg.connect(url)
+    await connection.execute("CREATE SCHEMA gateway")
+    await connection.execute("CREATE TABLE gateway.migrations (number integer PRIMARY KEY, name text NOT NULL)")
+    for step in migrations()[:4]:
+        await connection.execute(step.sql)
+        await connection.execute("INSERT INTO gateway.migrations VALUES ($1, $2)", step.number, step.name)
+    values = log.prepare(group(offer("a"), offer("b"), offer("c"))).offered(NO_FILTERS)[:10]
+    await connection.fetch("SELECT gateway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)", *values)
+    async with opened(PostgresJournal(url)) as newer:
+        assert (await newer.head()).seq == 3
+        receipts = await newer.append(group(offer("b"), offer("d")))
+        assert [(one.seq, one.duplicate) for one in receipts] == [(2, True), (4, False)]
+    found = await connection.fetch("SELECT number, name FROM gateway.migrations ORDER BY number")
     assert [tuple(row) for row in found] == [(step.number, step.name) for step in migrations()]
+    await connection.close()
 
 
 async def test_an_older_replica_works_on_a_newer_schema(journal: PostgresJournal, session: Any) -> None:

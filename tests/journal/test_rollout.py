@@ -1,12 +1,14 @@
 """Replicas of two versions on one PostgreSQL schema, as during a roll-out.
 
-There is no release yet whose code could be run here. What stands for the older replica is this version on a schema that
-a later one has added to: columns with a default on every table, a table, an index.
+What an older version does on today's schema is tried with its own code in tests/whole/test_rollout.py. Here this version
+is the older one, on a schema that a later one has added to: columns with a default on every table, a table, an index.
 """
 
+import hashlib
 import os
 import re
 from itertools import count
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -37,6 +39,23 @@ BEGIN
 END
 $$
 """  # fmt: skip
+ROOT = Path(__file__).parents[2]
+FROZEN = {
+    "postgres": {
+        "0001_journal.sql": "805b841eef91aafa",
+        "0002_append.sql": "428ebda1382f6749",
+        "0003_change.sql": "404b1498d5db9c60",
+        "0004_drop_bucket.sql": "3bee27f34ccdd7ae",
+        "0005_accept.sql": "200d55468a94e1ff",
+    },
+    "sqlite": {
+        "0001_journal.sql": "30851d98046263fb",
+        "0002_config.sql": "93b0b7e54030e6d1",
+        "0003_replays.sql": "84616754a29df3d1",
+        "0004_letters.sql": "2ad73d567ca90d2d",
+    },
+}
+"""The beginnings of the SHA-256 of all migrations."""
 TAKES_AWAY = re.compile(
     r"ALTER TABLE \S+\s+(DROP|RENAME|ALTER COLUMN \S+ (TYPE|SET NOT NULL))|^DROP (TABLE|FUNCTION|INDEX)", re.MULTILINE
 )
@@ -84,6 +103,13 @@ async def test_an_older_replica_may_be_started_again(newer: str) -> None:
     for _ in range(2):
         async with opened(PostgresJournal(newer, create=True)) as older:
             await accept(older, 1)
+
+
+@pytest.mark.parametrize("engine", ["postgres", "sqlite"])
+def test_a_migration_that_databases_have_gone_through_is_never_changed(engine: str) -> None:
+    folder = ROOT / "gateway" / "journal" / "migrations" / engine
+    found = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in folder.iterdir()}
+    assert found == FROZEN[engine], "add a new migration, and its line here; leave the others as they are"
 
 
 def test_migrations_after_the_first_take_nothing_away() -> None:

@@ -1,15 +1,18 @@
 """Connections to the database, how many there are, how long a call may take, and the vocabulary of its errors.
 
-Nothing is ever asked of a session: no prepared statement is kept, no setting, no lock outlives its transaction. So the
-connections may be a pooler's (pgbouncer in transaction mode).
+Nothing is ever asked of a session: no setting, no lock outlives its transaction; the one statement that is kept (the
+commit of a group) is done without where it is not there. So the connections may be a pooler's (pgbouncer in transaction
+mode).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from hashlib import blake2b
 from typing import Any, Protocol
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from gateway.errors import JournalConflict, JournalError, JournalUnavailable
 
@@ -57,11 +60,33 @@ class Connections:
         self._idle: list[tuple[float, Connection]] = []
         self._waiting = 0
         self._closed = False
+        self._pooled = False
+        self._statements: dict[Connection, dict[str, PreparedStatement]] = {}
 
     async def fetch(self, query: str, *values: Any) -> Sequence[Row]:
         """One statement, committed by itself: its rows."""
         async with self.one(self.timeout_s) as connection:
             return await connection.fetch(query, *values)
+
+    async def fetch_again(self, query: str, *values: Any) -> Sequence[Row]:
+        """One statement that is sent often, committed by itself: its rows. A connection to the server itself keeps it;
+        one to a pooler that has no sessions of its own cannot, and says so before anything is done.
+        """
+        async with self.one(self.timeout_s) as connection:
+            if not self._pooled:
+                try:
+                    return await (await self._kept(connection, query)).fetch(*values)
+                except (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError):
+                    self._pooled = True
+            return await connection.fetch(query, *values)
+
+    async def _kept(self, connection: Connection, query: str) -> PreparedStatement:
+        """The statement as the connection keeps it. Its name tells its text: nobody keeps another one under it."""
+        kept = self._statements.setdefault(connection, {})
+        if query not in kept:
+            name = f"gateway_{blake2b(query.encode(), digest_size=8).hexdigest()}"
+            kept[query] = await connection.prepare(query, name=name)
+        return kept[query]
 
     async def value(self, query: str, *values: Any) -> Any:
         """One statement, committed by itself: the one value of its row."""
@@ -125,14 +150,18 @@ class Connections:
             since_s, connection = self._idle.pop()
             if now_s - since_s < IDLE_S and not connection.is_closed():
                 return connection
-            connection.terminate()
+            self._end(connection)
         return await connect(self._url, timeout_s)
 
     def _give_back(self, connection: Connection, *, whole: bool) -> None:
         if whole and not self._closed and not connection.is_closed():
             self._idle.append((asyncio.get_running_loop().time(), connection))
         else:
-            connection.terminate()
+            self._end(connection)
+
+    def _end(self, connection: Connection) -> None:
+        self._statements.pop(connection, None)
+        connection.terminate()
 
 
 @asynccontextmanager

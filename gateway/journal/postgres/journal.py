@@ -23,6 +23,7 @@ from gateway.journal.base import (
 from gateway.journal.postgres import audit, desk, log, rows, schema
 from gateway.journal.postgres import lanes as lane_rows
 from gateway.journal.postgres.connection import Connections
+from gateway.journal.postgres.filters import Filters
 from gateway.journal.postgres.keep import Keeper
 from gateway.journal.postgres.listener import POLL_S, Listener
 from gateway.journal.postgres.settle import Settler
@@ -75,7 +76,8 @@ class PostgresJournal:
         self._db = Connections(url, CONNECTIONS, timeout_s)
         self._desk = Connections(url, DESK_CONNECTIONS, timeout_s)
         self._listener = Listener(listen_url or url, timeout_s)
-        self._settler = Settler(self._db)
+        self._filters = Filters(self._desk)
+        self._settler = Settler(self._db, self._filters)
         self._keeper = Keeper(self._desk)
         self._closed = False
 
@@ -92,6 +94,7 @@ class PostgresJournal:
     async def close(self) -> None:
         """Let go of the connections."""
         self._closed = True
+        await self._filters.close()
         await self._listener.close()
         await self._db.close()
         await self._desk.close()
@@ -99,7 +102,7 @@ class PostgresJournal:
     # --- the log -----------------------------------------------------------------------------------------------------
 
     async def append(self, group: Group) -> tuple[Receipt, ...]:
-        receipts = await log.append(self._db, await _prepared(group))
+        receipts = await log.append(self._db, await _prepared(group), self._filters)
         self._listener.heard()
         return receipts
 

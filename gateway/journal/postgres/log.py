@@ -3,38 +3,44 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from gateway.errors import JournalUnavailable
 from gateway.journal.admission import GROUP_ID_BYTES, Key, check, check_text
 from gateway.journal.base import Head, Page
 from gateway.journal.postgres.connection import Asks, Connections, Row
+from gateway.journal.postgres.filters import Filters, Hints
 from gateway.journal.records import Duplicate, event_of, pack_offers, pack_whole, receipts_again, unpack_stored
 from gateway.model import Event, Group, Offer, Receipt
 
 BATCHES_PER_LOOK = 64
 
-APPEND = "SELECT * FROM gateway.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+ACCEPT = "SELECT * FROM gateway.accept($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
 
 
 class Prepared(NamedTuple):
-    """A group as `gateway.append` takes it (see there): all that needs no lock is done."""
+    """A group as `gateway.accept` takes it (see there): all that needs no lock is done."""
 
     group: Group
     names: list[str]
     named: list[int]
+    identities: list[bytes | None]
     earlier: list[int]
     packed: bytes
 
-    def offered(self) -> tuple[Any, ...]:
-        """The arguments up to the refused requests."""
-        offers = self.group.offers
+    def offered(self, hints: Hints) -> tuple[Any, ...]:
+        """The arguments, with what filters say of the identities."""
+        offers, refused = self.group.offers, self.group.rejections
         return (
             self.group.id,
             self.names,
             self.named,
-            [offer.identity for offer in offers],
+            self.identities,
             [offer.received_at_ms for offer in offers],
             [offer.identity_window_ms for offer in offers],
             self.earlier,
             self.packed,
+            [one.source.replace("\0", "\ufffd") for one in refused],
+            [pack_whole(one) for one in refused],
+            *hints,
         )
 
 
@@ -49,7 +55,9 @@ def prepare(group: Group) -> Prepared:
         raise check_text(group.offers) from error
     places: dict[str, int] = {}
     named = [places.setdefault(offer.source, len(places) + 1) for offer in group.offers]
-    return Prepared(group, list(places), named, list(_earlier(group.offers)), packed)
+    identities = [offer.identity for offer in group.offers]
+    alone = len(set(identities)) == len(identities)
+    return Prepared(group, list(places), named, identities, [] if alone else list(_earlier(group.offers)), packed)
 
 
 def _earlier(offers: Iterable[Offer]) -> Iterator[int]:
@@ -64,16 +72,15 @@ def _earlier(offers: Iterable[Offer]) -> Iterator[int]:
             last[key] = place
 
 
-async def append(db: Connections, prepared: Prepared) -> tuple[Receipt, ...]:
+async def append(db: Connections, prepared: Prepared, filters: Filters) -> tuple[Receipt, ...]:
     """Commit a group: one call, committed by itself."""
     group = prepared.group
-    refused = group.rejections
-    (row,) = await db.fetch(
-        APPEND,
-        *prepared.offered(),
-        [one.source.replace("\0", "\ufffd") for one in refused],
-        [pack_whole(one) for one in refused],
-    )
+    try:
+        (row,) = await db.fetch_again(ACCEPT, *prepared.offered(filters.look(prepared.identities)))
+    except JournalUnavailable:
+        filters.doubt()
+        raise
+    filters.heard(row["bucket"])
     return receipts_again(group.id, row["first"] or 0, len(group.offers), _duplicates(row))
 
 

@@ -12,6 +12,7 @@ from gateway.journal.admission import derived_id
 from gateway.journal.postgres import lanes, log, rows
 from gateway.journal.postgres.change import Change, Counted
 from gateway.journal.postgres.connection import Connections
+from gateway.journal.postgres.filters import Filters
 from gateway.journal.postgres.lanes import Read
 from gateway.model import Group, Lane, LaneSettle, Settlement
 
@@ -23,8 +24,9 @@ TOO_BUSY = "others change the same lanes all the time"
 class Settler:
     """Settles, and remembers the lanes as it left them."""
 
-    def __init__(self, db: Connections) -> None:
+    def __init__(self, db: Connections, filters: Filters) -> None:
         self._db = db
+        self._filters = filters
         self._seen: dict[int, Read] = {}
 
     def see(self, found: Sequence[Read]) -> tuple[Lane, ...]:
@@ -83,8 +85,16 @@ class Settler:
     async def _write(self, change: Change, derived: log.Prepared | None) -> bool:
         if derived is None:
             return await change.write(self._db)
-        statement = "SELECT gateway.change_and_append($1::text::jsonb, $2, $3, $4, $5, $6, $7, $8, $9)"
-        return bool(await self._db.value(statement, lanes.json(change), *derived.offered()))
+        values = (lanes.json(change), *derived.offered(self._filters.look(derived.identities)))
+        ((written, in_force),) = await self._db.fetch(_BOTH, *values)
+        self._filters.heard(in_force)
+        return bool(written)
+
+
+_BOTH = (
+    "SELECT * FROM gateway.change_and_accept("
+    "$1::text::jsonb, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+)
 
 
 def _is_so(step: LaneSettle, one: Read) -> bool:
