@@ -49,7 +49,8 @@ FROZEN = {
         "0004_drop_bucket.sql": "3bee27f34ccdd7ae",
         "0005_whose.sql": "9e3c5d33c03ab771",
         "0006_notes.sql": "1a784fed8e5b216e",
-        "0007_accept.sql": "200d55468a94e1ff",
+        "0007_every_state.sql": "363975db55471d5d",
+        "0008_accept.sql": "200d55468a94e1ff",
     },
     "sqlite": {
         "0001_journal.sql": "30851d98046263fb",
@@ -58,6 +59,7 @@ FROZEN = {
         "0004_letters.sql": "2ad73d567ca90d2d",
         "0005_whose.sql": "d5669e0667337bff",
         "0006_notes.sql": "e93e3ab3142f34b7",
+        "0007_every_state.sql": "09c6d19190cd4f08",
     },
 }
 """The beginnings of the SHA-256 of all migrations."""
