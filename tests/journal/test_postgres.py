@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gateway.errors import JournalConflict, JournalError, JournalUnavailable
 from gateway.journal.admission import admit
 from gateway.journal.base import DeadFilter
-from gateway.journal.postgres import PostgresJournal, log
+from gateway.journal.postgres import PostgresJournal, log, settle
 from gateway.journal.postgres.filters import Hints
 from gateway.journal.postgres.schema import migrations
 from gateway.model import Counts, Group, State
@@ -223,7 +223,7 @@ async def test_nothing_is_left_in_a_session(journal: PostgresJournal) -> None:
     for connections in (journal._db, journal._desk):
         async with connections.one(5) as connection:
             kept = await connection.fetch("SELECT statement FROM pg_prepared_statements WHERE name <> ''")
-            assert {row[0] for row in kept} <= {log.ACCEPT}
+            assert {row[0] for row in kept} <= {log.ACCEPT, settle.BOTH}
             assert await connection.fetchval("SHOW lock_timeout") == "0"
             held = "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory'"
             assert await connection.fetchval(held) == 0

@@ -6,7 +6,7 @@ mode).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -55,6 +55,8 @@ class Connections:
 
     def __init__(self, url: str, most: int, timeout_s: float) -> None:
         self.timeout_s = timeout_s
+        self.made = 0
+        """How many connections were made so far: with another one there may be another database behind the URL."""
         self._url = url
         self._room = asyncio.Semaphore(most)
         self._idle: list[tuple[float, Connection]] = []
@@ -68,11 +70,13 @@ class Connections:
         async with self.one(self.timeout_s) as connection:
             return await connection.fetch(query, *values)
 
-    async def fetch_again(self, query: str, *values: Any) -> Sequence[Row]:
+    async def fetch_again(self, query: str, asked: Callable[[], tuple[Any, ...]]) -> Sequence[Row]:
         """One statement that is sent often, committed by itself: its rows. A connection to the server itself keeps it;
-        one to a pooler that has no sessions of its own cannot, and says so before anything is done.
+        one to a pooler that has no sessions of its own cannot, and says so before anything is done. `asked` gives the
+        values when there is a connection.
         """
         async with self.one(self.timeout_s) as connection:
+            values = asked()
             if not self._pooled:
                 try:
                     return await (await self._kept(connection, query)).fetch(*values)
@@ -151,6 +155,7 @@ class Connections:
             if now_s - since_s < IDLE_S and not connection.is_closed():
                 return connection
             self._end(connection)
+        self.made += 1
         return await connect(self._url, timeout_s)
 
     def _give_back(self, connection: Connection, *, whole: bool) -> None:

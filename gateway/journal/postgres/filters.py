@@ -55,9 +55,15 @@ class Bucket(NamedTuple):
 
 
 class Filters:
-    """The marks that a process holds. They are read for the first time after its first append."""
+    """The marks that a process holds. They are read for the first time after its first append.
 
-    def __init__(self, db: Connections) -> None:
+    `log`: the connections that groups are committed by. What is told holds for those that were there when the database
+    was asked for its buckets: behind a new one there may be a backup that was restored. `db`: those to read by.
+    """
+
+    def __init__(self, log: Connections, db: Connections) -> None:
+        self._log = log
+        self._made = 0
         self._db = db
         self._pages = [b""] * PAGES
         self._tags: dict[Bucket, int] = {}
@@ -69,7 +75,9 @@ class Filters:
         self._reading: asyncio.Task[None] | None = None
 
     def look(self, identities: Iterable[bytes | None]) -> Hints:
-        """What is known of the identities of a group."""
+        """What is known of the identities of a group, for the connection that was just taken."""
+        if self._made != self._log.made:
+            self.doubt()
         in_use, pages = self._in_use, self._pages
         if not in_use:
             return Hints(None, None, [], [])
@@ -99,7 +107,7 @@ class Filters:
                 self._reading = asyncio.create_task(self._read())
 
     def doubt(self) -> None:
-        """The database was away, and may be another one now: nothing is told of it before it was asked again."""
+        """The database may be another one now: nothing is told of it before it was asked again."""
         self._closed, self._in_use = [], {}
         self._in_force = None
 
@@ -123,6 +131,7 @@ class Filters:
 
     async def _follow(self) -> None:
         """The marks of all buckets that have had their time, newer ones first."""
+        self._made = self._log.made
         closed = self._closed = [Bucket(*row) for row in await self._db.fetch(_CLOSED, BUCKETS_MAX)]
         self._use()
         for one in self._tags.keys() - set(closed):

@@ -76,7 +76,7 @@ class PostgresJournal:
         self._db = Connections(url, CONNECTIONS, timeout_s)
         self._desk = Connections(url, DESK_CONNECTIONS, timeout_s)
         self._listener = Listener(listen_url or url, timeout_s)
-        self._filters = Filters(self._desk)
+        self._filters = Filters(self._db, self._desk)
         self._settler = Settler(self._db, self._filters)
         self._keeper = Keeper(self._desk)
         self._closed = False

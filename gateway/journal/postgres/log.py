@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from gateway.errors import JournalUnavailable
 from gateway.journal.admission import GROUP_ID_BYTES, Key, check, check_text
 from gateway.journal.base import Head, Page
 from gateway.journal.postgres.connection import Asks, Connections, Row
@@ -75,11 +74,7 @@ def _earlier(offers: Iterable[Offer]) -> Iterator[int]:
 async def append(db: Connections, prepared: Prepared, filters: Filters) -> tuple[Receipt, ...]:
     """Commit a group: one call, committed by itself."""
     group = prepared.group
-    try:
-        (row,) = await db.fetch_again(ACCEPT, *prepared.offered(filters.look(prepared.identities)))
-    except JournalUnavailable:
-        filters.doubt()
-        raise
+    (row,) = await db.fetch_again(ACCEPT, lambda: prepared.offered(filters.look(prepared.identities)))
     filters.heard(row["bucket"])
     return receipts_again(group.id, row["first"] or 0, len(group.offers), _duplicates(row))
 

@@ -85,13 +85,16 @@ class Settler:
     async def _write(self, change: Change, derived: log.Prepared | None) -> bool:
         if derived is None:
             return await change.write(self._db)
-        values = (lanes.json(change), *derived.offered(self._filters.look(derived.identities)))
-        ((written, in_force),) = await self._db.fetch(_BOTH, *values)
+        said = lanes.json(change)
+        both = await self._db.fetch_again(
+            BOTH, lambda: (said, *derived.offered(self._filters.look(derived.identities)))
+        )
+        ((written, in_force),) = both
         self._filters.heard(in_force)
         return bool(written)
 
 
-_BOTH = (
+BOTH = (
     "SELECT * FROM gateway.change_and_accept("
     "$1::text::jsonb, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 )
