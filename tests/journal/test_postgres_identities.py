@@ -120,23 +120,23 @@ async def test_a_database_that_was_away_is_asked_again_what_its_buckets_are(
     journal: PostgresJournal, session: Any
 ) -> None:
     """What comes back may be a backup, whose first bucket went on in another way."""
-    await journal.append(group(offer("a")))
-    await journal.append(group(offer("b", received_at_ms=NOW_MS + 4 * DAY_MS)))
+    later = NOW_MS + 4 * DAY_MS
+    await journal.append(group(_scattered(1, NOW_MS)))
+    await journal.append(group(_scattered(2, later)))
     await _ready(journal)
     await session.execute("UPDATE gateway.identity_buckets SET until_ms = until_ms + 1 WHERE id = 1")
     await session.execute(
         "INSERT INTO gateway.identities_1 (hash, source_id, seq, tail, at_ms)"
         " SELECT $1, source_id, seq, tail, at_ms FROM gateway.identities_1",
-        offer("c").identity,
+        _scattered(3, later).identity,
     )
     await session.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
-    later = NOW_MS + 4 * DAY_MS
     await until(lambda: all(one.is_closed() for _, one in journal._db._idle))
     for _ in range(2):
-        (receipt,) = await journal.append(group(offer("c", received_at_ms=later)))
+        (receipt,) = await journal.append(group(_scattered(3, later)))
         assert receipt.duplicate
         await _ready(journal)
 
