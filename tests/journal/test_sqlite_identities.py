@@ -17,7 +17,18 @@ import pytest
 
 from gateway.journal.sqlite import SqliteJournal, schema
 from gateway.journal.sqlite.connection import connect, transaction
-from gateway.journal.sqlite.identities import LISTS_PER_SLICE, MERGES_PER_BUCKET, SLICES, Identities
+from gateway.journal.sqlite.identities import (
+    FILTER_BYTES,
+    LISTS_PER_SLICE,
+    MERGES_PER_BUCKET,
+    PAGES,
+    SLICES,
+    Identities,
+    may_have,
+    spots_of,
+    write_pages,
+)
+from gateway.journal.sqlite.identities import RECENT as RECENT_SHIPPED
 from gateway.journal.sqlite.log import Append
 from gateway.model import Offer, Receipt
 from tests.journal.making import DAY_MS, HOUR_MS, NOW_MS, WEEK_MS, group, keep_all, offer, opened, rules
@@ -206,6 +217,50 @@ def test_a_new_identity_is_seldom_looked_for_on_disk(start: Callable[[], Process
         sender.knock(process, new=10, again=0)
     looked = [one for one in statements if "entries FROM identity_pages WHERE id =" in one]
     assert len(looked) <= 10
+
+
+def test_a_full_page_says_of_few_strangers_that_they_are_there(start: Callable[[], Process]) -> None:
+    process, draw = start(), Random(7)
+    page = [_on_first_page(draw) for _ in range(RECENT_SHIPPED * MERGES_PER_BUCKET // PAGES)]
+    with transaction(process.db):
+        write_pages(process.db, 1, [(name, bytes(20)) for name in page])
+    (bits,) = process.db.execute("SELECT filter FROM identity_pages").fetchone()
+
+    strangers = [_on_first_page(draw) for _ in range(50_000)]
+    assert all(may_have(bits, spots_of(name)) for name in page)
+    assert sum(may_have(bits, spots_of(name)) for name in strangers) < len(strangers) / 400
+
+
+def test_a_filter_of_two_bits_is_understood_and_made_anew_by_the_next_merge(start: Callable[[], Process]) -> None:
+    process, draw = start(), Random(8)
+    names = [_on_first_page(draw) for _ in range(300)]
+    with transaction(process.db):
+        write_pages(process.db, 1, [(name, bytes(20)) for name in names[:200]])
+        process.db.execute("UPDATE identity_pages SET filter = ?", (_two_bits(names[:200]),))
+    (old,) = process.db.execute("SELECT filter FROM identity_pages").fetchone()
+    assert all(may_have(old, spots_of(name)) for name in names[:200])
+    assert not all(may_have(old, spots_of(name)) for name in names[200:])
+
+    with transaction(process.db):
+        write_pages(process.db, 1, [(name, bytes(20)) for name in names[200:]])
+    (new,) = process.db.execute("SELECT filter FROM identity_pages").fetchone()
+    assert len(new) == len(old) + 1
+    assert all(may_have(new, spots_of(name)) for name in names)
+
+
+def _on_first_page(draw: Random) -> bytes:
+    """An identity whose first eleven bits are 0, and a source."""
+    return bytes([0, draw.randrange(32)]) + draw.randbytes(14) + bytes(4)
+
+
+def _two_bits(names: list[bytes]) -> bytes:
+    """A filter as it was before: two bits of 13, behind the 11 that tell the page."""
+    bits = bytearray(FILTER_BYTES)
+    for name in names:
+        number = int.from_bytes(name[:5], "big")
+        for spot in (number >> 16 & 0x1FFF, number >> 3 & 0x1FFF):
+            bits[spot >> 3] |= 1 << (spot & 7)
+    return bytes(bits)
 
 
 def test_a_source_with_a_short_window_makes_no_short_buckets_for_the_others(start: Callable[[], Process]) -> None:

@@ -30,7 +30,11 @@ SLICES = 64
 LISTS_PER_SLICE = 256
 """Merged lists are removed so many at a time."""
 FILTER_BYTES = 1024
-"""Of each page: two bits of these are set for an identity. A full bucket's say wrongly of 1 in 70 that it is there."""
+"""Of each page: five bits of these are set for an identity. A full bucket's say wrongly of 1 in 700 that it is there.
+"""
+BITS = 5
+OLD_BITS = 2
+"""What a filter without a mark was made with: it says so of 1 in 70."""
 
 ENTRY = Struct(">16sIQ4sQ")
 """The identity, its source's id; the event's seq, the end of its group's id, when it was received."""
@@ -40,7 +44,11 @@ _KNOWN = Struct(">Q4sQ")
 
 _PAGES_PER_SLICE = PAGES // SLICES
 _SEQ_MAX = (1 << 63) - 1
-_NO_FILTER = bytes(FILTER_BYTES)
+_NO_FILTER = bytes(FILTER_BYTES) + bytes([BITS])
+"""The mark stands behind the bits."""
+
+
+Spots = tuple[int, int, int, int, int]
 
 
 class Merge(NamedTuple):
@@ -178,10 +186,11 @@ class Identities:
 
     def _on_disk(self, db: Db, name: bytes) -> bytes | None:
         """What the youngest bucket that knows this identity says of it."""
-        page, one, other = _spots(name)
+        page, spots = _page(name), spots_of(name)
+        one, bit, other, other_bit = spots[0] >> 3, 1 << (spots[0] & 7), spots[1] >> 3, 1 << (spots[1] & 7)
         for bucket, filters in self._filters:
             bits = filters[page]
-            if bits[one >> 3] >> (one & 7) & 1 and bits[other >> 3] >> (other & 7) & 1:
+            if bits[one] & bit and bits[other] & other_bit and may_have(bits, spots):
                 row = db.execute("SELECT entries FROM identity_pages WHERE id = ?", (bucket * PAGES + page,)).fetchone()
                 found = _last(row[0], name) if row else None
                 if found is not None:
@@ -228,7 +237,7 @@ def write_pages(db: Db, bucket: int, identities: Iterable[tuple[bytes, bytes]]) 
     """Add identities, each with what is known of it, to the pages of a bucket."""
     fresh: defaultdict[int, list[bytes]] = defaultdict(list)
     for name, known in identities:
-        fresh[bucket * PAGES + _spots(name)[0]] += (name, known)
+        fresh[bucket * PAGES + _page(name)] += (name, known)
     if not fresh:
         return
     there = {
@@ -240,7 +249,10 @@ def write_pages(db: Db, bucket: int, identities: Iterable[tuple[bytes, bytes]]) 
     rows = []
     for page, parts in sorted(fresh.items()):
         filter_, entries = there.get(page, (_NO_FILTER, b""))
-        rows.append((page, _with(filter_, parts[::2]), entries + b"".join(parts)))
+        names = parts[::2]
+        if _is_old(filter_):
+            filter_, names = _NO_FILTER, [*names, *_names(entries)]
+        rows.append((page, _with(filter_, names), entries + b"".join(parts)))
     db.executemany("INSERT OR REPLACE INTO identity_pages (id, filter, entries) VALUES (?, ?, ?)", rows)
 
 
@@ -249,19 +261,37 @@ def _empty() -> list[dict[bytes, bytes]]:
     return [{} for _ in range(SLICES)]
 
 
-def _spots(name: bytes) -> tuple[int, int, int]:
-    """Where an identity lies: its page, and its two bits in the page's filter."""
-    bits = int.from_bytes(name[:5], "big")
-    return bits >> 29, bits >> 16 & 0x1FFF, bits >> 3 & 0x1FFF
+def _page(name: bytes) -> int:
+    """Where an identity lies in its bucket."""
+    return (name[0] << 8 | name[1]) >> 5
+
+
+def spots_of(name: bytes) -> Spots:
+    """The places of its bits in the page's filter: behind the eleven bits that tell the page."""
+    bits = int.from_bytes(name[:10], "big")
+    return bits >> 56 & 0x1FFF, bits >> 43 & 0x1FFF, bits >> 30 & 0x1FFF, bits >> 17 & 0x1FFF, bits >> 4 & 0x1FFF
+
+
+def may_have(filter_: bytes, spots: Spots) -> bool:
+    """Whether an identity with these bits may be on the page."""
+    return all(filter_[spot >> 3] >> (spot & 7) & 1 for spot in (spots[:OLD_BITS] if _is_old(filter_) else spots))
+
+
+def _is_old(filter_: bytes) -> bool:
+    return len(filter_) == FILTER_BYTES
 
 
 def _with(filter_: bytes, names: Iterable[bytes]) -> bytes:
     bits = bytearray(filter_)
     for name in names:
-        _, one, other = _spots(name)
-        bits[one >> 3] |= 1 << (one & 7)
-        bits[other >> 3] |= 1 << (other & 7)
+        for spot in spots_of(name):
+            bits[spot >> 3] |= 1 << (spot & 7)
     return bytes(bits)
+
+
+def _names(entries: bytes) -> list[bytes]:
+    """The identities on a page."""
+    return [entries[at : at + _KEY.size] for at in range(0, len(entries), ENTRY.size)]
 
 
 def _last(entries: bytes, name: bytes) -> bytes | None:
