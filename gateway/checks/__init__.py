@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from gateway.checks.database import database
 from gateway.checks.figures import batches, codes
 from gateway.checks.lookups import lookups
+from gateway.checks.misspelt import misspelt
 from gateway.checks.names import shadowed, unused
 from gateway.checks.needs import needs
 from gateway.checks.quotes import quotes
@@ -89,6 +90,7 @@ CHECKS: tuple[Check, ...] = (
     routes,
     needs,
     unread,
+    misspelt,
     quotes,
     unused,
     shadowed,
