@@ -7,6 +7,7 @@ from markupsafe import escape
 from structlog.testing import capture_logs
 
 from gateway.admin.advice import OF_CAUSE, OF_REASON
+from gateway.admin.app import build
 from gateway.admin.html import readable, span
 from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
@@ -14,7 +15,8 @@ from gateway.deliver.drops import Drop
 from gateway.deliver.lessons import Trouble
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Cause, Fault, Reason
-from gateway.journal.base import DeadFilter, DeadRow
+from gateway.journal.base import DeadFilter, DeadRow, EventView
+from gateway.model import State
 from tests.admin.asgi import Client
 from tests.admin.conftest import TOKEN, Gateway, Making
 from tests.admin.shelf import DEAD, EVENT, LANE, NOW_MS, Shelf, Still
@@ -242,6 +244,29 @@ async def test_an_event_is_shown_with_exact_numbers_and_every_attempt(stranger: 
     assert "record_refused" in text
     assert "81 ms" in text
     assert "--data-raw &#39;{&#34;id&#34;: 820982911946154508, &#34;note&#34;" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (State.WAITING, "not had its turn yet"),
+        (State.FILTERED, "No route sends it there"),
+        (State.SUPERSEDED, "A newer state of the same record"),
+        (State.DISCARDED, "An operator gave it up"),
+    ],
+)
+async def test_an_event_that_was_not_delivered_says_why_even_where_nothing_failed(
+    gateway: Gateway, clock: Still, state: State, why: str
+) -> None:
+    class Once(Shelf):
+        async def view(self, seq: int) -> EventView | None:
+            return EventView(EVENT, ((LANE, state, (), ()),)) if seq == EVENT.seq else None
+
+    browser = await signed_in(Client(build(Once(), gateway.status, Secret(TOKEN), clock=clock)))
+    text = (await browser.get(f"/events/{EVENT.id}")).text
+
+    assert why in text
+    assert f'/events/{EVENT.id}/try?to={LANE.destination}"' in text
 
 
 async def test_what_went_wrong_comes_with_what_helps(stranger: Client) -> None:
