@@ -59,6 +59,10 @@ class Gate:
         spent_until_s = self._left_until_s if self._left < 1 else 0.0
         return max(now_s, self._throttled_until_s, self._closed_until_s, spent_until_s)
 
+    def rests_until_s(self) -> float:
+        """Until when the vendor asked to be left alone; a time that is over where it does not."""
+        return self._throttled_until_s
+
     def quota(self, left: float, until_s: float) -> None:
         """The vendor says how many more requests it takes until then, beside those in flight."""
         self._left, self._left_until_s = left, until_s

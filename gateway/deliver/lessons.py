@@ -47,29 +47,41 @@ class Trouble(Struct, frozen=True):
 
 
 class _Note(Struct, frozen=True):
-    """A suspended account: why, under which configuration, and when it is to be probed."""
+    """An account that is left alone: why. Suspended: under which configuration, and when it is to be probed (None: it
+    is not). Told to rest: until when (0: it was not).
+    """
 
     reason: Reason
     detail: str
     config: str
-    probe_at_ms: int
+    probe_at_ms: int | None = None
+    rests_until_ms: int = 0
 
 
 def note_of(gate: Gate, config: str, now: Now) -> str:
     """What whoever serves the account next is to know of it, under the configuration with this digest."""
-    if not gate.suspended() or gate.why is None:
+    rests_s = gate.rests_until_s() - now.s
+    if gate.why is None or not (gate.suspended() or rests_s > 0):
         return ""
-    probe_at_ms = now.ms + int((gate.opens_s(now.s) - now.s) * 1000)
-    return msgspec.json.encode(_Note(gate.why, gate.detail[:DETAIL_CHARS], config, probe_at_ms)).decode()
+    probe_at_ms = now.ms + int((gate.opens_s(now.s) - now.s) * 1000) if gate.suspended() else None
+    rests_until_ms = now.ms + int(rests_s * 1000) if rests_s > 0 else 0
+    return msgspec.json.encode(
+        _Note(gate.why, gate.detail[:DETAIL_CHARS], config, probe_at_ms, rests_until_ms)
+    ).decode()
 
 
 def recall(gate: Gate, note: str, config: str, now: Now) -> None:
-    """What was noted of an account: it is still suspended, and probed when it was to be. With another configuration it
-    is probed at once.
+    """What was noted of an account: it rests as long as its vendor asked. It is still suspended, and probed when it was
+    to be; with another configuration it is probed at once.
     """
     try:
         told = msgspec.json.decode(note, type=_Note)
     except msgspec.MsgspecError:  # nothing was noted, or another version has
+        return
+    if told.rests_until_ms > now.ms:
+        rest = Throttled(told.reason, (told.rests_until_ms - now.ms) / 1000, detail=told.detail)
+        gate.throttle(rest, ("", ""), now.s)
+    if told.probe_at_ms is None:
         return
     left_s = (told.probe_at_ms - now.ms) / 1000 if told.config == config else 0.0
     gate.suspend(Suspended(told.reason, told.detail), now.s, min(max(left_s, 0.0), PROBE_EVERY_S))

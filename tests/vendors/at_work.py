@@ -63,19 +63,32 @@ class AtWork:
             )
         )
         self._setup = app.setup_of(load(file, app.registry(), {}), 0)
-        self._dispatchers = [
-            Dispatcher(self.journal, self._setup, Line(self.sandbox), f"{number}", self.clock, SeededChance(chance))
-            for number in range(dispatchers)
-        ]
+        self._chance, self._number = chance, dispatchers
+        self._dispatchers: list[Dispatcher] = []
         self._running: list[asyncio.Task[None]] = []
         self._groups = 0
 
     async def __aenter__(self) -> Self:
         await self.journal.register([LaneSpec("shop", name) for name in self._setup.destinations])
-        self._running = [asyncio.create_task(one.run()) for one in self._dispatchers]
+        self._begin()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._end()
+
+    async def restart(self) -> None:
+        """The dispatchers are stopped, and others take their places."""
+        await self._end()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._dispatchers = [
+            Dispatcher(self.journal, self._setup, Line(self.sandbox), f"{one}", self.clock, SeededChance(self._chance))
+            for one in range(self._number)
+        ]
+        self._running = [asyncio.create_task(one.run()) for one in self._dispatchers]
+
+    async def _end(self) -> None:
         for one in self._dispatchers:
             one.stop()
         await asyncio.gather(*self._running)

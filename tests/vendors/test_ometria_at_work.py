@@ -164,3 +164,18 @@ def test_a_key_that_may_not_ask_still_pushes(tmp_path: Path, lines: io.StringIO,
     assert str(status) in simulate(hour())
     said = [json.loads(line) for line in lines.getvalue().splitlines()]
     assert [one["event"] for one in said].count("account.drops_unknown") == 1
+
+
+def test_a_pause_that_ometria_asked_for_outlives_the_dispatcher(tmp_path: Path) -> None:
+    async def day() -> AtWork:
+        async with AtWork(tmp_path, {"crm": {**SETTINGS, "errors_every": "0s"}}) as work:
+            work.sandbox.faults.order(Fault(path="*/push", fault="status", status=429, retry_after=600.0, count=1))
+            await work.sent("customers/update", person(1))
+            for _ in range(3):
+                await asyncio.sleep(20.0)
+                await work.restart()
+            await work.settled()
+            return work
+
+    refused, taken = account(simulate(day())).witness.visits
+    assert 600.0 <= taken.at_s - refused.at_s < 605.0
