@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import msgspec
 
 from gateway import app
 from gateway.clock import SystemChance, SystemClock
+from gateway.config.load import Loaded
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.lease import this_owner
 from gateway.deliver.outbound import HttpOutbound
@@ -36,9 +37,13 @@ PROBE_EVERY_S = 5.0
 log = logs.get("serve")
 
 
-async def receiver(path: Path, revision: int, listener: int) -> int:
+Known = Mapping[Path, Loaded]
+"""Configurations by where they lie, which a forked process has from its parent: nobody edits them there."""
+
+
+async def receiver(path: Path, revision: int, listener: int, known: Known) -> int:
     """The receiver process: takes requests from the inherited socket until its parent says otherwise."""
-    loaded = app.load_config(path)
+    loaded = known.get(path) or app.load_config(path)
     config = loaded.config
     configure(loaded, "receiver")
     async with opened(config) as journal:
@@ -89,9 +94,9 @@ async def _receiver_status(server: Server, journal: Log, parent: Parent, digest:
             await asyncio.sleep(STATUS_EVERY_S)
 
 
-async def dispatcher(path: Path, revision: int) -> int:
+async def dispatcher(path: Path, revision: int, known: Known) -> int:
     """The dispatcher process: delivers until its parent says otherwise."""
-    loaded = app.load_config(path)
+    loaded = known.get(path) or app.load_config(path)
     configure(loaded, "dispatcher")
     parent = Parent()
     async with opened(loaded.config) as journal, HttpOutbound() as outbound:

@@ -12,7 +12,7 @@ import asyncio
 import errno
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from gateway.admin import app as admin
 from gateway.admin.question import Question, Stored
 from gateway.admin.replays import Workshop
 from gateway.admin.status import Role, Status
-from gateway.children import CHILDREN
+from gateway.children import CHILDREN, Known
 from gateway.clock import Clock, SystemChance, SystemClock
 from gateway.config.load import Loaded
 from gateway.config.reload import Snapshots, needing_restart
@@ -38,7 +38,7 @@ from gateway.errors import ConfigurationError, Fault, JournalUnavailable
 from gateway.journal.base import Journal, Keep
 from gateway.model import Event
 from gateway.process import DRAIN_S, Server, cancelled, configure, opened, run
-from gateway.spawn import Run, spares
+from gateway.spawn import spares
 from gateway.supervise import ChildSpec, ChildStatus, Supervisor
 from gateway.telemetry import log as logs
 from gateway.telemetry.metrics import configuration_reloads
@@ -61,16 +61,16 @@ LOOK_EVERY_S = 1.0
 log = logs.get("serve")
 
 
-def gateway(path: Path, role: str, folder: Path, command: Run) -> int:
+def gateway(path: Path, role: str, folder: Path, command: Callable[[Known, list[str]], object]) -> int:
     """Everything of one replica: children by role, the admin door, keeping, reloading. Returns after SIGTERM or SIGINT.
 
     `folder` is the gateway's own: its processes' metrics, and the configurations in force. `command` runs a child's, in
-    a process that is forked from this one when all is loaded. Raises ConfigurationError.
+    a process that is forked from this one when all is loaded, the configuration too. Raises ConfigurationError.
     """
     snapshots = Snapshots(path, folder, app.load_config)
     copy, loaded = snapshots.take()
     configure(loaded, "parent")
-    with spares(len(CHILDREN[role]), command) as waiting:
+    with spares(len(CHILDREN[role]), partial(command, {copy: loaded})) as waiting:
         return run(_gateway(role, folder, snapshots, copy, loaded, Supervisor(waiting, partial(bury, folder))))
 
 

@@ -2,8 +2,9 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -29,7 +30,7 @@ def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "di
             os.environ[VARIABLE] = str(folder)
             from gateway import serve as serving  # noqa: PLC0415  its metrics live in the folder
 
-            code = serving.gateway(config, role, folder, lambda words: root.main(words, "gateway"))
+            code = serving.gateway(config, role, folder, lambda known, words: root.main(words, "gateway", obj=known))
     except OSError as error:
         raise click.ClickException(str(error)) from None
     ctx.exit(code)
@@ -40,16 +41,17 @@ def serve(ctx: click.Context, config: Path, role: Literal["all", "receiver", "di
 @config_option
 @click.option("--revision", type=int, default=0)
 @click.option("--listener", type=int, default=-1)
-def child(role: str, config: Path, revision: int, listener: int) -> None:
-    """One process of a replica, as `serve` starts it."""
+@click.pass_obj
+def child(known: Mapping[Path, Any] | None, /, role: str, config: Path, revision: int, listener: int) -> None:
+    """One process of a replica, as `serve` starts it. `known`: configurations that its parent has loaded."""
     from gateway import children  # noqa: PLC0415  its metrics live in the parent's folder
     from gateway.process import named, run  # noqa: PLC0415  as above
 
     named(role)
-    work = (
-        children.receiver(config, revision, listener) if role == "receiver" else children.dispatcher(config, revision)
-    )
-    sys.exit(run(work))
+    loaded = known or {}
+    if role == "receiver":
+        sys.exit(run(children.receiver(config, revision, listener, loaded)))
+    sys.exit(run(children.dispatcher(config, revision, loaded)))
 
 
 @click.command()
