@@ -448,3 +448,21 @@ def test_the_database_judges_a_group_as_the_other_engines_do(tmp_path: Path) -> 
         asyncio.run(play(groups))
 
     hold()
+
+
+# --- the vacuum has nothing to do ------------------------------------------------------------------------------------
+
+
+async def test_what_changes_with_every_settle_lies_in_no_index_and_has_room_on_its_page(session: Any) -> None:
+    """So that an update writes no index and its page is tidied by the next one, without a vacuum (heap-only tuples)."""
+    found = await session.fetch(
+        "SELECT c.relname, c.reloptions, array_agg(DISTINCT a.attname::text) FROM pg_class c"
+        " JOIN pg_index i ON i.indrelid = c.oid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)"
+        " WHERE c.relnamespace = 'gateway'::regnamespace AND c.relname IN ('lanes', 'leases', 'meta') GROUP BY 1, 2"
+    )
+    assert {name: set(indexed) for name, _, indexed in found} == {
+        "lanes": {"id", "source", "destination", "kind"},
+        "leases": {"account"},
+        "meta": {"key"},
+    }
+    assert {tuple(options) for _, options, _ in found} == {("fillfactor=50",)}

@@ -50,7 +50,7 @@ FROZEN = {
         "0005_whose.sql": "9e3c5d33c03ab771",
         "0006_notes.sql": "1a784fed8e5b216e",
         "0007_every_state.sql": "363975db55471d5d",
-        "0008_accept.sql": "200d55468a94e1ff",
+        "0008_accept.sql": "c289eb257061d74f",
     },
     "sqlite": {
         "0001_journal.sql": "30851d98046263fb",

@@ -211,8 +211,8 @@ BEGIN
 END
 $$;
 
--- The identities of a bucket that begin with these bytes, as a filter wants them: for each page (the first two bytes of
--- an identity), in order, how many there are; and the next three bytes of each with a tag behind them.
+-- The identities of a bucket that begin with these bytes, as a filter wants them: for each page (the first 18 bits of an
+-- identity), in order, how many there are; and the third to fifth byte of each with a tag behind them.
 CREATE FUNCTION gateway.filter_part(
     number integer, low bytea, high bytea, tag bytea, OUT pages integer[], OUT counts integer[], OUT marks bytea
 ) LANGUAGE plpgsql STABLE AS $$
@@ -220,7 +220,8 @@ BEGIN
     EXECUTE format(
         'SELECT array_agg(p.page ORDER BY p.page), array_agg(p.count ORDER BY p.page),'
         ' string_agg(p.marks, ''''::bytea ORDER BY p.page) FROM ('
-        ' SELECT get_byte(i.hash, 0) * 256 + get_byte(i.hash, 1) AS page, count(*)::integer AS count,'
+        ' SELECT get_byte(i.hash, 0) * 1024 + get_byte(i.hash, 1) * 4 + get_byte(i.hash, 2) / 64 AS page,'
+        ' count(*)::integer AS count,'
         ' string_agg(substr(i.hash, 3, 3) || $3, ''''::bytea) AS marks'
         ' FROM gateway.identities_%s i WHERE i.hash >= $1 AND i.hash < $2 GROUP BY 1'
         ') p', number
