@@ -117,11 +117,11 @@ class Gate:
         self._stop(now_s)
         return for_s
 
-    def suspend(self, outcome: Suspended, now_s: float, for_s: float = PROBE_EVERY_S) -> bool:
-        """The key is refused; it is tried again in `for_s`. True when that is news."""
+    def suspend(self, outcome: Suspended, now_s: float, for_s: float | None = None) -> bool:
+        """The key is refused; it is tried again in `for_s` (None: as every minute). True when that is news."""
         news = self._probing is not Standing.SUSPENDED
         self._probing = Standing.SUSPENDED
-        self._closed_until_s = now_s + for_s
+        self._closed_until_s = now_s + (PROBE_EVERY_S if for_s is None else for_s)
         self.why, self.detail = outcome.reason, outcome.detail
         self._stop(now_s)
         return news

@@ -113,6 +113,7 @@ class History:
         self.late: Late | None = None
         self.setup = setup(seed, self.configured)
         self.cut_s: list[float] = []
+        self.reloaded_s: list[float] = []
         """When an operator or retention changed what a lane had in its hands."""
         self.away_s: list[float] = []
         """When the journal went away, and when it came back."""
@@ -335,14 +336,14 @@ class History:
             newer = replace(newer, accounts=now.accounts | {site: f"{ACCOUNTS[site]}x{newer.revision}"})
         else:
             newer = replace(newer, **{what: getattr(now, what) ^ {site}})
-        await self._apply(newer, at_once=what == "account")
+        await self._apply(newer)
 
     async def _one_more(self) -> None:
         """The late destination is there from now on."""
         now = self.configured
         start = now.start or self._start_of_late()
         newer = replace(now, revision=now.revision + 1, gone=now.gone - {LATE}, start=start)
-        await self._apply(newer, at_once=False)
+        await self._apply(newer)
 
     def _start_of_late(self) -> str:
         """From when the late destination wants events."""
@@ -366,13 +367,13 @@ class History:
             self.late = Late(head.seq, from_ms)
         await self.journal.register(specs)
 
-    async def _apply(self, newer: Configured, *, at_once: bool) -> None:
+    async def _apply(self, newer: Configured, *, at_once: bool = False) -> None:
         """Its lanes are registered, and each process hears of it, at once or later."""
         await self._register(newer)
         self.configured, self.setup = newer, setup(self._seed, newer)
         self.ever.append(newer)
         loop = asyncio.get_running_loop()
-        self.cut_s.append(loop.time())  # another process may have the new account before this one has settled the old
+        self.reloaded_s.append(loop.time())
         for process in self.processes:
             wait_s = 0.0 if at_once else self.rng.choice([0.0, 0.3, 2.0, 20.0])
             loop.call_later(wait_s, process.told, self.setup)

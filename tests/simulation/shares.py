@@ -49,7 +49,7 @@ class _Watch:
         self._history = history
         self._views = {view.event.seq: view for view in views}
         self._lanes = {lane.id: lane for view in views for lane, *_ in view.lanes}
-        self._trouble_s = sorted([*history.cut_s, *history.away_s])
+        self._trouble_s = sorted([*history.cut_s, *history.reloaded_s, *history.away_s])
 
     def of(self, spell: Spell) -> Iterator[str]:
         """What was unfair in a spell."""
