@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from math import inf
 from zoneinfo import ZoneInfo
 
@@ -138,6 +139,7 @@ def _zone(name: str) -> ZoneInfo:
         raise ValueError(f"{name} is no IANA time zone: Europe/London, UTC") from None
 
 
+@lru_cache(maxsize=1024)
 def _moment_ms(day: date, minute: int, zone: ZoneInfo, *, last: bool = False) -> int:
     """The first or last moment that bears this time on the wall; where the clock passes over it, that of the change."""
     wall = datetime.combine(day, time()) + timedelta(minutes=minute)

@@ -97,12 +97,16 @@ class Account:
         """A lane joins."""
         self.works[work.id] = work
         name = work.destination.name
-        self._queues.setdefault(name, Queue(work.destination, self._count, self._withheld, self._supersede))
-        self._still.add(work.destination)
-        vendor = work.destination.vendor
-        if self._tells_drops is None and isinstance(vendor, DroppingVendor):
-            self._tells_drops = (work.destination, vendor)
+        if name not in self._queues:
+            self._serves(work.destination)
         work.versions = self._versions.setdefault(name, work.versions)
+
+    def _serves(self, destination: Destination) -> None:
+        """A destination has its first lane here."""
+        self._queues[destination.name] = Queue(destination, self._count, self._withheld, self._supersede)
+        self._still.add(destination)
+        if self._tells_drops is None and isinstance(destination.vendor, DroppingVendor):
+            self._tells_drops = (destination, destination.vendor)
 
     def destinations(self) -> list[Destination]:
         """The destinations that have a lane here."""

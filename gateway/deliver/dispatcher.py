@@ -27,6 +27,7 @@ from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.replay import Again
 from gateway.deliver.revision import StandBack
+from gateway.deliver.signal import Signal
 from gateway.deliver.standing import AccountStanding, standing_of, told
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable
@@ -72,8 +73,8 @@ class Dispatcher:
         self._joining: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wanting: set[str] = set()
         self._asked_s = 0.0
-        self._stopping = asyncio.Event()
-        self._nudge = asyncio.Event()
+        self._stopping = Signal()
+        self._nudge = Signal()
         self.ready = asyncio.Event()
 
     def stop(self) -> None:
@@ -115,7 +116,7 @@ class Dispatcher:
             while not self._stopping.is_set():
                 self._nudge.clear()
                 await self._keep_leases()
-                await _wait_for(self._nudge, self._keeper.next_s())
+                await self._nudge.wait(self._keeper.next_s())
         finally:
             await self._stop_loops()
             watch.cancel()
@@ -172,11 +173,11 @@ class Dispatcher:
                 self._keeper.drop(account)
             except JournalUnavailable as error:
                 log.error("journal.unavailable", account=account, reason=str(error))
-                await _wait_for(self._stopping, wait_s)
+                await self._stopping.wait(wait_s)
                 wait_s = min(wait_s * 2, RESTART_MAX_S)
             except Exception:  # an account's loop that dies starts again; its reason is in the log
                 log.exception("process.failed", loop=f"account {account}", again_in_s=wait_s)
-                await _wait_for(self._stopping, wait_s)
+                await self._stopping.wait(wait_s)
                 wait_s = min(wait_s * 2, RESTART_MAX_S)
 
     def _is_to_go(self, account: str) -> bool:
@@ -269,7 +270,7 @@ class Dispatcher:
         return any([await self._keeper.clear(one) for one in sorted(had)])
 
     async def _work(self, lane: Lane, destination: Destination) -> LaneWork:
-        parked = await self._journal.parked(lane.id)
+        parked = await self._journal.parked(lane.id) if lane.counts.parked else ()
         again = None
         if lane.kind != LIVE:
             self._tail().forget()
@@ -304,7 +305,7 @@ class Dispatcher:
         """Follow the log's head and what operators do, and wake the accounts."""
         while True:
             if self._reader is None:
-                await _wait_for(self._stopping, 0.05)
+                await self._stopping.wait(0.05)
                 if self._stopping.is_set():
                     return
                 continue
@@ -384,11 +385,3 @@ def _breaker(setup: Setup, account: str) -> BreakerSetting | None:
     """The rule of the account's first destination that says anything of it."""
     told = [one.settings for one in setup.destinations.values() if one.account == account]
     return next((one.breaker for one in told if "breaker" in one.model_fields_set), DEFAULT)
-
-
-async def _wait_for(event: asyncio.Event, timeout_s: float) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass

@@ -22,6 +22,7 @@ from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.replay import Survey
 from gateway.deliver.settle import masked, row_of_death, row_waiting, unpack
+from gateway.deliver.signal import Signal
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
 from gateway.journal.base import Journal, Page
@@ -63,7 +64,7 @@ class AccountLoop:
         self._exchange = Exchange(account.lease, journal, tokens, clock, lambda: reader.high, account.gate)
         self._clock = clock
         self._may_send = may_send
-        self._wake = asyncio.Event()
+        self._wake = Signal()
         self._sends: set[asyncio.Task[None]] = set()
         self._settle: asyncio.Task[None] | None = None
         self._settled_s = 0.0
@@ -439,11 +440,7 @@ class AccountLoop:
         if wait_s <= 0:
             await asyncio.sleep(0)
             return
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        await self._wake.wait(wait_s)
 
     async def _let_go(self) -> None:
         """The lease is lost, the lanes are to be read anew, or the process goes: nothing of ours may stay behind."""

@@ -1,6 +1,7 @@
 """`python -m tests.simulation FIRST COUNT`: random histories by seed, on all cores; prints what each one broke."""
 
 import argparse
+import gc
 import io
 import os
 import signal
@@ -77,6 +78,7 @@ def prepare() -> None:
     """Make a process ready for histories: nothing is logged, and one that spins is told from one that ends."""
     log.configure("json", "error", stream=io.StringIO())
     signal.signal(signal.SIGALRM, _spins)
+    gc.freeze()
 
 
 def main() -> int:

@@ -51,7 +51,7 @@ class Kind(StrEnum):
     FAILING = "failing"
 
 
-KINDS = {Kind.LONG: 0.10, Kind.CROWDED: 0.03, Kind.FAILING: 0.03}
+KINDS = {Kind.LONG: 0.10, Kind.CROWDED: 0.005, Kind.FAILING: 0.015}
 """The share of the histories that is of each kind; all others are small, since most faults need no more."""
 
 

@@ -2,9 +2,9 @@
 
 Everything follows from the seed. After the history every promise is checked: see `promises.py`.
 
-Most histories are small: one to four turns of anything. One in ten has up to ten turns. Three in a hundred are crowded:
-floods of events, replays and a destination that wants the past, so that lanes of one account wait for one another. In
-three in a hundred all vendors fail and are well again, in turn.
+Most histories are small: one to three turns of anything, for most faults need no more. One in ten has up to ten turns.
+One in two hundred is crowded: floods of events, replays and a destination that wants the past, so that lanes of one
+account wait for one another. In three of two hundred all vendors fail and are well again, in turn.
 """
 
 import asyncio
@@ -41,6 +41,8 @@ FLOOD = 40
 """Events of a flood; its entities have numbers from here on."""
 BEGUN_S = 4.0
 """After a process's begin: its accounts have their full pace."""
+NEW = 0.5
+"""How often another process begins in the end, though one lives."""
 WINDOW_MS = 7 * 86_400_000
 YEAR_MS = 365 * 86_400_000
 SLICES = 20
@@ -393,20 +395,7 @@ class History:
 
     async def _peace(self) -> None:
         """No more trouble: whatever can be dealt with is."""
-        self.weather.journal_away = False
-        for site in self.world.sites.values():
-            site.mood = "well"
-        for process in self.processes:
-            process.thaw()
-            process.jump(0)
-        gone = frozenset() if self.late is not None else frozenset({LATE})
-        newer = replace(self.configured, revision=self.configured.revision + 1, gone=gone)
-        await self._apply(newer, at_once=True)
-        for lane in await self.journal.lanes():
-            if not lane.ended:
-                what = "resume" if lane.destination in self.setup.destinations else "end"
-                await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", what, ""))
-        self._start()
+        await self._mend()
         waited_s = 0.0
         while waited_s < WELL_S and not await self._quiet():
             await asyncio.sleep(1.0 if waited_s < SOON_S else LATER_S)
@@ -417,6 +406,26 @@ class History:
                 self.world.most_skew_ms += int(JUMP_S * 1000)
                 for process in self.processes:
                     process.clock.skew_ms += int(JUMP_S * 1000)
+
+    async def _mend(self) -> None:
+        """Everything is well from now on."""
+        self.weather.journal_away = False
+        for site in self.world.sites.values():
+            site.mood = "well"
+        for process in self.processes:
+            process.thaw()
+            process.jump(0)
+        now, gone = self.configured, frozenset() if self.late is not None else frozenset({LATE})
+        if now.gone != gone:
+            await self._apply(replace(now, revision=now.revision + 1, gone=gone), at_once=True)
+        for process in self.processes:
+            process.told(self.setup)
+        for lane in await self.journal.lanes():
+            what = "resume" if lane.destination in self.setup.destinations else "end"
+            if lane.paused or (what == "end" and not lane.ended):
+                await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", what, ""))
+        if self.rng.random() < NEW or all(process.is_mortal() for process in self.processes):
+            self._start()
 
     async def _quiet(self) -> bool:
         rows = await self.journal.lane_rows()
@@ -447,5 +456,5 @@ def _is_through(lane: Lane) -> bool:
 
 def turns(seed: int) -> int:
     """How many turns the history of a seed has."""
-    least, most = {Kind.SMALL: (1, 4), Kind.LONG: (2, 10)}.get(kind(seed), (3, 6))
+    least, most = {Kind.SMALL: (1, 3), Kind.LONG: (2, 10)}.get(kind(seed), (3, 6))
     return random.Random(seed).randint(least, most)

@@ -11,6 +11,7 @@ from typing import Any
 from gateway import document
 from gateway.deliver.outbound import Left
 from gateway.errors import JournalUnavailable, Reason
+from gateway.journal.memory import MemoryJournal
 from gateway.vendors.base import Answer, Failure, Request, Response
 from tests.simulation.virtual import START_MS, VirtualClock
 
@@ -19,6 +20,8 @@ MOODS = ("well", "slow", "failing", "hanging", "forgetful", "throttling", "refus
 answer · throttling: 429 · refusing: 401 · busy: 423 for a channel · picky: 400 while a batch holds poison."""
 OUTAGES = ("failing", "refusing", "unreachable", "throttling", "hanging")
 """What all vendors may be at once."""
+IDLE_S = 10.0
+"""How long a process waits for news where every commit is told at once: nothing is gained from waking for nothing."""
 LAGGING = 0.5
 """Of so many calls the journal is not done at once, where it lags."""
 
@@ -218,11 +221,21 @@ class Process:
         for future in self._grave:
             future.cancel()
 
+    def is_mortal(self) -> bool:
+        """Whether it is dead, or will be."""
+        return self.dead or self._dies_after is not None
+
+    def goes_on(self) -> bool:
+        """Whether its next step is as any other."""
+        return not (self._over or self.is_mortal()) and self._running.is_set()
+
     async def step(self) -> None:
         """Goes on, later, or never."""
+        self.steps += 1
+        if self.goes_on():
+            return
         if self._over:
             raise asyncio.CancelledError
-        self.steps += 1
         if self._dies_after is not None and self.steps > self._dies_after:
             self.dead = True
         if self.dead:
@@ -240,22 +253,28 @@ class Through:
         self._journal = journal
         self._process = process
         self._weather = weather
+        self._tells_at_once = isinstance(journal, MemoryJournal)
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._journal, name)
+        method, process, weather = getattr(self._journal, name), self._process, self._weather
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            await self._process.step()
-            if self._weather.journal_away:
+            await process.step()
+            if weather.journal_away:
                 raise JournalUnavailable("away")
-            await self._weather.takes()
+            if weather.lag_s:
+                await weather.takes()
+            if name == "wait" and self._tells_at_once:
+                args = (args[0], IDLE_S)
             result = await method(*args, **kwargs)
             if name == "claim" and result is not None:
-                self._process.claims.append((asyncio.get_running_loop().time(), result.account.rpartition(" ")[2]))
-            await self._weather.takes()
-            await self._process.step()
+                process.claims.append((asyncio.get_running_loop().time(), result.account.rpartition(" ")[2]))
+            if weather.lag_s:
+                await weather.takes()
+            await process.step()
             return result
 
+        setattr(self, name, call)
         return call
 
 
@@ -269,7 +288,7 @@ class Weather:
 
     async def takes(self) -> None:
         """A call of the journal takes its time, and others go on meanwhile."""
-        if self.lag_s and self.rng.random() < LAGGING:
+        if self.rng.random() < LAGGING:
             await asyncio.sleep(self.rng.uniform(0.0, self.lag_s))
 
 
@@ -290,7 +309,7 @@ class Door:
         self._world.sent.append(sent)
         answer = asyncio.ensure_future(self._world.receive(self._process.number, request, timeout_s, sent))
         result = await asyncio.shield(answer)
-        await self._process.step()
+        await process.step()
         sent.answered, sent.done_s = True, asyncio.get_running_loop().time()
         sent.status = result.status if isinstance(result, Response) else 0
         return result
