@@ -276,7 +276,8 @@ class Dispatcher:
             self._tail().forget()
             replays = {one.id: one for one in await self._journal.replays()}
             first_seq = min((row.seq for row in parked), default=lane.cursor + 1)
-            again = Again(replays[lane.kind], lane, first_seq - 1, self._tail().high)
+            head = await self._journal.head()
+            again = Again(replays[lane.kind], lane, first_seq - 1, max(head.seq, self._tail().high))
         return LaneWork(lane, destination, parked, again)
 
     def _pace(self, name: str, lease: Lease) -> Pace:

@@ -1,11 +1,14 @@
 """Replays and backfills: what was delivered goes again, but never an old state over a newer one."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.deliver.replay import Newest
-from gateway.journal.base import DeadFilter, Keep, Operation
+from gateway.journal.base import DeadFilter, Head, Journal, Keep, Operation
 from gateway.model import LaneSpec, Pick, Replay, State
 from tests.deliver.making import record
 from tests.deliver.town import BY, LIMIT, Town
@@ -258,3 +261,30 @@ async def _over_what_is_gone() -> None:
 
 def test_a_replay_has_nothing_of_what_retention_removed_before() -> None:
     simulate(_over_what_is_gone())
+
+
+def test_a_replay_that_begins_before_the_log_was_heard_of_knows_the_newer_states_too() -> None:
+    async def main() -> None:
+        town = Town()
+        journal: Any = town.journal
+        journal.wait = _late_news(journal)
+        async with town:
+            await asyncio.sleep(1.0)
+            await town.events({"key": "a", "n": 1}, {"key": "a", "n": 2})
+            await town.journal.change_lane(1, replace(BY, what="skip"))
+            lane = await town.replay(end_seq=1)
+            town.swap()
+            await town.settled()
+            assert town.applied(lane) == []
+
+    simulate(main())
+
+
+def _late_news(journal: Journal) -> Callable[[Head, float], Awaitable[Head]]:
+    """Commits are heard of half a minute later."""
+
+    async def wait(_: Head, __: float) -> Head:
+        await asyncio.sleep(30.0)
+        return await journal.head()
+
+    return wait
