@@ -1,8 +1,7 @@
 """One account: what is sent next, and what comes of it. Pure: no I/O, no clock of its own; `now` comes in.
 
 The account is the unit of work of a dispatcher: its pace, its gate, and the lanes of all its destinations. A batch is
-filled across the lanes of one destination, each record from the lane that has had the least of its share so far. A lane
-has no claim for a time in which it had nothing to send or stood still.
+filled across the lanes of one destination, each record from the lane that has had the least of its share so far.
 No two records of one key are in flight at once over all lanes of a destination.
 """
 

@@ -245,9 +245,9 @@ def _parts(history: History, view: EventView) -> set[tuple[str, str]]:
 
 
 def _superseded(history: History, views: list[EventView]) -> Iterator[str]:
-    """A newer state of the same key went instead, and only where that was asked for."""
+    """A newer state of the same key went instead, and only where that was asked for, or the older one had been dead."""
     for view in views:
-        for lane, state, _, _ in view.lanes:
+        for lane, state, _, attempts in view.lanes:
             if state is not State.SUPERSEDED:
                 continue
             site = site_of(lane.destination)
@@ -255,6 +255,8 @@ def _superseded(history: History, views: list[EventView]) -> Iterator[str]:
             if not (
                 any(site in one.coalesce | one.stale for one in history.ever)
                 or (again and not again.replay.every_state)
+                or any(one.attempt.outcome == State.DEAD for one in attempts)
+                or (history.kept and _may_die(history, view))
             ):
                 yield f"event {view.event.seq} is superseded at {lane.destination} for no reason"
             parts = _parts(history, view)

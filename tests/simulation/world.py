@@ -274,7 +274,6 @@ class Through:
             await process.step()
             return result
 
-        setattr(self, name, call)
         return call
 
 
