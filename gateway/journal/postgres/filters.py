@@ -25,7 +25,7 @@ SLICES = 64
 """Marks are read, and let go, in so many."""
 PAGES = 1 << 18
 MARK_BYTES = 4
-"""Three of the identity and its bucket's tag: one identity in 70,000 has the mark of another, among 60 million."""
+"""Three of the identity and its bucket's tag: one identity in 18,000 has the mark of another, among 60 million."""
 AGAIN_S = 10.0
 """When it is tried again after it failed."""
 
