@@ -23,6 +23,8 @@ SETTLED_S = 12.0
 """Until what has arrived is settled, at most: a vendor is slow, the journal is away."""
 MARGIN_S = 1.0
 """Between a settle and what is sent with its knowledge, at most."""
+SLOWEST_S = 3.0
+"""Between a request's leaving and its arrival, at most: a vendor is slow."""
 WHEN_N = 15
 """What the condition of the simulation's replays says of `n`."""
 
@@ -363,7 +365,7 @@ def _sent_again(history: History) -> Iterator[str]:
         first: dict[tuple[int, int, str], Arrival] = {}
         for one in site.applied:
             before = first.setdefault((one.lane, one.seq, one.channel), one)
-            cut = any(-SETTLED_S < before.at_s - at_s < MARGIN_S for at_s in history.cut_s)
+            cut = any(-SETTLED_S < before.at_s - at_s < MARGIN_S + SLOWEST_S for at_s in history.cut_s)
             if before is not one and before.process not in unwell and before.id not in site.forgotten and not cut:
                 yield f"{one.seq} of {one.channel} came to {name} again at {one.at_s:.3f}, for no reason"
             first[one.lane, one.seq, one.channel] = one
