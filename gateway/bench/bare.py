@@ -32,4 +32,5 @@ if __name__ == "__main__":
         lifespan="off",
         access_log=False,
         log_level="warning",
+        timeout_keep_alive=75,  # as the receiver: the load keeps idle connections
     )

@@ -172,6 +172,7 @@ async def open_loop(port: int, write: Write, rate_per_s: float, seconds: float) 
         while sent < due:
             at_s = began_s + sent / rate_per_s
             sent += 1
+            _drop_ended(idle)
             if idle:
                 books.send(idle.pop(), at_s)
             else:
@@ -185,6 +186,12 @@ async def open_loop(port: int, write: Write, rate_per_s: float, seconds: float) 
         began_s = time.perf_counter()
         pump()
         return await books.outcome()
+
+
+def _drop_ended(idle: list[Connection]) -> None:
+    """A server ends connections that were idle for long: the next one must be a live one."""
+    while idle and idle[-1].transport is None:
+        idle.pop()
 
 
 @asynccontextmanager

@@ -125,3 +125,20 @@ async def test_the_sink_counts_the_records_of_a_batch() -> None:
 
     assert (sink.requests, sink.records) == (3, 6)
     assert 0 < sink.first_s <= sink.last_s
+
+
+async def test_an_open_loop_passes_by_connections_that_the_server_has_ended() -> None:
+    lives = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal lives
+        lives = mine = lives + 1
+        with suppress(asyncio.IncompleteReadError):
+            while mine == 1 and await reader.readexactly(len(REQUEST)):
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        outcome = await load.open_loop(listening.sockets[0].getsockname()[1], write, rate_per_s=500, seconds=0.1)
+
+    assert outcome.statuses == {200: 50}
