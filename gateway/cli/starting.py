@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,17 @@ def _pairs(texts: Sequence[str], what: str, known: Mapping[str, Any], default: s
 def _asked(what: str, known: Mapping[str, Any]) -> str:
     click.echo(f"Known: {', '.join(sorted(known))}")
     question = {"source": "Which platform sends", "destination": "Where do events go"}[what]
-    return str(click.prompt(f"{question} (NAME=KIND, or KIND)"))
+    return _answer(f"{question} (NAME=KIND, or KIND)", f"--{what} KIND")
+
+
+def _answer(question: str, flag: str, default: str | None = None) -> str:
+    """What somebody at the terminal says; where nobody is, which flag says it."""
+    try:
+        return str(click.prompt(question, default=default))
+    except click.Abort:
+        if sys.stdin.isatty():  # Ctrl-C
+            raise
+        raise click.UsageError(f"nobody is there to answer: say it with {flag}") from None
 
 
 def _settings(texts: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -113,7 +124,8 @@ def _asking(name: str, given: Mapping[str, dict[str, Any]], attempt: Any) -> Dra
         try:
             draft: Draft = attempt(told)
         except Missing as missing:
-            told[missing.key] = click.prompt(f"{name}.{missing.key}: {missing.meaning}", default=missing.example)
+            question, flag = f"{name}.{missing.key}: {missing.meaning}", f"--set {name}.{missing.key}=VALUE"
+            told[missing.key] = _answer(question, flag, missing.example)
         except ValueError as error:
             raise click.BadParameter(f"{name}: {error}", param_hint="--set") from None
         else:

@@ -15,12 +15,15 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[Any]]
 
 
 @asynccontextmanager
-async def server(answer: Answer) -> AsyncIterator[int]:
-    """A server that answers each request as it is told to."""
+async def server(answer: Answer, lives: int | None = None) -> AsyncIterator[int]:
+    """A server that answers each request as it is told to, on its first so many connections; others it ends at once."""
     writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
+        if lives is not None and len(writers) > lives:
+            writer.close()
+            return
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while await reader.readexactly(len(REQUEST)):
                 await answer(reader, writer)
@@ -128,17 +131,10 @@ async def test_the_sink_counts_the_records_of_a_batch() -> None:
 
 
 async def test_an_open_loop_passes_by_connections_that_the_server_has_ended() -> None:
-    lives = 0
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal lives
-        lives = mine = lives + 1
-        with suppress(asyncio.IncompleteReadError):
-            while mine == 1 and await reader.readexactly(len(REQUEST)):
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
-        outcome = await load.open_loop(listening.sockets[0].getsockname()[1], write, rate_per_s=500, seconds=0.1)
+    async with server(answer, lives=1) as port:
+        outcome = await load.open_loop(port, write, rate_per_s=500, seconds=0.1)
 
     assert outcome.statuses == {200: 50}

@@ -136,3 +136,13 @@ def test_a_mistake_is_a_sentence(tmp_path: Path, words: list[str], said: str) ->
     result = init(tmp_path, *words)
     assert (result.exit_code, said in result.stderr) == (2, True), result.stderr
     assert not (tmp_path / "gateway.yaml").exists()
+
+
+def test_where_nobody_answers_it_names_the_flags(tmp_path: Path) -> None:
+    nothing_told = init(tmp_path)
+    half_told = init(tmp_path, "--source", "shopify", "--destination", "http")
+
+    assert (nothing_told.exit_code, half_told.exit_code) == (2, 2)
+    assert "--source KIND" in nothing_told.output
+    assert "--set http.url=VALUE" in half_told.output
+    assert not (tmp_path / "gateway.yaml").exists()
