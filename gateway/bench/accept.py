@@ -1,27 +1,33 @@
 """How fast events are accepted, against a bare Starlette endpoint, in rounds that alternate; and how long it takes."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import median
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.bench import load, machine, processes, setups
 from gateway.bench.orders import Orders
 from gateway.bench.processes import Running
 from gateway.bench.report import BenchFailed, Report, Scale, Site
-from gateway.bench.sink import sinking
+from gateway.bench.sink import Sink, sinking
 
 WARM_UP_S = 0.5
 SHARES = (0.5, 0.7)
 """Loads at which latency is measured, as shares of each candidate's own maximum."""
 BUSY = 0.95
+LOOK_S = 0.005
+DELIVERED_S = 120.0
 OK = 200
 
 
 class Candidate(Struct):
     """Something that takes orders: its rates, its shares of the first one's, and CPU microseconds for one order, round
-    by round; what the load itself used of its core; latencies in milliseconds.
+    by round; what the load itself used of its core; latencies in milliseconds. With a sink a round lasts until
+    everything has come there.
     """
 
     name: str
@@ -31,10 +37,25 @@ class Candidate(Struct):
     cpu_us: list[float]
     busy: float = 0.0
     latencies_ms: tuple[float, ...] = ()
+    sink: Sink | None = None
+    accepted: int = 0
 
     async def take(self, orders: Orders, scale: Scale, seconds: float) -> load.Outcome:
         """As many orders as it can in so many seconds."""
-        return self.took(await load.closed(self.running.port, orders.next, scale.connections, seconds=seconds))
+        outcome = self.took(await load.closed(self.running.port, orders.next, scale.connections, seconds=seconds))
+        if self.sink is None:
+            return outcome
+        self.accepted += outcome.statuses[OK]
+        return replace(outcome, took_s=outcome.took_s + await self._delivered(self.sink))
+
+    async def _delivered(self, sink: Sink) -> float:
+        """Wait until everything that was accepted has come to the sink; how many seconds that took."""
+        began_s = time.perf_counter()
+        while sink.records < self.accepted:
+            if time.perf_counter() - began_s > DELIVERED_S:
+                raise BenchFailed(f"{self.name}: {self.accepted - sink.records} orders were not delivered")
+            await asyncio.sleep(LOOK_S)
+        return time.perf_counter() - began_s
 
     def took(self, outcome: load.Outcome) -> load.Outcome:
         """Raises BenchFailed where anything but 200 was answered."""
@@ -66,15 +87,19 @@ async def accept(site: Site, scale: Scale) -> Report:
 
 
 async def both(site: Site, scale: Scale) -> Report:
-    """Accepting while everything is delivered to one sink in batches of 100."""
+    """Accepting while everything is delivered to one sink in batches of 100, as it can be kept up: a round counts until
+    the last has come there.
+    """
     measured, loading = machine.cores()
     with machine.on_core(loading):
-        async with sinking() as sink, processes.bare(site.folder, measured) as bare, AsyncExitStack() as stack:
+        async with processes.bare(site.folder, measured) as bare, AsyncExitStack() as stack:
             found = [candidate("bare Starlette", bare)]
             for name, core in (("one core for both", measured), ("delivery on the load's core", loading)):
+                sink = await stack.enter_async_context(sinking())
                 running = await stack.enter_async_context(_delivering(site, sink.port, name, measured))
                 running.move("dispatcher", core)
                 found.append(candidate(name, running))
+                found[-1].sink = sink
             await _rounds(site, scale, found, Orders(site.samples, setups.SOURCE), done=1.0)
     return _report("both", "orders accepted while all are delivered to one sink in batches of 100", found)
 
