@@ -422,7 +422,7 @@ class History:
             process.told(self.setup)
         for lane in await self.journal.lanes():
             what = "resume" if lane.destination in self.setup.destinations else "end"
-            if lane.paused or (what == "end" and not lane.ended):
+            if not lane.ended and (lane.paused or what == "end"):
                 await self.journal.change_lane(lane.id, Operation(START_MS, "simulation", what, ""))
         if self.rng.random() < NEW or all(process.is_mortal() for process in self.processes):
             self._start()
