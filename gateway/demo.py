@@ -164,6 +164,7 @@ def _arrived(sandbox: server.Sandbox, seen: Counter[str]) -> list[str]:
         f"  [dim]out[/]  [magenta]ometria[/]    1 request, {_many(visit.records, visit.what or 'record')}"
         for key, account in sandbox.ometria.accounts.items()
         for visit in _new(account.witness.visits, f"ometria {key}", seen)
+        if visit.records  # not that it was asked for its errors
     ]
     events = len(_new(sandbox.sink.witness.visits, "sink", seen))
     if events:
