@@ -43,11 +43,16 @@ def parse(text: bytes) -> Any:
     """The document in a JSON text: dict, list, str, int, Decimal, bool or None."""
     text = _plain(text)
     try:
-        return _decoder.decode(text)
-    except ArithmeticError:
-        return _lenient_decoder.decode(text)
+        return _decoded(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Unreadable(str(error)) from None
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return _decoder.decode(text)
+    except ArithmeticError:  # a fraction that no Decimal can hold
+        return _lenient_decoder.decode(text)
 
 
 def check(text: bytes) -> None:

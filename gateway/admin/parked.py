@@ -1,5 +1,8 @@
 """What waits for its next attempt: why, since when, and when it goes."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,17 +46,24 @@ async def parked(desk: Desk, source: str | None, destination: str | None, limit:
         if source in (None, lane.source) and destination in (None, lane.destination):
             found += [(lane, row) for row in await desk.parked(lane.id)]
     found.sort(key=lambda pair: (pair[1].due_at_ms, pair[1].seq))
-    shown = [await _shown(desk, lane, row) for lane, row in found[:limit]]
+    whole = await _whole(desk, found[:limit])
+    shown = [await _shown(desk, lane, whole.get((lane.id, row.seq, row.part))) for lane, row in found[:limit]]
     return Parked(tuple(one for one in shown if one is not None), more=len(found) > limit)
 
 
-async def _shown(desk: Desk, lane: Lane, row: ParkedRow) -> ParkedView | None:
-    """A row whole; None where it went meanwhile."""
-    whole = await desk.parked(lane.id, [(row.seq, row.part)])
-    view = await desk.view(row.seq)
-    if not whole or view is None:
+async def _whole(desk: Desk, found: Iterable[tuple[Lane, ParkedRow]]) -> dict[tuple[int, int, str], ParkedRow]:
+    """The rows with their answers, asked for lane by lane: those that are still there, by lane, seq and part."""
+    refs: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+    for lane, row in found:
+        refs[lane.id].append((row.seq, row.part))
+    return {(lane, row.seq, row.part): row for lane, some in refs.items() for row in await desk.parked(lane, some)}
+
+
+async def _shown(desk: Desk, lane: Lane, one: ParkedRow | None) -> ParkedView | None:
+    """A row with its event; None where either went meanwhile."""
+    view = None if one is None else await desk.view(one.seq)
+    if one is None or view is None:
         return None
-    (one,) = whole
     return ParkedView(
         event_id=view.event.id,
         seq=one.seq,

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from gateway.clock import Clock
+from gateway.deliver import tell
 from gateway.deliver.spread import to_claim, to_give
 from gateway.journal.base import Delivery
 from gateway.model import Lease
@@ -175,6 +176,9 @@ class LeaseKeeper:
             return
         asked_s = self._clock.monotonic_s()
         still = {lease.account: lease for lease in await self._delivery.renew(tuple(self._held.values()))}
+        for account in self._held.keys() - still.keys():
+            if not account.startswith(PRESENCE):
+                tell.lost(account)
         self._held = still
         self._renewed_s.update(dict.fromkeys(still, asked_s))
 

@@ -43,6 +43,11 @@ def shared(account: str) -> None:
     log.info("account.shared", account=account)
 
 
+def lost(account: str) -> None:
+    """Another process has taken the lease over: this one stood still for too long."""
+    log.warning("lease.lost", account=account)
+
+
 def left(account: str) -> None:
     """The account is no longer served by this process."""
     metrics.account(account).held.set(0)

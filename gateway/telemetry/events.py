@@ -25,6 +25,7 @@ EVENTS: dict[str, str] = {
     "record.dead": "A record was given up: `source`, `destination`, `seq`, `part`, `reason`, `detail`.",
     "leases.given_up": "Events of a newer configuration wait; another process is to take over: `revision`, `newest`.",
     "account.served": "An account is served by this process from now on: `account`, `lanes`.",
+    "lease.lost": "Another process took an account over while this one stood still: `account`.",
     "account.shared": "An account is left to another dispatcher, which serves fewer: `account`.",
     "account.throttled": "A vendor asked for a pause: `account`, `reason`, `for_s`.",
     "account.suspended": "A vendor refuses the key; nothing is sent but a probe: `account`, `reason`, `detail`.",

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from gateway.deliver.lease import GIVE_EVERY_S, GRACE_S, PRESENCE, RENEW_EVERY_S, TAKE_OVER_S, LeaseKeeper
 from gateway.deliver.spread import to_claim, to_give
@@ -175,6 +176,18 @@ async def test_a_newcomer_gets_its_share_one_account_after_the_other(journal: Jo
     assert seen[-1] == (4, 3)
     assert all(later[1] - earlier[1] <= 1 for earlier, later in pairwise(seen))
     assert sum(house.moves.values()) == 3
+
+
+async def test_who_stood_still_for_too_long_says_which_accounts_it_has_lost(journal: Journal) -> None:
+    house = House(journal, ACCOUNTS[:1])
+    frozen = house.join()
+    await house.run(10)
+    house.join()
+    house.freeze(frozen, TAKE_OVER_S + 10)
+    with capture_logs() as lines:
+        await house.run(TAKE_OVER_S + GRACE_S + 20)
+
+    assert [one["account"] for one in lines if one["event"] == "lease.lost"] == ACCOUNTS[:1]
 
 
 async def test_what_is_even_stays_where_it_is(journal: Journal) -> None:

@@ -97,6 +97,7 @@ def test_bodies_of_any_kind_that_are_signed_rightly_are_taken_or_400(name: str, 
 @example(body=b'{"id": -1.%be5}' % (b"9" * 5000))
 @example(body=b'{"id": "%b"}' % (b"9" * 5000))
 @example(body=b'{"id": 1e99999999999999999999}')
+@example(body=b'{"id": 1e99999999999999999999, "and": then')
 @example(body=b'{"id": 12E-999999999999999999}')
 @example(body=b'{"id": "1e99999999999999999999"}')
 @QUICK

@@ -2,7 +2,6 @@
 the one that wakes can settle nothing any more. Only what was in flight comes twice, under the same idempotency key.
 """
 
-import asyncio
 import signal
 import time
 from pathlib import Path
@@ -17,8 +16,6 @@ from tests.whole.traffic import IN_FLIGHT_MAX, IN_FLIGHT_MS, Arrivals, Traffic, 
 pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 LATENCY_S = 0.5
-AWAKE_S = 3.0
-"""Until the woken one knows: it sees that its lease is gone, or its settle is refused, whichever comes first."""
 
 
 @pytest.mark.parametrize("roles", [("dispatcher",), ("receiver", "dispatcher")], ids="+".join)
@@ -47,7 +44,7 @@ async def test_one_that_wakes_after_its_lease_is_gone_can_settle_nothing(tmp_pat
                 await until(lambda: sandbox.sink.witness.statuses.total() > came, "the other sends")
                 for role in roles:
                     one.kill(role, signal.SIGCONT)
-                await asyncio.sleep(AWAKE_S)
+                await until(lambda: _knows(one), "the woken one sees that its lease is gone")
                 await traffic.more(20)
                 await traffic.finish()
             await one.settled()
@@ -68,3 +65,8 @@ async def test_one_that_wakes_after_its_lease_is_gone_can_settle_nothing(tmp_pat
             assert one.failures() + other.failures() == []
         finally:
             await other.end()
+
+
+def _knows(woken: Gateway) -> bool:
+    """Its settle is refused, or its renewal tells it, whichever comes first."""
+    return bool(woken.lines("settle.conflict") or woken.lines("lease.lost"))
