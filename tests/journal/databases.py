@@ -17,6 +17,10 @@ BEGIN
     FOR one IN SELECT id FROM gateway.identity_buckets LOOP
         EXECUTE format('DROP TABLE IF EXISTS gateway.identities_%s', one.id);
     END LOOP;
+    PERFORM gateway.write_to('', NULL);
+    FOR one IN SELECT id FROM gateway.event_tables LOOP
+        EXECUTE format('DROP TABLE gateway.batches_%1$s, gateway.batch_sources_%1$s', one.id);
+    END LOOP;
     FOR one IN SELECT relname FROM pg_class
         WHERE relnamespace = 'gateway'::regnamespace AND relkind = 'r' AND relname NOT IN ('migrations', 'meta')
     LOOP

@@ -30,7 +30,9 @@ DO $$
 DECLARE
     one record;
 BEGIN
-    FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'gateway'::regnamespace AND relkind = 'r' LOOP
+    FOR one IN SELECT relname FROM pg_class WHERE relnamespace = 'gateway'::regnamespace AND relkind = 'r'
+        AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = pg_class.oid)
+    LOOP
         EXECUTE format('ALTER TABLE gateway.%I ADD COLUMN later bigint NOT NULL DEFAULT 0', one.relname);
         EXECUTE format('ALTER TABLE gateway.%I ADD COLUMN more text', one.relname);
         EXECUTE format('CREATE INDEX ON gateway.%I (later)', one.relname);
@@ -51,6 +53,7 @@ FROZEN = {
         "0006_notes.sql": "1a784fed8e5b216e",
         "0007_every_state.sql": "363975db55471d5d",
         "0008_accept.sql": "c289eb257061d74f",
+        "0009_event_tables.sql": "07aac52ec45bde22",
     },
     "sqlite": {
         "0001_journal.sql": "30851d98046263fb",

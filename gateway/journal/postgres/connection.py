@@ -26,7 +26,10 @@ IDLE_S = 60.0
 OLDEST_SERVER = 14
 """The oldest that is still maintained, and the oldest whose functions the migrations use."""
 
-SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SNAPSHOT = (
+    "ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE gateway.batches, gateway.batch_sources IN ACCESS SHARE MODE"
+)
+"""Locked before the first look: what is dropped is gone for every snapshot."""
 
 CONFLICT = "GW001"
 """What our own functions raise for a lease that is lost."""

@@ -1,8 +1,11 @@
 """Keeping on PostgreSQL: what is over goes in slices, none of which holds whoever appends.
 
+Events and identities go by dropping tables (`tables`, and below). Batches go one by one only where their table does not
+go in time: it holds too much that is still needed, or more than it should; or it is the one that was there first.
+
 Once a batch is gone, its events stay counted in `lanes.removed_events`; once attempts are gone, what they told stays in
-`lanes.removed`, below `floor_seq`. So the audit goes on to balance. Room that batches leave is used again by new ones
-(the tables' autovacuum settings are in the migrations); identities leave none: their tables are dropped.
+`lanes.removed`, below `floor_seq`. So the audit goes on to balance. Room that rows leave is used again by new ones (the
+tables' autovacuum settings are in the migrations).
 """
 
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from msgspec.structs import replace
 from gateway.journal import ledger
 from gateway.journal.base import Keep, Kept
 from gateway.journal.parts import Part, waiting_places
-from gateway.journal.postgres import attempts, lanes, rows
+from gateway.journal.postgres import attempts, lanes, rows, tables
 from gateway.journal.postgres.change import Change
 from gateway.journal.postgres.connection import Connections
 from gateway.journal.postgres.counting import head_seq, last_seq, parts
@@ -49,6 +52,7 @@ class Keeper:
 
     async def keep(self, rules: Keep) -> Kept:
         """The next slice. One that meets a change by somebody else does nothing and is looked for again."""
+        await tables.turn(self._db, rules)
         slices = (
             self._old_identities,
             self._old_batches,
@@ -86,11 +90,15 @@ class Keeper:
     async def _old_batches(self, rules: Keep) -> Kept | None:
         excess = await self._excess_bytes(rules)
         reads = await lanes.read_all(self._db)
+        kept = await tables.next_slice(self._db, rules, excess, reads)
+        if kept is not None:
+            return kept
         settled = ledger.settled_by_all(one.book for one in reads)
+        before_ms = rules.now_ms - rules.keep_ms - tables.span_ms(rules)
         batches = await self._batches()
         found: list[_Batch] = []
         for batch in batches:
-            old = excess > 0 or batch.received_max_ms < rules.now_ms - rules.keep_ms
+            old = excess > 0 or batch.received_max_ms < before_ms
             if not old and batch.received_max_ms < rules.now_ms + DAY_MS:
                 batches = []
                 break

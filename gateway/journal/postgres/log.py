@@ -123,29 +123,36 @@ class _Look(NamedTuple):
 
 
 async def _look(db: Asks, after_seq: int, wanted: frozenset[str] | None, limit: int, limit_bytes: int) -> _Look:
-    """The next batches with something above a seq: as many as the limits allow for, one at least where there is one."""
-    if wanted is None:
-        rows = await db.fetch(_CHOSEN.format(firsts=_ALL), after_seq, limit, limit_bytes)
-    else:
-        rows = await db.fetch(_CHOSEN.format(firsts=_OF_SOURCES), after_seq, limit, limit_bytes, sorted(wanted))
+    """The next batches with something above a seq: as many as the limits allow for, one at least where there is one.
+
+    Mostly they are in the newest table: the others are looked at where the seq is of one of them.
+    """
+    firsts, values = (_ALL, ()) if wanted is None else (_OF_SOURCES, (sorted(wanted),))
+    rows = await db.fetch(_in_tables("newest_", firsts), after_seq, limit, limit_bytes, *values)
+    if after_seq + 1 < rows[0]["from_seq"]:
+        rows = await db.fetch(_in_tables("", firsts), after_seq, limit, limit_bytes, *values)
     batches = [row for row in rows if row["first_seq"] is not None]
     looked_at: int = rows[0]["looked_at"]
     return _Look(batches, rows[0]["head"], looked_at == BATCHES_PER_LOOK or looked_at > len(batches))
 
 
+def _in_tables(which: str, firsts: str) -> str:
+    return _CHOSEN.format(firsts=firsts.format(which=which), which=which)
+
+
 _ALL = f"""
-SELECT first_seq, first_seq + count - 1 AS last_seq, count FROM gateway.batches WHERE first_seq >= coalesce(
-    (SELECT first_seq FROM gateway.batches WHERE first_seq <= $1 + 1 ORDER BY first_seq DESC LIMIT 1), 0)
+SELECT first_seq, first_seq + count - 1 AS last_seq, count FROM gateway.{{which}}batches WHERE first_seq >= coalesce(
+    (SELECT first_seq FROM gateway.{{which}}batches WHERE first_seq <= $1 + 1 ORDER BY first_seq DESC LIMIT 1), 0)
     AND first_seq + count - 1 > $1
 ORDER BY first_seq LIMIT {BATCHES_PER_LOOK}
 """  # noqa: S608  a number
 _OF_SOURCES = f"""
 SELECT p.first_seq, p.last_seq, sum(p.count) AS count
 FROM gateway.sources s CROSS JOIN LATERAL (
-    (SELECT first_seq, last_seq, count FROM gateway.batch_sources
+    (SELECT first_seq, last_seq, count FROM gateway.{{which}}batch_sources
      WHERE source_id = s.id AND first_seq <= $1 ORDER BY first_seq DESC LIMIT 1)
     UNION ALL
-    (SELECT first_seq, last_seq, count FROM gateway.batch_sources
+    (SELECT first_seq, last_seq, count FROM gateway.{{which}}batch_sources
      WHERE source_id = s.id AND first_seq > $1 ORDER BY first_seq LIMIT {BATCHES_PER_LOOK})
 ) p
 WHERE s.name = ANY ($4) AND p.last_seq > $1
@@ -155,12 +162,13 @@ _CHOSEN = """
 WITH firsts AS ({firsts}), chosen AS (
     SELECT f.first_seq, f.last_seq, b.group_id, b.places,
         sum(f.count) OVER w - f.count AS events, sum(b.size_bytes) OVER w - b.size_bytes AS bytes
-    FROM firsts f LEFT JOIN gateway.batches b USING (first_seq) WINDOW w AS (ORDER BY f.first_seq)
+    FROM firsts f LEFT JOIN gateway.{which}batches b USING (first_seq) WINDOW w AS (ORDER BY f.first_seq)
 )
-SELECT gateway.head_seq() AS head, (SELECT count(*) FROM firsts) AS looked_at,
+SELECT (SELECT gateway.head_seq()) AS head, (SELECT count(*) FROM firsts) AS looked_at,
+    (SELECT coalesce(max(from_seq), 0) FROM gateway.event_tables) AS from_seq,
     c.first_seq, c.last_seq, c.group_id, c.places, b.payload
 FROM (SELECT) AS one LEFT JOIN chosen c ON c.events < $2 AND coalesce(c.bytes, 0) < $3
-LEFT JOIN gateway.batches b USING (first_seq)
+LEFT JOIN gateway.{which}batches b USING (first_seq)
 ORDER BY c.first_seq
 """
 
