@@ -15,6 +15,7 @@ from gateway.bench.setups import Destinations
 from gateway.bench.sink import Sink, sinking
 
 CPU = "CPU µs per event"
+AS_THEY_COME = "as they come, batches of 100"
 FANS = (1, 2, 5, 10)
 FAN_EVENTS_SHARE = 4
 """A fan-out has this part of the backlog: it goes out eighteen times."""
@@ -31,14 +32,19 @@ class Emptied(Struct, frozen=True):
 
 
 async def deliver(site: Site, scale: Scale) -> Report:
-    """One sink, batches of 100 and one event a request."""
+    """One sink: orders mapped, in batches of 100; the same passed on as they came; one event a request."""
     rows, headline = [], {}
     async with sinking() as sink:
-        shapes = {"batches of 100": setups.batched(sink.port), "one by one": setups.single(sink.port)}
+        shapes = {
+            "batches of 100": setups.batched(sink.port),
+            AS_THEY_COME: setups.passed_on(sink.port),
+            "one by one": setups.single(sink.port),
+        }
         backlog = await _filled(site, scale, shapes)
         for place, (shape, destination) in enumerate(shapes.items()):
             site.tell(shape, (place + 1) / (len(shapes) + 1))
-            one = await _emptied(site, sink, backlog, {shape.replace(" ", "-"): destination}, scale.events)
+            config = setups.shop({_named(shape): destination}, plain=shape == AS_THEY_COME)
+            one = await _emptied(site, sink, backlog, config, scale.events)
             cpu_us = one.cpu_s / scale.events * 1e6
             rows.append([shape, scale.events, one.requests, round(scale.events / one.took_s), round(cpu_us)])
             headline[f"cpu_us, {shape}"] = round(cpu_us, 1)
@@ -58,7 +64,7 @@ async def fanout(site: Site, scale: Scale) -> Report:
         for place, fan in enumerate(FANS):
             site.tell(f"{fan} destinations", (place + 1) / (len(FANS) + 1))
             chosen = dict(list(every.items())[:fan])
-            one = await _emptied(site, sink, backlog, chosen, scale.events)
+            one = await _emptied(site, sink, backlog, setups.shop(chosen), scale.events)
             cpu_us = one.cpu_s / scale.events * 1e6
             first_us = rows[0][3] if rows else cpu_us
             each_us = (cpu_us - first_us) / (fan - 1) if fan > 1 else cpu_us
@@ -72,17 +78,22 @@ async def fanout(site: Site, scale: Scale) -> Report:
 
 async def _filled(site: Site, scale: Scale, shapes: Destinations) -> Path:
     site.tell("a backlog", 0.0)
-    named = {name.replace(" ", "-"): settings for name, settings in shapes.items()}
-    return await setups.fill(site, scale, named)
+    return await setups.fill(site, scale, {_named(name): settings for name, settings in shapes.items()})
 
 
-async def _emptied(site: Site, sink: Sink, backlog: Path, destinations: Destinations, events: int) -> Emptied:
+def _named(shape: str) -> str:
+    """A destination's name by what it shows."""
+    return shape.replace(",", "").replace(" ", "-")
+
+
+async def _emptied(site: Site, sink: Sink, backlog: Path, config: dict[str, Any], events: int) -> Emptied:
     """Run a dispatcher on a copy of the backlog until the sink has had everything and it is settled."""
+    destinations = config["destinations"]
     folder = setups.copied(backlog, site.folder / f"to-{len(destinations)}-{next(iter(destinations))}")
     measured, loading = machine.cores()
     sink.requests, sink.records, sink.first_s = 0, 0, 0.0
     with machine.on_core(loading):
-        async with processes.gateway(setups.shop(destinations), folder, role="dispatcher", core=measured) as running:
+        async with processes.gateway(config, folder, role="dispatcher", core=measured) as running:
             ready_s, began_s = time.perf_counter(), running.cpu_s("dispatcher")
             await _arrived(sink, events * len(destinations))
             await _settled(site, folder, list(destinations))

@@ -17,10 +17,13 @@ NOBODY = 9
 Destinations = Mapping[str, Mapping[str, Any]]
 
 
-def shop(destinations: Destinations) -> dict[str, Any]:
-    """One Shopify shop, every event to every destination."""
+def shop(destinations: Destinations, *, plain: bool = False) -> dict[str, Any]:
+    """One Shopify shop, every event to every destination. `plain`: a source of which nothing is known, so that its
+    events are passed on as they come.
+    """
+    known = {"preset": "shopify", "secrets": [SECRET]}
     config: dict[str, Any] = {
-        "sources": {SOURCE: {"preset": "shopify", "secrets": [SECRET]}},
+        "sources": {SOURCE: {"preset": "generic"} if plain else known},
         "destinations": dict(destinations),
     }
     if destinations:
@@ -41,6 +44,12 @@ def batched(port: int, number: int = 1) -> dict[str, Any]:
     """A destination that takes 100 records a request, as often as it is sent any."""
     base_url = f"http://127.0.0.1:{port}/batched-{number}"
     return {"vendor": "ometria", "api_key": f"key-{number}", "collection": "bench", "base_url": base_url, "limits": []}
+
+
+def passed_on(port: int) -> dict[str, Any]:
+    """A destination that takes 100 events a request, as they are."""
+    url = f"http://127.0.0.1:{port}/passed-on"
+    return {"vendor": "http", "url": url, "account": "passed-on", "batch": {"records": 100}}
 
 
 def single(port: int, number: int = 1) -> dict[str, Any]:

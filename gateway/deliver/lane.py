@@ -118,6 +118,10 @@ class LaneWork:
             and self.within(self.read_to + 1)
         )
 
+    def room(self, enough: int) -> int:
+        """How many more events `wants_more` would take if each made one record; at least one."""
+        return max(1, min(enough - self.queued, self.destination.settings.read_ahead - len(self._order)))
+
     def within(self, seq: int) -> bool:
         """Whether an event with this seq can be the lane's: it lies before its end."""
         return self.lane.end_seq is None or seq <= self.lane.end_seq

@@ -5,6 +5,7 @@ nothing sleeps for it here.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -17,7 +18,7 @@ from gateway.deliver.drops import Asking
 from gateway.deliver.exchange import Exchange
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.newer import is_newer
-from gateway.deliver.plan import Planned, Setup
+from gateway.deliver.plan import Planned, Prepared, Setup
 from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.replay import Survey
@@ -34,6 +35,10 @@ SETTLE_EVERY_S = 0.02
 IDLE_S = 5.0
 SLICE = 10
 """Events planned between two looks at everything else: a few milliseconds, or what is to leave leaves late."""
+STAGE = 100
+"""Events of a page that are normalised before the first of them is mapped: one kind of work at a time finds its code
+and its data in the processor's caches.
+"""
 RETRY_ROWS = 200
 NOT_SENT = (State.DEAD, State.DISCARDED, State.FILTERED)
 """What became of events that the destination has not heard of."""
@@ -165,15 +170,31 @@ class AccountLoop:
         return work.read_to > before
 
     async def _plan_page(self, work: LaneWork, page: Page) -> None:
+        stage: deque[Prepared | None] = deque()
         for place, event in enumerate(page.events):
+            if not stage:
+                room = min(STAGE, work.room(self.account.enough(work)))
+                stage = await self._prepared(work, page.events[place : place + room])
             await self._between(place)
             if not work.within(event.seq):
                 break
             if not work.wants_more(self.account.enough(work)):
                 return
-            await self._plan(work, event)
+            await self._plan(work, event, stage.popleft())
             work.has_read_to(event.seq)
         work.has_read_to(page.read_to)
+
+    async def _prepared(self, work: LaneWork, events: Sequence[Event]) -> deque[Prepared | None]:
+        """These events prepared for planning; None for one that is not planned."""
+        stage: deque[Prepared | None] = deque()
+        for place, event in enumerate(events):
+            await self._between(place)
+            stage.append(self._planner.prepare(event) if self._is_planned(work, event) else None)
+        return stage
+
+    def _is_planned(self, work: LaneWork, event: Event) -> bool:
+        within = work.within(event.seq) and not work.settled_already(event.seq)
+        return within and (work.again is None or work.again.means(event))
 
     async def _between(self, place: int) -> None:
         """Now and then between two events that are planned: a look at everything else."""
@@ -181,23 +202,22 @@ class AccountLoop:
             self._send()
             await asyncio.sleep(0)
 
-    async def _plan(self, work: LaneWork, event: Event) -> None:
+    async def _plan(self, work: LaneWork, event: Event, prepared: Prepared | None) -> None:
         if work.settled_already(event.seq):
             work.skip(event.seq)
             return
-        planned = self._planned(work, event)
+        planned = self._planned(work, event, prepared)
         if work.destination.settings.stale:
             await self._look_up_versions(work, planned.records)
         self.account.note(work, planned.records)
         now = self._now()
         self.account.queue(work, work.take(event.seq, planned, now.ms), now)
 
-    def _planned(self, work: LaneWork, event: Event) -> Planned:
-        if work.again is None:
-            return self._planner.plan(event, work.destination, work.id)
-        if not work.again.means(event):
+    def _planned(self, work: LaneWork, event: Event, prepared: Prepared | None) -> Planned:
+        if prepared is None:
             return Planned()
-        return self._planner.plan(event, work.destination, work.id, only=work.again.wants)
+        only = work.again.wants if work.again is not None else None
+        return self._planner.plan(event, work.destination, work.id, only=only, prepared=prepared)
 
     async def _look_up_versions(self, work: LaneWork, records: Sequence[Record]) -> None:
         """What the destination has of these records, where an older one is not to be sent."""

@@ -55,6 +55,8 @@ class Planned(Struct, frozen=True):
 
 
 Routed = tuple[tuple[NormalEvent, Targets], ...]
+Prepared = Routed | MappingError
+"""An event's normal forms with who wants each, or why there are none: what is the same for every lane."""
 
 
 class _Stem(NamedTuple):
@@ -79,7 +81,7 @@ class Planner:
         self._normalisers = normalisers
         self._router = router
         self._book = book
-        self._routed: OrderedDict[int, Routed | MappingError] = OrderedDict()
+        self._routed: OrderedDict[int, Prepared] = OrderedDict()
 
     def plan(
         self,
@@ -88,11 +90,12 @@ class Planner:
         lane: int,
         generation: int = 0,
         only: Callable[[NormalEvent], bool] | None = None,
+        prepared: Prepared | None = None,
     ) -> Planned:
         """The records of the event on this lane, of those of its normal forms that `only` wants. Raises nothing: what
-        cannot be mapped is a death.
+        cannot be mapped is a death. `prepared` is what `prepare` gave for the event, where that was asked before.
         """
-        routed = self._remembered(event)
+        routed = prepared if prepared is not None else self.prepare(event)
         if isinstance(routed, MappingError):
             return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
         drafts: list[Draft] = []
@@ -122,7 +125,8 @@ class Planner:
         asked: Targets = {name: {None: 0.0} for name in lookups}
         return tuple((normal, self._router.targets(normal) | asked) for normal in normals)
 
-    def _remembered(self, event: Event) -> Routed | MappingError:
+    def prepare(self, event: Event) -> Prepared:
+        """The part of planning that is the same for every lane. Remembered for a while; raises nothing."""
         found = self._routed.get(event.seq)
         if found is None:
             try:

@@ -1,7 +1,7 @@
 """From the raw event to normal events: the body parsed once, a mapping found by the topic, an envelope around it."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from fnmatch import translate
 from functools import lru_cache
@@ -73,6 +73,7 @@ class Normaliser:
         settings = {"name": name, "country": source.country, "timezone": source.timezone, "currency": source.currency}
         self._settings = {key: value for key, value in settings.items() if value is not None}
         self._mapping_of = lru_cache(maxsize=_TOPICS_MAX)(self._find)
+        self._type_of = lru_cache(maxsize=_TOPICS_MAX)(_type)
 
     def normal(self, event: Event) -> tuple[NormalEvent, ...]:
         """The normal events of an event: one, several where the mapping makes several, none where it wants none.
@@ -85,11 +86,9 @@ class Normaliser:
             self._watch.look(event.topic, body)
         received = _instant(event)
         if mapping_name is None:
-            return (_normal(event, 1, dotted(event.topic), None, body, received),)
+            return (_normal(event, 1, self._type_of(event.topic, None, None), None, body, received),)
         mapping = self._book.get(mapping_name)
-        kind = dotted(event.topic)
-        if mapping.entity:
-            kind = f"{mapping.entity}.{mapping.verb or verb(event.topic, mapping.entity)}"
+        kind = self._type_of(event.topic, mapping.entity, mapping.verb)
         results = mapping.apply(self._document(event, body, received))
         return tuple(
             _normal(event, place, kind, mapping.entity, data, received) for place, data in enumerate(results, start=1)
@@ -132,12 +131,22 @@ def read_body(headers: Headers, body: bytes) -> Any:
     """
     if not body.strip():
         return None
-    media = next((value for name, value in headers if name == "content-type"), "").partition(";")[0].strip().lower()
+    read: Callable[[bytes], Any] = documents.parse
+    for name, value in headers:
+        if name == "content-type":
+            read = _reader(value)
+            break
+    return read(body)
+
+
+@lru_cache(maxsize=64)
+def _reader(content_type: str) -> Callable[[bytes], Any]:
+    """What reads a body of this content type."""
+    media = content_type.partition(";")[0].strip().lower()
     if media == "application/x-www-form-urlencoded":
-        return _form(body)
-    if media in {"application/xml", "text/xml"} or media.endswith("+xml"):
-        return _xml(body)
-    return documents.parse(body)
+        return _form
+    xml = media in {"application/xml", "text/xml"} or media.endswith("+xml")
+    return _xml if xml else documents.parse
 
 
 def _form(body: bytes) -> dict[str, Any]:
@@ -175,9 +184,11 @@ def pair_table(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 def header_table(headers: Headers) -> dict[str, str]:
     """Headers as an object; those that come more than once are joined as HTTP joins them."""
-    table: dict[str, str] = {}
-    for name, value in headers:
-        table[name] = f"{table[name]}, {value}" if name in table else value
+    table = dict(headers)
+    if len(table) < len(headers):
+        table.clear()
+        for name, value in headers:
+            table[name] = f"{table[name]}, {value}" if name in table else value
     return table
 
 
@@ -194,6 +205,11 @@ def dotted(topic: str) -> str:
     return _APART.sub(".", topic.lower()).strip(".") or "event"
 
 
+def _type(topic: str, entity: str | None, told: str | None) -> str:
+    """A normal event's type: its entity with what happened (`told` by the mapping, or the topic); else the topic."""
+    return f"{entity}.{told or verb(topic, entity)}" if entity else dotted(topic)
+
+
 def verb(topic: str, entity: str = "") -> str:
     """What a topic says has happened: its last part, in the past tense (`orders/create` is `created`). An entity's name
     before it is left out (`order_created`, `OrderCreated`).
@@ -207,23 +223,25 @@ def verb(topic: str, entity: str = "") -> str:
 
 def _normal(event: Event, place: int, kind: str, entity: str | None, data: Any, received: str) -> NormalEvent:
     return NormalEvent(
-        id=event.id if place == 1 else f"{event.id}.{place}",
-        seq=event.seq,
-        source=event.source,
-        type=kind,
-        subject=_subject(data),
-        time=_time(kind, data) or received if entity else received,
-        topic=event.topic,
-        entity=entity,
-        data=data,
-        received_at_ms=event.received_at_ms,
-        traceparent=event.traceparent,
+        event.id if place == 1 else f"{event.id}.{place}",
+        event.seq,
+        event.source,
+        kind,
+        _subject(data),
+        _time(kind, data) or received if entity else received,
+        event.topic,
+        entity,
+        data,
+        event.received_at_ms,
+        event.traceparent,
     )
 
 
 def _subject(data: Any) -> str | None:
     found = data.get("id") if type(data) is dict else None
-    return types.string(found) if type(found) is str or type(found) is int else None
+    if type(found) is str:
+        return found
+    return types.string(found) if type(found) is int else None
 
 
 def _time(kind: str, data: Any) -> str | None:

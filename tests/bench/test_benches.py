@@ -18,7 +18,7 @@ from tests.journal.making import opened
 HEADLINES = {
     "accept": {"ratio, gateway", "p99_ms at 70%"},
     "both": {"ratio, one core for both", "ratio, delivery on the load's core"},
-    "deliver": {"cpu_us, batches of 100", "cpu_us, one by one"},
+    "deliver": {"cpu_us, batches of 100", "cpu_us, as they come, batches of 100", "cpu_us, one by one"},
     "fanout": {f"cpu_us, {fan} destinations" for fan in (1, 2, 5, 10)},
     "pace": {"share, ometria", "share, octolis", "share, amperity"},
     "start": {"seconds", "events"},

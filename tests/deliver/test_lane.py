@@ -1,5 +1,6 @@
 """One lane: what is open, what a settle says, what parks."""
 
+import pytest
 from msgspec.structs import replace
 
 from gateway import document
@@ -273,6 +274,14 @@ def test_a_lane_with_too_many_parked_rows_stops_reading() -> None:
     one.take(1, planned(record(1)), 0)
     one.failed(record(1), Retry(Reason.TIMEOUT), TRIED)
     assert not one.wants_more(10)
+
+
+@pytest.mark.parametrize(("read_ahead", "enough", "expected"), [(100, 10, 8), (5, 10, 3), (2, 10, 1), (100, 2, 1)])
+def test_a_lane_says_how_many_more_events_it_would_take(read_ahead: int, enough: int, expected: int) -> None:
+    one = work(to=destination(read_ahead=read_ahead))
+    for seq in (1, 2):
+        one.queued += len(one.take(seq, planned(record(seq)), 0))
+    assert one.room(enough) == expected
 
 
 def test_a_paused_lane_does_not_read() -> None:
