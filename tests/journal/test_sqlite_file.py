@@ -6,11 +6,14 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from gateway.errors import JournalError, JournalUnavailable
 from gateway.journal.sqlite import SqliteJournal
+from gateway.journal.sqlite.checkpoint import COMMITS, Checkpoints
+from gateway.journal.sqlite.connection import WAL_PAGES
 from gateway.journal.sqlite.schema import migrations
 from gateway.model import State
 from tests.journal.making import Lanehand, accept, group, offer, opened, row
@@ -243,3 +246,39 @@ async def test_reading_passes_by_a_batch_that_is_lost(journal: SqliteJournal, tm
     assert [event.seq for event in (await journal.read(0, sources=["shop"])).events] == [1, 2, 5, 6]
     assert await journal.event(4) is None
     assert len(await journal.lane_rows()) == 1
+
+
+async def test_the_wal_stays_small_however_much_is_written_without_a_pause(
+    journal: SqliteJournal, tmp_path: Path
+) -> None:
+    wal = tmp_path / "journal.db-wal"
+    draw = Random(1)
+    for number in range(30 * COMMITS):
+        await journal.append(group(offer(str(number), body=draw.randbytes(32_768))))
+    written_pages = 30 * COMMITS * 32_768 // 4096
+    assert written_pages < WAL_PAGES, "so no commit has made a checkpoint"
+    assert wal.stat().st_size < written_pages * 4096 / 2
+    assert (await journal.head()).seq == 30 * COMMITS
+
+
+async def test_a_round_of_checkpoints_that_met_trouble_is_followed_by_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    path.write_bytes(b"no database, and longer than the head of one" * 100)
+    rounds = Checkpoints(path, 1.0)
+    with closing(sqlite3.connect(":memory:")) as other:
+        await _round(rounds, other)
+        path.unlink()
+        async with opened(SqliteJournal(path)) as journal:
+            await accept(journal, 1)
+            before_bytes = path.stat().st_size
+            await journal.append(group(*(offer(body=b"7" * 10_000) for _ in range(100))))
+            await _round(rounds, other)
+            assert path.stat().st_size > before_bytes
+            rounds.close()
+
+
+async def _round(rounds: Checkpoints, db: sqlite3.Connection) -> None:
+    for _ in range(COMMITS):
+        rounds.committed()
+    while not rounds.finish(db):
+        await asyncio.sleep(0.005)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from gateway.errors import JournalUnavailable
 from gateway.journal.sqlite import schema
+from gateway.journal.sqlite.checkpoint import Checkpoints
 from gateway.journal.sqlite.connection import Db, WriterLock, connect, transaction, translated
 
 T = TypeVar("T")
@@ -160,6 +161,7 @@ class Writer(Worker):
     def __init__(self, path: Path, busy_timeout_s: float, committed: Callable[[], None]) -> None:
         super().__init__(path, busy_timeout_s, "journal-writer")
         self._lock = WriterLock(path)
+        self._checkpoints = Checkpoints(path, busy_timeout_s)
         self._committed = committed
 
     def _open(self) -> Db:
@@ -176,13 +178,16 @@ class Writer(Worker):
             return []
         with self._lock:
             db = self._connected()
+            self._checkpoints.finish(db)
             with transaction(db):
                 live = [job for job in ready if job.start()]
                 said = [_savepoint(db, job) for job in live] if len(live) > 1 else [_alone(db, job) for job in live]
+        self._checkpoints.committed()
         self._committed()
         return said
 
     def _close(self) -> None:
+        self._checkpoints.close()
         super()._close()
         self._lock.close()
 
