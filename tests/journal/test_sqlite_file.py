@@ -280,5 +280,5 @@ async def test_a_round_of_checkpoints_that_met_trouble_is_followed_by_the_next(t
 async def _round(rounds: Checkpoints, db: sqlite3.Connection) -> None:
     for _ in range(COMMITS):
         rounds.committed()
-    while not rounds.finish(db):
+    while not rounds.finish(db):  # noqa: ASYNC110  it is for another thread to wait for
         await asyncio.sleep(0.005)

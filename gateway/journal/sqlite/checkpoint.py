@@ -1,8 +1,8 @@
 """Checkpoints beside the writer: what commits left in the WAL comes into the file while further commits go on.
 
-SQLite's own checkpoint is done by the commit that fills the WAL, and whoever waits for that commit waits for thousands of
-pages. Here a thread with a connection of its own brings over the bulk. What has come meanwhile is a few pages: the writer
-brings those over between two transactions, and finding nothing left in the WAL it writes it from its beginning again
+SQLite's own checkpoint is made by the commit that fills the WAL, and whoever waits for that commit waits for a thousand
+pages. Here a thread with a connection of its own brings over the bulk. What came meanwhile is a few pages: the writer
+brings those over between two transactions, and with nothing left in the WAL it is written from its beginning again
 (SQLite: Write-Ahead Logging, "Performance Considerations").
 """
 

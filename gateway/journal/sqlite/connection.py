@@ -22,9 +22,7 @@ CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 4 * 1024
 """What is read is mostly read once: the log. A cache is for the writer's trees."""
 WAL_PAGES = 8000
-"""A commit that finds so many in the WAL checkpoints them itself: 32 MB, which `Checkpoints` never lets come together, but
-for one large transaction.
-"""
+"""A commit that finds so many in the WAL (32 MB) makes a checkpoint itself. `Checkpoints` are there long before."""
 
 BUGS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.IntegrityError, sqlite3.NotSupportedError)
 """What SQLite says when a statement is wrong; everything else is the state of the disk, and passes."""
