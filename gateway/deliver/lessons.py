@@ -105,7 +105,8 @@ def _verdict(gate: Gate, batch: Batch, verdict: Verdict, now: Now) -> Iterator[N
     for outcome in {*outcomes, *([verdict.ease] if verdict.ease else [])}:
         if isinstance(outcome, Throttled):
             for_s = gate.throttle(outcome, (batch.destination, batch.channel), now.s)
-            yield News("account.throttled", outcome.reason, outcome.detail, for_s)
+            if for_s:
+                yield News("account.throttled", outcome.reason, outcome.detail, for_s)
         elif isinstance(outcome, Suspended) and gate.suspend(outcome, now.s):
             yield News("account.suspended", outcome.reason, outcome.detail)
     first = outcomes[0]

@@ -1,5 +1,5 @@
 """Fetched tokens: one for a client, whoever sends under it; one fetch at a time, early enough, and once more when the
-vendor refuses one.
+vendor refuses one. What was refused with it goes again, in an account with limits in its turn.
 """
 
 import asyncio
@@ -9,21 +9,27 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.deliver.outbound import Left, Outbound
-from gateway.vendors.base import TOKEN, Answer, Outcome, Request, Response, Token, TokenVendor, Vendor
+from gateway.errors import Reason
+from gateway.vendors.base import TOKEN, Answer, Outcome, Request, Response, Throttled, Token, TokenVendor, Vendor
 
 EARLY = 0.8
 """The share of its life after which a token is fetched anew."""
 AGAIN_S = 10.0
 """After a fetch that failed while the old token lives."""
 CLIENTS_MAX = 100
+IN_TURN = Throttled(Reason.KEY_REFUSED, 0.0, detail="the token was refused, and there is another")
+"""To be sent again at once, but as the account's pace allows."""
 
 
 class _Client:
-    """A client's token (none at first), when it is to be fetched anew and when it ends, in monotonic seconds."""
+    """A client's token (none at first), when it is to be fetched anew and when it ends, in monotonic seconds.
+    `doubted`: one that was fetched because another was refused, and that nobody has taken so far.
+    """
 
     def __init__(self) -> None:
         self.fetching = asyncio.Lock()
         self.token: Token | None = None
+        self.doubted: Token | None = None
         self.renew_s = self.ends_s = 0.0
 
     def held(self, refused: Token | None, until_s: float, now_s: float) -> Token | None:
@@ -32,6 +38,19 @@ class _Client:
 
     def keep(self, token: Token, now_s: float) -> None:
         self.token, self.renew_s, self.ends_s = token, now_s + EARLY * token.lives_s, now_s + token.lives_s
+
+    def refuses(self, token: Token, answer: Answer) -> bool:
+        """Whether an answer refuses the token it was sent under, and another may do better. One that is refused right
+        after another is forgotten, and will be fetched when the account is tried again.
+        """
+        if not isinstance(answer, Response):
+            return False
+        refused, doubted = answer.status == HTTPStatus.UNAUTHORIZED, self.doubted == token
+        if doubted and not refused:
+            self.doubted = None
+        if doubted and refused and self.token == token:
+            self.token = None
+        return refused and not doubted
 
 
 class Tokens:
@@ -51,11 +70,18 @@ class Tokens:
         token = await self._token(vendor, timeout_s, refused=None)
         if not isinstance(token, Token):
             return token
+        client = self._client(vendor.token_request())
         answer = await self._outbound.send(_under(request, token), timeout_s, left)
-        if not isinstance(answer, Response) or answer.status != HTTPStatus.UNAUTHORIZED:
+        if not client.refuses(token, answer):
             return answer
         fresh = await self._token(vendor, timeout_s, refused=token)
-        return await self._outbound.send(_under(request, fresh), timeout_s) if isinstance(fresh, Token) else fresh
+        if not isinstance(fresh, Token):
+            return fresh
+        if left is not None:
+            return IN_TURN
+        answer = await self._outbound.send(_under(request, fresh), timeout_s)
+        client.refuses(fresh, answer)
+        return answer
 
     async def _token(self, vendor: TokenVendor, timeout_s: float, *, refused: Token | None) -> Token | Outcome:
         """The client's token. While one that still lives is fetched anew, the others go on under it."""
@@ -71,6 +97,7 @@ class Tokens:
             now_s = self._clock.monotonic_s()
             if isinstance(found, Token):
                 client.keep(found, now_s)
+                client.doubted = found if refused is not None else None
             elif (held := client.held(refused, client.ends_s, now_s)) is not None:
                 client.renew_s = now_s + AGAIN_S
                 return held

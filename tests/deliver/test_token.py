@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.deliver.outbound import Left
-from gateway.deliver.token import AGAIN_S, CLIENTS_MAX, Tokens
+from gateway.deliver.token import AGAIN_S, CLIENTS_MAX, IN_TURN, Tokens
 from gateway.errors import Reason
 from gateway.vendors.base import Answer, Failure, Outcome, Request, Response, Retry, Vendor
 from tests.simulation.virtual import VirtualClock, simulate
@@ -51,9 +51,9 @@ class Play:
         self.api = Api()
         self.tokens = Tokens(self.api, VirtualClock(asyncio.get_running_loop()))
 
-    async def send(self, vendor: Vendor) -> Answer | Outcome:
+    async def send(self, vendor: Vendor, left: Left = None) -> Answer | Outcome:
         request = vendor.request(a_batch(vendor, an_event(), [{"id": "1"}]))
-        return await self.tokens.send(vendor, request, 5.0)
+        return await self.tokens.send(vendor, request, 5.0, left)
 
 
 def destination(**changed: Any) -> Vendor:
@@ -124,6 +124,35 @@ def test_requests_that_are_refused_together_fetch_one_token_together() -> None:
     it = simulate(play())
     assert it.api.issued == 2
     assert it.api.used[1:] == ["t1"] * 5 + ["t2"] * 5
+
+
+def test_what_is_refused_in_an_account_with_limits_goes_again_in_its_turn() -> None:
+    async def play() -> tuple[Play, list[Answer | Outcome]]:
+        it = Play()
+        await it.send(destination(), left=bool)
+        it.api.revoked.add("t1")
+        told = await asyncio.gather(*(it.send(destination(), left=bool) for _ in range(3)))
+        return it, [*told, await it.send(destination(), left=bool)]
+
+    it, told = simulate(play())
+    assert told[:3] == [IN_TURN] * 3
+    assert isinstance(told[3], Response)
+    assert it.api.used == ["t1"] * 4 + ["t2"]
+    assert it.api.issued == 2
+
+
+@pytest.mark.parametrize("left", [None, bool])
+def test_a_token_that_is_refused_right_after_another_says_so_and_the_next_call_has_one_of_its_own(left: Left) -> None:
+    async def play() -> tuple[Play, list[Answer | Outcome]]:
+        it = Play()
+        await it.send(destination(), left)
+        it.api.revoked |= {"t1", "t2"}
+        told = [await it.send(destination(), left) for _ in range(2 if left else 1)]
+        return it, [*told, await it.send(destination(), left), await it.send(destination(), left)]
+
+    it, told = simulate(play())
+    assert [getattr(one, "status", None) for one in told] == ([None] if left else []) + [401, 202, 202]
+    assert it.api.used == ["t1", "t1", "t2", "t3", "t3"]
 
 
 def test_what_is_not_used_any_more_is_forgotten() -> None:

@@ -25,8 +25,9 @@ ROUND_S = 0.02
 class Line:
     """The way out into a sandbox of the same process."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, round_s: float = ROUND_S) -> None:
         self._sandbox = sandbox
+        self._round_s = round_s
 
     async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
         if left is not None:
@@ -34,10 +35,10 @@ class Line:
         headers = {**dict(request.headers), "content-length": str(len(request.body))}
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.sleep(ROUND_S / 2)
+                await asyncio.sleep(self._round_s / 2)
                 target = request.url.removeprefix(ORIGIN)
                 answer = await call(self._sandbox.app, request.method, target, raw=request.body, headers=headers)
-                await asyncio.sleep(ROUND_S / 2)
+                await asyncio.sleep(self._round_s / 2)
         except (TimeoutError, ConnectionResetError) as error:
             return Failure(Reason.TIMEOUT, type(error).__name__)
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body)
@@ -47,8 +48,14 @@ class AtWork:
     """`async with AtWork(folder, {...}) as work`: the destinations' settings by name, every event to each of them."""
 
     def __init__(
-        self, folder: Path, destinations: dict[str, dict[str, Any]], dispatchers: int = 1, chance: int = 2
+        self,
+        folder: Path,
+        destinations: dict[str, dict[str, Any]],
+        dispatchers: int = 1,
+        chance: int = 2,
+        round_s: float = ROUND_S,
     ) -> None:
+        self._round_s = round_s
         self.clock = VirtualClock(asyncio.get_running_loop())
         self.sandbox = Sandbox(self.clock, SeededChance(1))
         self.journal = MemoryJournal()
@@ -83,7 +90,14 @@ class AtWork:
 
     def _begin(self) -> None:
         self._dispatchers = [
-            Dispatcher(self.journal, self._setup, Line(self.sandbox), f"{one}", self.clock, SeededChance(self._chance))
+            Dispatcher(
+                self.journal,
+                self._setup,
+                Line(self.sandbox, self._round_s),
+                f"{one}",
+                self.clock,
+                SeededChance(self._chance),
+            )
             for one in range(self._number)
         ]
         self._running = [asyncio.create_task(one.run()) for one in self._dispatchers]
