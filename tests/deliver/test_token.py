@@ -16,6 +16,10 @@ LIVES_S = 100
 ROUND_S = 1.0
 
 
+def it_left() -> None:
+    """Nobody looks on."""
+
+
 class Api:
     """Issues tokens `t1`, `t2` ... and takes those that it has not revoked. Each answer takes a second."""
 
@@ -129,10 +133,10 @@ def test_requests_that_are_refused_together_fetch_one_token_together() -> None:
 def test_what_is_refused_in_an_account_with_limits_goes_again_in_its_turn() -> None:
     async def play() -> tuple[Play, list[Answer | Outcome]]:
         it = Play()
-        await it.send(destination(), left=bool)
+        await it.send(destination(), left=it_left)
         it.api.revoked.add("t1")
-        told = await asyncio.gather(*(it.send(destination(), left=bool) for _ in range(3)))
-        return it, [*told, await it.send(destination(), left=bool)]
+        told = await asyncio.gather(*(it.send(destination(), left=it_left) for _ in range(3)))
+        return it, [*told, await it.send(destination(), left=it_left)]
 
     it, told = simulate(play())
     assert told[:3] == [IN_TURN] * 3
@@ -141,7 +145,7 @@ def test_what_is_refused_in_an_account_with_limits_goes_again_in_its_turn() -> N
     assert it.api.issued == 2
 
 
-@pytest.mark.parametrize("left", [None, bool])
+@pytest.mark.parametrize("left", [None, it_left])
 def test_a_token_that_is_refused_right_after_another_says_so_and_the_next_call_has_one_of_its_own(left: Left) -> None:
     async def play() -> tuple[Play, list[Answer | Outcome]]:
         it = Play()

@@ -25,9 +25,11 @@ ROUND_S = 0.02
 class Line:
     """The way out into a sandbox of the same process."""
 
-    def __init__(self, sandbox: Sandbox, round_s: float = ROUND_S) -> None:
+    def __init__(self, sandbox: Sandbox, round_s: float = ROUND_S, jitter_s: float = 0.0) -> None:
         self._sandbox = sandbox
         self._round_s = round_s
+        self._jitter_s = jitter_s
+        self._chance = SeededChance(3)
 
     async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
         if left is not None:
@@ -35,13 +37,55 @@ class Line:
         headers = {**dict(request.headers), "content-length": str(len(request.body))}
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.sleep(self._round_s / 2)
+                await asyncio.sleep(self._round_s / 2 + self._chance.uniform(0.0, self._jitter_s))
                 target = request.url.removeprefix(ORIGIN)
                 answer = await call(self._sandbox.app, request.method, target, raw=request.body, headers=headers)
                 await asyncio.sleep(self._round_s / 2)
         except (TimeoutError, ConnectionResetError) as error:
             return Failure(Reason.TIMEOUT, type(error).__name__)
         return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, answer.body)
+
+
+class Mortal:
+    """The journal and the way out of one process. Killed, it takes no further step; what is on the wire goes on."""
+
+    def __init__(self, journal: MemoryJournal, line: Line) -> None:
+        self._journal = journal
+        self._line = line
+        self._grave: asyncio.Future[None] | None = None
+        self._on_the_wire: set[asyncio.Task[Answer]] = set()
+
+    def kill(self) -> None:
+        self._grave = asyncio.get_running_loop().create_future()
+
+    def bury(self) -> None:
+        """It is over: nothing is to wait for it."""
+        if self._grave is not None:
+            self._grave.cancel()
+
+    async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
+        await self._step()
+        sent = asyncio.create_task(self._line.send(request, timeout_s, left))
+        self._on_the_wire.add(sent)
+        sent.add_done_callback(self._on_the_wire.discard)
+        answer = await asyncio.shield(sent)
+        await self._step()
+        return answer
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._journal, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            await self._step()
+            result = await method(*args, **kwargs)
+            await self._step()
+            return result
+
+        return call
+
+    async def _step(self) -> None:
+        if self._grave is not None:
+            await asyncio.shield(self._grave)
 
 
 class AtWork:
@@ -54,8 +98,9 @@ class AtWork:
         dispatchers: int = 1,
         chance: int = 2,
         round_s: float = ROUND_S,
+        jitter_s: float = 0.0,
     ) -> None:
-        self._round_s = round_s
+        self._round_s, self._jitter_s = round_s, jitter_s
         self.clock = VirtualClock(asyncio.get_running_loop())
         self.sandbox = Sandbox(self.clock, SeededChance(1))
         self.journal = MemoryJournal()
@@ -72,7 +117,12 @@ class AtWork:
         self._setup = app.setup_of(load(file, app.registry(), {}), 0)
         self._chance, self._number = chance, dispatchers
         self._dispatchers: list[Dispatcher] = []
+        self._processes: list[Mortal] = []
         self._running: list[asyncio.Task[None]] = []
+        self._buried: list[asyncio.Task[None]] = []
+        self._dead: list[Mortal] = []
+        self.gone: set[str] = set()
+        """The owners of leases who were killed."""
         self._groups = 0
 
     async def __aenter__(self) -> Self:
@@ -88,17 +138,25 @@ class AtWork:
         await self._end()
         self._begin()
 
+    async def kill(self) -> None:
+        """The dispatchers are killed, and others take their places."""
+        for process in self._processes:
+            process.kill()
+        self.gone |= {self._owner(one) for one in range(self._number)}
+        self._dead += self._processes
+        self._buried += self._running
+        self._begin()
+
+    def _owner(self, number: int) -> str:
+        return f"{len(self._dead) + number}"
+
     def _begin(self) -> None:
+        self._processes = [
+            Mortal(self.journal, Line(self.sandbox, self._round_s, self._jitter_s)) for _ in range(self._number)
+        ]
         self._dispatchers = [
-            Dispatcher(
-                self.journal,
-                self._setup,
-                Line(self.sandbox, self._round_s),
-                f"{one}",
-                self.clock,
-                SeededChance(self._chance),
-            )
-            for one in range(self._number)
+            Dispatcher(process, self._setup, process, self._owner(number), self.clock, SeededChance(self._chance))
+            for number, process in enumerate(self._processes)
         ]
         self._running = [asyncio.create_task(one.run()) for one in self._dispatchers]
 
@@ -106,6 +164,11 @@ class AtWork:
         for one in self._dispatchers:
             one.stop()
         await asyncio.gather(*self._running)
+        for process in self._dead:
+            process.bury()
+        for task in self._buried:
+            task.cancel()
+        await asyncio.gather(*self._buried, return_exceptions=True)
 
     @property
     def account(self) -> str:
