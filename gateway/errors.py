@@ -98,6 +98,7 @@ class Reason(StrEnum):
     GAVE_UP = "gave_up"
     AMBIGUOUS = "ambiguous"
     EXPIRED = "expired"
+    UNREADABLE = "unreadable"
     REDELIVER = "redeliver"
 
 

@@ -83,6 +83,8 @@ OF_REASON: dict[Reason, str] = {
     " retry if it is not there, discard if it is.",
     Reason.EXPIRED: "It waited longer than `journal.keep_at_most`, or `journal.max_size` had no room for it, and the"
     " event was removed.",
+    Reason.UNREADABLE: "What was stored of it cannot be read: another version of the gateway wrote it, or it is"
+    " damaged. Its event is there: retry, and it is mapped anew.",
     Reason.REDELIVER: "It is due again: an operator retried it, or its lane changed hands half-way.",
 }
 """Why a record was not delivered (yet)."""

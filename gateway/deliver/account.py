@@ -13,9 +13,10 @@ from math import ceil
 from msgspec.structs import replace
 
 from gateway.clock import Chance
+from gateway.deliver.cut_off import CutOff, Found
 from gateway.deliver.drops import Asking, Drop, Drops
 from gateway.deliver.gate import Gate
-from gateway.deliver.intent import ONCE, batch_of, step_of
+from gateway.deliver.intent import step_of
 from gateway.deliver.lane import LaneWork
 from gateway.deliver.lessons import News, Trouble, learn, trouble
 from gateway.deliver.newer import Versions
@@ -85,7 +86,7 @@ class Account:
         self._still = Still()
         self._versions: dict[str, Versions] = {}
         self._floor = 0.0
-        self._cut_off: list[tuple[Batch, Intent]] = []
+        self._cut_off = CutOff()
         self._steps: dict[str, Step | None] = {}
         self._intents_done: list[bytes] = []
         self._over: dict[int, int] = {}
@@ -150,11 +151,10 @@ class Account:
 
     def resume(self, intent: Intent) -> None:
         """A batch that a crash cut off: it goes before all others, once its lanes have come to its members."""
-        batch = batch_of(intent)
-        self._cut_off.append((batch, intent))
-        for record in batch.records:
-            if record.lane in self.works:
-                self.works[record.lane].hold((record.seq, record.part))
+        self._cut_off.add(intent)
+        for lane, seq, part in intent.members:
+            if lane in self.works:
+                self.works[lane].hold((seq, part))
 
     def step_of(self, batch: Batch) -> Step | None:
         """Where a call of several requests was cut off, the first time it is asked."""
@@ -166,29 +166,26 @@ class Account:
 
     def _cut_off_batch(self, now: Now) -> Batch | None:
         """The next batch that was cut off and may go on. One that must not go twice is dead: nobody can say."""
-        for place, (batch, intent) in enumerate(self._cut_off):
-            works = [self.works.get(record.lane) for record in batch.records]
-            come = zip(works, batch.records, strict=True)
-            if batch.destination in self._still or not all(
-                work is None or work.has_come_to(record.seq, record.part) for work, record in come
-            ):
-                continue
-            if intent.kind == ONCE:
-                del self._cut_off[place]
-                self._ambiguous(batch, now)
-                return self._cut_off_batch(now)
-            if self._allowed_s(batch.records[0], now) <= now.s:
-                del self._cut_off[place]
-                self._steps[batch.key] = step_of(intent)
+        for found in self._cut_off.ready(self.works, self._still):
+            batch = found.again
+            if batch is None:
+                self._ambiguous(found, now)
+            elif self._allowed_s(batch.records[0], now) <= now.s:
+                self._cut_off.remove(found)
+                self._steps[batch.key] = step_of(found.intent)
                 return self._leave(self._queues[batch.destination], batch, now)
         return None
 
-    def _ambiguous(self, batch: Batch, now: Now) -> None:
-        outcome = Refused(Reason.AMBIGUOUS, "the gateway was cut off while it was sent")
+    def _ambiguous(self, found: Found, now: Now) -> None:
+        outcome = Refused(Reason.AMBIGUOUS, f"the gateway was cut off while it was sent{found.why}")
         tried = Tried(now.ms, 0, Failure(Reason.AMBIGUOUS, outcome.detail), 0.0)
-        for record in batch.records:
+        for record in found.batch.records if found.batch else ():
             self._booked(record, outcome, tried)
-        self.intent_done(batch)
+        for lane, seq, part in () if found.batch else found.intent.members:
+            if lane in self.works:
+                self.works[lane].lost((seq, part), outcome, tried)
+        self._cut_off.remove(found)
+        self._intents_done.append(found.intent.key)
 
     # --- what is sent -------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from gateway.deliver.standing import AccountStanding, standing_of, told
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable
 from gateway.journal.base import Head, Journal
+from gateway.mapping.syntax import ExpressionError
 from gateway.model import LIVE, Lane, Lease
 from gateway.telemetry import log as logs
 from gateway.vendors.base import Limit
@@ -72,6 +73,7 @@ class Dispatcher:
         self._standing_back = False
         self._joining: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wanting: set[str] = set()
+        self._unreadable: set[int] = set()
         self._asked_s = 0.0
         self._stopping = Signal()
         self._nudge = Signal()
@@ -239,7 +241,8 @@ class Dispatcher:
         still has (the destination's key was changed) joins when that one has settled what it had in flight.
         """
         new = self._new(account, lanes)
-        works = [await self._work(lane, new[lane.id]) for lane in await self._hold(account, new) if lane.id in new]
+        held = [lane for lane in await self._hold(account, new) if lane.id in new]
+        works = [work for lane in held if (work := await self._work(lane, new[lane.id])) is not None]
         intents = await self._journal.intents([work.id for work in works])
         for work in works:
             account.add(work)
@@ -269,7 +272,8 @@ class Dispatcher:
         had = {lane.account for lane in await self._journal.lanes() if lane.id in numbers and lane.account}
         return any([await self._keeper.clear(one) for one in sorted(had)])
 
-    async def _work(self, lane: Lane, destination: Destination) -> LaneWork:
+    async def _work(self, lane: Lane, destination: Destination) -> LaneWork | None:
+        """A lane with what is parked on it. None for that of a replay that cannot be read: it stands still."""
         parked = await self._journal.parked(lane.id) if lane.counts.parked else ()
         again = None
         if lane.kind != LIVE:
@@ -277,8 +281,17 @@ class Dispatcher:
             replays = {one.id: one for one in await self._journal.replays()}
             first_seq = min((row.seq for row in parked), default=lane.cursor + 1)
             head = await self._journal.head()
-            again = Again(replays[lane.kind], lane, first_seq - 1, max(head.seq, self._tail().high))
+            try:
+                again = Again(replays[lane.kind], lane, first_seq - 1, max(head.seq, self._tail().high))
+            except ExpressionError as error:
+                self._tell_unreadable(lane, error)
+                return None
         return LaneWork(lane, destination, parked, again)
+
+    def _tell_unreadable(self, lane: Lane, error: ExpressionError) -> None:
+        if lane.id not in self._unreadable:
+            self._unreadable.add(lane.id)
+            tell.unreadable(lane, error)
 
     def _pace(self, name: str, lease: Lease) -> Pace:
         """The pace starts as if the windows had just been used up, unless nobody ever held the lease before."""
@@ -319,6 +332,9 @@ class Dispatcher:
             except JournalUnavailable as error:
                 log.error("journal.unavailable", reason=str(error))
                 await self._clock.sleep(WATCH_S)
+            except Exception:  # without its watch the dispatcher hears of nothing any more; the reason is in the log
+                log.exception("process.failed", loop="watch", again_in_s=RESTART_S)
+                await self._clock.sleep(RESTART_S)
 
     async def _news(self, head: Head, reader: Reader) -> None:
         await reader.advance(head)

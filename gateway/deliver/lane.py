@@ -13,7 +13,7 @@ from gateway.deliver.newer import Versions
 from gateway.deliver.parked import LONGEST_WAIT_MS, ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
 from gateway.deliver.replay import Again, Survey
-from gateway.deliver.settle import Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
+from gateway.deliver.settle import DETAIL_CHARS, Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
 from gateway.errors import Reason
 from gateway.journal.ranges import beyond, contains
 from gateway.model import (
@@ -283,6 +283,19 @@ class LaneWork:
         attempt = attempt_of(record, row.state, tried, row.reason)
         self._row(record, row, attempt)
         return row
+
+    def lost(self, ref: Ref, outcome: Refused, tried: Tried) -> None:
+        """A record of which nobody can say any more how it was sent, if anybody waits for its outcome."""
+        opened = self._open.get(ref[0])
+        if ref in self.parked:
+            self.dead(self.parked.row(ref), outcome, tried.at_ms)
+        elif opened is not None and ref[1] in opened.waiting:
+            self.failed(opened.waiting[ref[1]], outcome, tried)
+
+    def dead(self, row: ParkedRow, outcome: Refused, now_ms: int) -> None:
+        """A parked row is given up without an attempt."""
+        dead = replace(row, state=State.DEAD, reason=outcome.reason, detail=outcome.detail[:DETAIL_CHARS], at_ms=now_ms)
+        self._write_row(dead, Attempt(row.seq, row.part, State.DEAD, reason=outcome.reason))
 
     def superseded(self, ref: Ref) -> None:
         """A parked part that mapping anew no longer makes."""

@@ -9,8 +9,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from msgspec.structs import replace
-
 from gateway.clock import Clock
 from gateway.deliver import tell
 from gateway.deliver.account import Account
@@ -22,13 +20,14 @@ from gateway.deliver.plan import Planned, Prepared, Setup
 from gateway.deliver.queue import Now
 from gateway.deliver.reader import Reader
 from gateway.deliver.replay import Survey
-from gateway.deliver.settle import masked, row_of_death, row_waiting, unpack
+from gateway.deliver.settle import masked, row_of_death, row_waiting
 from gateway.deliver.signal import Signal
+from gateway.deliver.stored import Illegible, unpack
 from gateway.deliver.token import Tokens
 from gateway.errors import JournalConflict, JournalUnavailable, Reason
 from gateway.journal.base import Journal, Page
 from gateway.model import Attempt, Event, ParkedRow, Settlement, State
-from gateway.vendors.base import Batch, Record
+from gateway.vendors.base import Batch, Record, Refused
 
 SETTLE_EVERY_S = 0.02
 """Settles are grouped: the journal's writer belongs to the receiver first."""
@@ -253,14 +252,22 @@ class AccountLoop:
                     work.parked.remove(ref)
                 elif row.record is None:
                     await self._remap(work, row)
-                else:
-                    record = await self._newest_of(work, unpack(work.id, row))
+                elif (record := self._unpacked(work, row)) is not None:
+                    record = await self._newest_of(work, record)
                     await self._look_up_versions(work, [record])
                     self.account.retry(work, record)
                 left.discard(ref)
         finally:
             for ref in left:
                 work.parked.durable(ref)
+
+    def _unpacked(self, work: LaneWork, row: ParkedRow) -> Record | None:
+        """The record of a parked row. One that cannot be read is dead."""
+        try:
+            return unpack(work.id, row)
+        except Illegible as error:
+            work.dead(row, Refused(Reason.UNREADABLE, str(error)), self._clock.now_ms())
+            return None
 
     async def _newest_of(self, work: LaneWork, record: Record) -> Record:
         """Of the states of one entity that are parked, the newest goes for all, where the destination wants that. What
@@ -274,7 +281,9 @@ class AccountLoop:
         for row in await self._journal.parked(work.id, others) if others else ():
             if row.record is None or work.parked.busy((row.seq, row.part)):
                 continue
-            other = unpack(work.id, row)
+            other = self._unpacked(work, row)
+            if other is None:
+                continue
             newest, old = (other, newest) if is_newer(other, newest) else (newest, other)
             work.superseded((old.seq, old.part))
         work.parked.hold((newest.seq, newest.part))
@@ -287,8 +296,7 @@ class AccountLoop:
         now_ms = self._clock.now_ms()
         event = await self._journal.event(row.seq)
         if event is None:
-            gone = Attempt(row.seq, row.part, State.DEAD, reason=Reason.EXPIRED)
-            work.remapped(_dead_again(row, Reason.EXPIRED, "the event is no longer in the journal", now_ms), gone)
+            work.dead(row, Refused(Reason.EXPIRED, "the event is no longer in the journal"), now_ms)
             return
         only = work.again.wants if work.again is not None else None
         planned = self._planner.plan(event, work.destination, work.id, row.generation, only)
@@ -474,7 +482,3 @@ class AccountLoop:
 
 def _any_state(planned: Planned) -> bool:
     return any(record.draft.kind == "state" for record in planned.records)
-
-
-def _dead_again(row: ParkedRow, reason: Reason, detail: str, now_ms: int) -> ParkedRow:
-    return replace(row, state=State.DEAD, reason=reason, detail=detail, at_ms=now_ms)

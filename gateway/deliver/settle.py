@@ -1,19 +1,17 @@
 """What an outcome makes of a record: delivered, a parked row with its next due time, or a dead letter. Pure."""
 
 from collections.abc import Sequence
-from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway import document
 from gateway.config.schema import RetrySetting
 from gateway.config.values import masked_bytes
 from gateway.deliver.plan import Death
+from gateway.deliver.stored import pack
 from gateway.errors import Reason
 from gateway.model import Attempt, Offer, ParkedRow, State
-from gateway.vendors.base import Answer, Derived, Draft, Record, Refused, Response, Retry, Split
+from gateway.vendors.base import Answer, Derived, Record, Refused, Response, Retry, Split
 
 ANSWER_BYTES = 4096
 """What is kept of a vendor's answer to something that was not delivered."""
@@ -161,62 +159,3 @@ def masked(answer: Answer, secrets: Sequence[str]) -> Answer:
         return answer
     body = masked_bytes(answer.body[: 2 * ANSWER_BYTES], secrets)
     return Response(answer.status, answer.headers, body[:ANSWER_BYTES])
-
-
-def pack(record: Record) -> bytes:
-    """A record as it lies in a parked row: JSON that an operator can read."""
-    draft = record.draft
-    return document.dump(
-        {
-            "channel": draft.channel,
-            "key": draft.key,
-            "kind": draft.kind,
-            "cost": draft.cost,
-            "alone": draft.alone,
-            "source": record.source,
-            "event_id": record.event_id,
-            "event_type": record.event_type,
-            "time": record.time,
-            "traceparent": record.traceparent,
-            "received_at_ms": record.received_at_ms,
-            "entity": record.entity,
-            "version_ms": record.version_ms,
-            "mapping": record.mapping,
-            "batch": record.batch,
-            "anew_ms": record.anew_ms,
-            "data": msgspec.Raw(record.encoded),
-        }
-    )
-
-
-def unpack(lane: int, row: ParkedRow) -> Record:
-    """The record of a parked row, as it was last sent."""
-    return unpack_record(
-        row.record or b"{}", lane=lane, seq=row.seq, part=row.part, attempt=row.attempt, generation=row.generation
-    )
-
-
-def unpack_record(packed: bytes, *, lane: int, seq: int, part: str, attempt: int, generation: int) -> Record:
-    """What `pack` made of a record, and what it leaves out."""
-    held: dict[str, Any] = document.parse(packed)
-    draft = Draft(held["channel"], held["key"], held["data"], held["kind"], held["cost"], alone=held["alone"])
-    return Record(
-        lane=lane,
-        seq=seq,
-        source=held["source"],
-        part=part,
-        draft=draft,
-        encoded=document.dump(draft.data),
-        event_id=held["event_id"],
-        event_type=held["event_type"],
-        time=held["time"],
-        attempt=attempt,
-        generation=generation,
-        traceparent=held["traceparent"],
-        received_at_ms=held["received_at_ms"],
-        entity=held.get("entity"),
-        version_ms=held.get("version_ms", 0),
-        mapping=held.get("mapping", ""),
-        batch=held.get("batch", ""),
-        anew_ms=held.get("anew_ms", 0),
-    )

@@ -17,7 +17,7 @@ class Still:
         if destination.settings.quiet:
             self._hours.setdefault(destination.name, QuietHours(destination.settings.quiet))
 
-    def __contains__(self, destination: str) -> bool:
+    def __contains__(self, destination: object) -> bool:
         return destination in self._until_ms
 
     def look(self, now: Now) -> bool:

@@ -135,6 +135,13 @@ def not_judged(batch: Batch, error: Exception) -> None:
     log.error("answer.not_judged", destination=batch.destination, exception=repr(error))
 
 
+def unreadable(lane: Lane, error: Exception) -> None:
+    """A replay of another version of the gateway stands still on this lane."""
+    log.error(
+        "replay.unreadable", replay=lane.kind, source=lane.source, destination=lane.destination, reason=str(error)
+    )
+
+
 def resumed(intent: Intent) -> None:
     """A call that a crash cut off was found."""
     log.warning("intent.found", destination=intent.destination, kind=intent.kind, step=intent.step)

@@ -74,6 +74,14 @@ def grow(data: bytes) -> bytes:
     return _codec.decompressor.decompress(data, max_output_size=UNPACKED_BYTES_MAX)
 
 
+def grow_record(data: bytes | None) -> bytes | None:
+    """A record that was shrunk; as it lies there where it was not: who reads it says so, and others are not held up."""
+    try:
+        return grow(data) if data is not None else None
+    except zstandard.ZstdError:
+        return data
+
+
 def pack_offers(offers: Sequence[Offer]) -> bytes:
     """The payload of a batch. Raises UnicodeEncodeError for text that is not Unicode (a lone surrogate)."""
     rows = [

@@ -18,6 +18,7 @@ EVENTS: dict[str, str] = {
     "batch.sent": "A request to a vendor was answered (debug): `destination`, `channel`, `records`, `status`.",
     "request.not_built": "A vendor could not write the request of a batch; it is halved to find out: `destination`.",
     "intent.found": "A call that a crash cut off was found and goes on: `destination`, `kind`, `step`.",
+    "replay.unreadable": "A replay's `when` is another version's; it stands still: end it, begin it anew: `replay`.",
     "answer.not_judged": "A vendor's file could not read an answer; the records are tried again: `destination`.",
     "schema.drift": "A source's payloads changed: `source`, `topic`, `field`, `change`, `before`, `after` (kinds).",
     "settle.done": "What became of events was committed: `account`, `delivered`, `parked`, `dead`, `filtered`.",

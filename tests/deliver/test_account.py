@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gateway.config.schema import RetrySetting
 from gateway.deliver.account import Account
 from gateway.deliver.intent import intent_of
-from gateway.deliver.settle import unpack
+from gateway.deliver.stored import unpack
 from gateway.errors import Reason
 from gateway.model import State
 from gateway.vendors.base import (

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 from gateway import document
 from gateway.config.schema import RetrySetting
 from gateway.deliver.plan import Death
-from gateway.deliver.settle import Tried, backoff_ms, row_waiting, unpack
+from gateway.deliver.settle import Tried, backoff_ms, row_waiting
+from gateway.deliver.stored import unpack
 from gateway.errors import Reason
 from gateway.model import Counts, LaneSettle, State
 from gateway.vendors.base import Delivered, Failure, Record, Refused, Response, Retry

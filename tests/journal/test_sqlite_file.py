@@ -282,3 +282,16 @@ async def _round(rounds: Checkpoints, db: sqlite3.Connection) -> None:
         rounds.committed()
     while not rounds.finish(db):  # noqa: ASYNC110  it is for another thread to wait for
         await asyncio.sleep(0.005)
+
+
+async def test_a_parked_record_that_nobody_shrank_comes_as_it_lies_there(
+    tmp_path: Path, journal: SqliteJournal
+) -> None:
+    hand = await Lanehand.on(journal)
+    await accept(journal, 2)
+    await hand.settle(2, parked=[row(1), row(2)])
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as db:
+        db.execute("UPDATE parked SET record = ? WHERE seq = 1", (b"of tomorrow",))
+        db.commit()
+    found = await journal.parked(hand.lane.id, [(1, "order"), (2, "order")])
+    assert [one.record for one in found] == [b"of tomorrow", b'{"id":"1"}']

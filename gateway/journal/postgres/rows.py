@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from gateway.journal.ledger import Ref, Standing
 from gateway.journal.postgres.connection import Asks, Row
-from gateway.journal.records import grow, unpack_texts
+from gateway.journal.records import grow_record, unpack_texts
 from gateway.model import ParkedRow, State
 
 LIGHT = (
@@ -95,6 +95,6 @@ def row_of(row: Row) -> ParkedRow:
         delivered_parts=unpack_texts(row["delivered_parts"]),
         detail=row["detail"].decode() if whole else "",
         answer=(row["answer"] or b"") if whole else b"",
-        record=grow(row["record"]) if whole and row["record"] is not None else None,
+        record=grow_record(row["record"]) if whole else None,
         every_state=whole and row["every_state"],
     )

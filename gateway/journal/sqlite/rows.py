@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.journal import ledger
 from gateway.journal.ledger import LaneBook, Standing
-from gateway.journal.records import grow, pack_texts, shrink, unpack_texts
+from gateway.journal.records import grow_record, pack_texts, shrink, unpack_texts
 from gateway.journal.sqlite import attempts
 from gateway.journal.sqlite.attempts import Counted
 from gateway.journal.sqlite.connection import Db
@@ -175,6 +175,6 @@ def row_of(values: tuple[Any, ...]) -> ParkedRow:
         delivered_parts=unpack_texts(values[12]),
         detail=detail,
         answer=answer or b"",
-        record=grow(record) if record is not None else None,
+        record=grow_record(record),
         every_state=bool(every_state),
     )
