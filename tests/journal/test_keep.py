@@ -1,7 +1,7 @@
 """Keeping: what is over goes, what is needed stays, and the books go on to balance."""
 
 from gateway.journal.base import DeadFilter, Journal
-from gateway.model import Counts, LaneSpec, State
+from gateway.model import Counts, Intent, LaneSpec, State
 from tests.journal.making import (
     DAY_MS,
     NOW_MS,
@@ -258,3 +258,22 @@ async def test_everything_goes_in_the_end_and_the_books_balance(journal: Journal
     for audited in await journal.audit():
         assert (audited.expected, audited.removed, audited.balanced) == (len(events), len(events), True)
     assert [one.waiting for one in await journal.lane_rows()] == [1, 1]
+
+
+async def test_what_was_intended_for_a_lane_that_has_ended_goes(journal: Journal) -> None:
+    hand, other = await Lanehand.on(journal), await Lanehand.on(journal, destination="lake")
+    await accept(journal, 2)
+    ids = (hand.lane.id, other.lane.id)
+    await journal.intend(hand.lease, [_intent(b"a", hand.lane.id), _intent(b"b", *ids), _intent(b"c", other.lane.id)])
+    await keep_all(journal, rules(LATER_MS))
+    assert [one.key for one in await journal.intents(ids)] == [b"a", b"b", b"c"]
+    await journal.change_lane(hand.lane.id, by("end"))
+    await keep_all(journal, rules(NOW_MS))
+    assert [one.key for one in await journal.intents(ids)] == [b"b", b"c"]
+    await journal.change_lane(other.lane.id, by("end"))
+    await keep_all(journal, rules(NOW_MS))
+    assert await journal.intents(ids) == ()
+
+
+def _intent(key: bytes, *lanes: int) -> Intent:
+    return Intent(key, "account-of-crm", "crm", "once", "", "", 1, tuple((lane, 1, "order") for lane in lanes))

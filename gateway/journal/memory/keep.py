@@ -25,7 +25,7 @@ def keep(store: Store, rules: Keep) -> Kept:
         count = act(store, rules)
         if count:
             return replace(NOTHING, **{name: count}, more=True)
-    return replace(NOTHING, more=_versions(store, rules))
+    return replace(NOTHING, more=_versions(store, rules) or _intents(store))
 
 
 def recount(store: LaneStore, after_seq: int, to_seq: int) -> Counts:
@@ -65,6 +65,15 @@ def _versions(store: Store, rules: Keep) -> bool:
     over = [key for key, one in store.versions.items() if one.at_ms < rules.now_ms - rules.keep_ms]
     for key in over[:PER_SLICE]:
         del store.versions[key]
+    return bool(over)
+
+
+def _intents(store: Store) -> bool:
+    """Intents whose lanes have all ended, or are gone."""
+    going = {number for number, lane in store.lanes.items() if not lane.lane.ended}
+    over = [key for key, one in store.intents.items() if going.isdisjoint(lane for lane, _, _ in one.members)]
+    for key in over[:PER_SLICE]:
+        del store.intents[key]
     return bool(over)
 
 

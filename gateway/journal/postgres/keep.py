@@ -29,6 +29,7 @@ SEQS_PER_SLICE = 2_000
 ATTEMPTS_PER_SLICE = 64
 ROWS_PER_SLICE = 200
 VERSIONS_PER_SLICE = 500
+INTENTS_PER_SLICE = 100
 REPLAYS_PER_SLICE = 100
 LOOKED_THROUGH_MAX = 2_000
 """Rows that one look goes through to find something to remove; it goes on from there the next time."""
@@ -61,6 +62,7 @@ class Keeper:
             self._old_dead,
             self._old_replays,
             self._old_versions,
+            self._unwanted_intents,
         )
         for look in slices:
             kept = await look(rules)
@@ -275,7 +277,7 @@ class Keeper:
         change.lane(one, change.let_go(one, going, touched, State.DEAD, rules.now_ms))
         return _did(dead=len(going)) if await change.write(self._db) else _did()
 
-    # --- replays and versions ----------------------------------------------------------------------------------------
+    # --- replays, versions, intents ----------------------------------------------------------------------------------
 
     async def _old_replays(self, rules: Keep) -> Kept | None:
         """Lanes of replays that are over go first, then the replays that have none."""
@@ -292,6 +294,11 @@ class Keeper:
             rules.now_ms - rules.keep_ms,
             VERSIONS_PER_SLICE,
         )
+        return _did() if gone else None
+
+    async def _unwanted_intents(self, _: Keep) -> Kept | None:
+        """Intents whose lanes have all ended, or are gone."""
+        gone = await self._db.fetch(_INTENTS_OVER, INTENTS_PER_SLICE)
         return _did() if gone else None
 
 
@@ -348,6 +355,13 @@ WITH gone AS (
     ) RETURNING 1
 )
 SELECT count(*) FROM gone
+"""
+_INTENTS_OVER = """
+DELETE FROM gateway.intents WHERE key IN (
+    SELECT i.key FROM gateway.intents i WHERE i.lanes IS NOT NULL AND NOT EXISTS (
+        SELECT FROM gateway.lanes l WHERE l.id = ANY (i.lanes) AND NOT l.ended
+    ) LIMIT $1
+) RETURNING 1
 """
 _OVER = f"""
 SELECT a.lane, a.last_seq, a.counted, coalesce(l.cursor, a.last_seq)

@@ -28,6 +28,7 @@ SEQS_PER_SLICE = 2_000
 ATTEMPTS_PER_SLICE = 64
 ROWS_PER_SLICE = 200
 VERSIONS_PER_SLICE = 500
+INTENTS_PER_SLICE = 100
 REPLAYS_PER_SLICE = 100
 LOOKED_THROUGH_MAX = 2_000
 """Rows that one look goes through to find something to remove; it goes on from there the next time."""
@@ -53,6 +54,7 @@ def find(db: Db, rules: Keep, place: Place) -> Slice | None:
         or _old_dead(db, rules)
         or _old_replays(db, rules)
         or _old_versions(db, rules)
+        or _unwanted_intents(db)
     )
 
 
@@ -349,7 +351,7 @@ def _remove_dead(db: Db, number: int, refs: list[tuple[int, str]], at_ms: int) -
     return _did(dead=len(going))
 
 
-# --- replays and versions --------------------------------------------------------------------------------------------
+# --- replays, versions, intents --------------------------------------------------------------------------------------
 
 
 def _old_replays(db: Db, rules: Keep) -> Slice | None:
@@ -388,3 +390,20 @@ def _old_versions(db: Db, rules: Keep) -> Slice | None:
 def _remove_versions(db: Db, before_ms: int) -> Kept:
     versions.remove_old(db, before_ms, VERSIONS_PER_SLICE)
     return _did()
+
+
+def _unwanted_intents(db: Db) -> Slice | None:
+    return _remove_intents if db.execute(_INTENTS_OVER, (1,)).fetchone() else None
+
+
+def _remove_intents(db: Db) -> Kept:
+    """Intents whose lanes have all ended, or are gone."""
+    db.executemany("DELETE FROM intents WHERE key = ?", db.execute(_INTENTS_OVER, (INTENTS_PER_SLICE,)).fetchall())
+    return _did()
+
+
+_INTENTS_OVER = """
+SELECT i.key FROM intents i WHERE i.lanes IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM json_each(i.lanes) m JOIN lanes l ON l.id = m.value WHERE NOT l.ended
+) LIMIT ?
+"""
