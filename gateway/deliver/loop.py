@@ -223,7 +223,7 @@ class AccountLoop:
         drops = work.destination.settings.drops_stale
         unknown = work.versions.unknown(record for record in records if record.version_ms and drops(record.entity))
         if unknown:
-            work.versions.learn(unknown, await self._journal.versions(work.destination.name, unknown))
+            work.versions.learn(unknown, await self._journal.versions(work.id, unknown))
 
     # --- what is due --------------------------------------------------------------------------------------------
 

@@ -221,9 +221,10 @@ class Delivery(Protocol):
         """
         ...
 
-    async def versions(self, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
-        """What settles have told of the versions that a destination has, for those of these keys that are known. A
-        version that is older than one before it changes nothing. They are kept as long as events are.
+    async def versions(self, lane: int, keys: Collection[bytes]) -> dict[bytes, int]:
+        """What settles have told of the versions that a lane's destination has, whatever it is called by now, for those
+        of these keys that are known. A version that is older than one before it changes nothing. They are kept as long
+        as events are.
         """
         ...
 

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.deliver.newer import Versions, Waiting, is_newer
-from gateway.model import State
+from gateway.model import LaneSpec, State
 from gateway.vendors.base import Record
 from tests.deliver.making import record
 from tests.deliver.town import Town
@@ -93,6 +93,20 @@ def test_what_was_delivered_is_known_after_a_restart() -> None:
             await _one_by_one(town, 5)
             await town.close()
             town.open()
+            await _one_by_one(town, 3)
+            assert town.applied() == [1]
+
+    simulate(main())
+
+
+def test_it_is_known_between_a_rename_and_its_reload() -> None:
+    async def main() -> None:
+        async with Town(stale=True) as town:
+            await _one_by_one(town, 5)
+            await town.close()
+            town.open()
+            await asyncio.sleep(1.0)
+            await town.journal.register([LaneSpec("shop", "sales", was=("crm",))])
             await _one_by_one(town, 3)
             assert town.applied() == [1]
 

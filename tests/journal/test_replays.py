@@ -272,9 +272,10 @@ async def test_the_newest_version_that_a_destination_has_is_known(hand: Lanehand
     one, other, unknown = b"1" * 16, b"2" * 16, b"3" * 16
     await hand.settle(1, counts=Counts(delivered=1), versions=((one, 50), (other, 70)))
     await hand.settle(2, counts=Counts(delivered=1), versions=((one, 40), (other, 80)))
-    assert await hand.journal.versions("crm", [one, other, unknown]) == {one: 50, other: 80}
-    assert await hand.journal.versions("lake", [one]) == {}
-    assert await hand.journal.versions("crm", []) == {}
+    lake = await Lanehand.on(hand.journal, destination="lake")
+    assert await hand.journal.versions(hand.lane.id, [one, other, unknown]) == {one: 50, other: 80}
+    assert await hand.journal.versions(lake.lane.id, [one]) == {}
+    assert await hand.journal.versions(hand.lane.id, []) == {}
 
 
 async def test_versions_go_with_their_destination_when_it_is_renamed(hand: Lanehand) -> None:
@@ -282,7 +283,7 @@ async def test_versions_go_with_their_destination_when_it_is_renamed(hand: Laneh
     await accept(hand.journal, 1)
     await hand.settle(1, counts=Counts(delivered=1), versions=((key, 50),))
     await hand.journal.register([LaneSpec("shop", "new", was=("crm",))])
-    assert await hand.journal.versions("new", [key]) == {key: 50}
+    assert await hand.journal.versions(hand.lane.id, [key]) == {key: 50}
 
 
 async def test_versions_are_kept_as_long_as_events(hand: Lanehand) -> None:
@@ -291,7 +292,7 @@ async def test_versions_are_kept_as_long_as_events(hand: Lanehand) -> None:
     await hand.settle(1, counts=Counts(delivered=1), versions=((key, 50),), at_ms=NOW_MS)
     await hand.settle(2, counts=Counts(delivered=1), versions=((newer, 50),), at_ms=NOW_MS + DAY_MS)
     await keep_all(hand.journal, rules(NOW_MS + DAY_MS + HOUR_MS, keep_ms=2 * HOUR_MS))
-    assert await hand.journal.versions("crm", [key, newer]) == {newer: 50}
+    assert await hand.journal.versions(hand.lane.id, [key, newer]) == {newer: 50}
 
 
 def _beside(lanes: tuple[Lane, ...]) -> list[tuple[str, int, int | None]]:

@@ -103,7 +103,7 @@ async def _everything(url: str) -> dict[str, Any]:
             "rejected": await journal.rejected(None),
             "replays": await journal.replays(),
             "intents": await journal.intents([1]),
-            "versions": await journal.versions("crm", [b"v" * 16, b"w" * 16]),
+            "versions": await journal.versions(1, [b"v" * 16, b"w" * 16]),
             "leases": [(one.account, one.token) for one in await journal.leases()],
         }
 

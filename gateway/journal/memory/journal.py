@@ -167,8 +167,8 @@ class MemoryJournal:
     ) -> tuple[ParkedRow, ...]:
         return self._store.parked(lane, refs, limit)
 
-    async def versions(self, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
-        held = self._store.versions
+    async def versions(self, lane: int, keys: Collection[bytes]) -> dict[bytes, int]:
+        held, destination = self._store.versions, self._store.of(lane).lane.destination
         return {key: held[destination, key].version for key in keys if (destination, key) in held}
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:

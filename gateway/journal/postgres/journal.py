@@ -178,8 +178,8 @@ class PostgresJournal:
     ) -> tuple[ParkedRow, ...]:
         return await rows.parked(self._db, lane, refs, limit)
 
-    async def versions(self, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
-        return await lane_rows.versions(self._db, destination, keys)
+    async def versions(self, lane: int, keys: Collection[bytes]) -> dict[bytes, int]:
+        return await lane_rows.versions(self._db, lane, keys)
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
         after = await self._settler.settle(settlement)

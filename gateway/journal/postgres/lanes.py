@@ -68,10 +68,13 @@ async def replays(db: Asks) -> tuple[Replay, ...]:
     return tuple(unpack_replay(row[0]) for row in rows)
 
 
-async def versions(db: Asks, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
-    """The versions of these keys, where they are known."""
+async def versions(db: Asks, lane: int, keys: Collection[bytes]) -> dict[bytes, int]:
+    """The versions that a lane's destination has of these keys, where they are known."""
     rows = await db.fetch(
-        "SELECT key, version FROM gateway.versions WHERE destination = $1 AND key = ANY ($2)", destination, list(keys)
+        "SELECT key, version FROM gateway.versions"
+        " WHERE destination = (SELECT destination FROM gateway.lanes WHERE id = $1) AND key = ANY ($2)",
+        lane,
+        list(keys),
     )
     return {row[0]: row[1] for row in rows}
 

@@ -168,8 +168,8 @@ class SqliteJournal:
     ) -> tuple[ParkedRow, ...]:
         return await self._reader.run(partial(rows.parked, lane=lane, refs=refs, limit=limit))
 
-    async def versions(self, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
-        return await self._reader.run(partial(versions.read, destination=destination, keys=keys))
+    async def versions(self, lane: int, keys: Collection[bytes]) -> dict[bytes, int]:
+        return await self._reader.run(partial(versions.read, lane=lane, keys=keys))
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
         job = Settle(settlement, self._identities)

@@ -6,6 +6,8 @@ from gateway.journal.sqlite.connection import Db
 
 KEYS_PER_LOOK = 200
 
+_ITS_NAME = "(SELECT destination FROM lanes WHERE id = ?)"
+
 
 def write(db: Db, destination: str, versions: Sequence[tuple[bytes, int]], at_ms: int) -> None:
     """A destination has these versions now; one that is older than what is known changes nothing."""
@@ -17,8 +19,8 @@ def write(db: Db, destination: str, versions: Sequence[tuple[bytes, int]], at_ms
     )
 
 
-def read(db: Db, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
-    """The versions of these keys, where they are known."""
+def read(db: Db, lane: int, keys: Collection[bytes]) -> dict[bytes, int]:
+    """The versions that a lane's destination has of these keys, where they are known."""
     ordered = sorted(keys)
     found: dict[bytes, int] = {}
     for start in range(0, len(ordered), KEYS_PER_LOOK):
@@ -26,8 +28,8 @@ def read(db: Db, destination: str, keys: Collection[bytes]) -> dict[bytes, int]:
         marks = ", ".join("?" * len(chunk))
         found.update(
             db.execute(
-                f"SELECT key, version FROM versions WHERE destination = ? AND key IN ({marks})",  # noqa: S608  marks
-                (destination, *chunk),
+                f"SELECT key, version FROM versions WHERE destination = {_ITS_NAME} AND key IN ({marks})",  # noqa: S608  marks
+                (lane, *chunk),
             )
         )
     return found
