@@ -35,10 +35,6 @@ class Capability(StrEnum):
 
     DURABLE = "durable"
     """What is committed is there after the process has died."""
-    SHARED = "shared"
-    """Several processes may open the same journal."""
-    BACKUP = "backup"
-    """`backup` writes a copy."""
 
 
 class Head(Struct, frozen=True):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from gateway.journal.base import Journal
+from gateway.journal.base import Capability, Journal
 from gateway.journal.memory import MemoryJournal
 from gateway.journal.sqlite import SqliteJournal
 from tests.journal.databases import EmptyPostgres
@@ -19,4 +19,6 @@ def _sqlite(folder: Path) -> Journal:
 
 ENGINES: dict[str, Callable[[Path], Journal]] = {"memory": _memory, "sqlite": _sqlite, "postgres": EmptyPostgres}
 """By name: a new journal, not yet opened, whose files lie in a folder. Two made for one folder share what they hold,
-where the engine is SHARED."""
+where the engine is DURABLE."""
+
+DURABLE = tuple(name for name, make in ENGINES.items() if Capability.DURABLE in make(Path()).capabilities)

@@ -60,7 +60,7 @@ class PostgresJournal:
     `timeout_s`: after so long a statement that does not come back is JournalUnavailable.
     """
 
-    capabilities = frozenset({Capability.DURABLE, Capability.SHARED})
+    capabilities = frozenset({Capability.DURABLE})
 
     def __init__(
         self,

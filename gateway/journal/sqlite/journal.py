@@ -57,7 +57,7 @@ class SqliteJournal:
     `busy_timeout_s`: after so long a statement that does not come back is JournalUnavailable.
     """
 
-    capabilities = frozenset(Capability)
+    capabilities = frozenset({Capability.DURABLE})
 
     def __init__(self, path: str | Path, *, copying: bool = False, busy_timeout_s: float = 10.0) -> None:
         self._path = Path(path)
