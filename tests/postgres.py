@@ -27,8 +27,6 @@ LOOK_S = 0.1
 FAST = ("-c", "fsync=off", "-c", "synchronous_commit=on", "-c", "full_page_writes=off")
 """For tests that a power failure does not concern: what is committed is in the kernel's hands."""
 NOBODY = "nobody"
-_keepers: list[subprocess.Popen[bytes]] = []
-"""Nobody waits for the keeper, which ends after this process."""
 
 
 def server_url() -> str:
@@ -54,16 +52,15 @@ def database_url(name: str) -> str:
 
 
 def _keep(folder: Path, first_pid: int) -> None:
+    """Start a keeper. Nobody waits for it: it ends after this process."""
     with (folder / "keeper.log").open("wb") as log:
-        keeper = subprocess.Popen(
+        os.posix_spawn(
+            sys.executable,
             [sys.executable, "-m", "tests.postgres", str(folder), str(first_pid)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
+            os.environ | {"PYTHONPATH": str(ROOT)},
+            file_actions=[(os.POSIX_SPAWN_DUP2, log.fileno(), number) for number in (1, 2)],
+            setsid=True,
         )
-    _keepers.append(keeper)
     until_s = time.monotonic() + UP_S
     while not (folder / "up").exists():
         if time.monotonic() > until_s:
