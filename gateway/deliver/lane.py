@@ -295,15 +295,11 @@ class LaneWork:
     def dead(self, row: ParkedRow, outcome: Refused, now_ms: int) -> None:
         """A parked row is given up without an attempt."""
         dead = replace(row, state=State.DEAD, reason=outcome.reason, detail=outcome.detail[:DETAIL_CHARS], at_ms=now_ms)
-        self._write_row(dead, Attempt(row.seq, row.part, State.DEAD, reason=outcome.reason))
+        self.rewrite(dead, Attempt(row.seq, row.part, State.DEAD, reason=outcome.reason))
 
     def superseded(self, ref: Ref) -> None:
         """A parked part that mapping anew no longer makes."""
         self._resolve(ref, State.SUPERSEDED, Attempt(ref[0], ref[1], State.SUPERSEDED))
-
-    def remapped(self, row: ParkedRow, attempt: Attempt | None = None) -> None:
-        """A part as mapping anew makes it: parked and due, or dead again."""
-        self._write_row(row, attempt)
 
     def operated(self, lane: Lane, rows: Iterable[ParkedRow]) -> None:
         """An operator did something to the lane: its standing, and its parked rows as they are in the journal now."""
@@ -430,7 +426,7 @@ class LaneWork:
         if self.destination.settings.order == "none":
             row = replace(row, key=b"")
         if (record.seq, record.part) in self.parked:
-            self._write_row(row, attempt)
+            self.rewrite(row, attempt)
             return
         opened = self._open[record.seq]
         opened.rows.append(row)
@@ -440,7 +436,8 @@ class LaneWork:
             self.parked.add(row)
         self._part_done(record, row.state)
 
-    def _write_row(self, row: ParkedRow, attempt: Attempt | None) -> None:
+    def rewrite(self, row: ParkedRow, attempt: Attempt | None = None) -> None:
+        """The row of a part as it is from now on: parked, or dead."""
         ref = (row.seq, row.part)
         self._next.parked[ref] = row
         if attempt is not None:

@@ -307,13 +307,13 @@ class AccountLoop:
         for death in planned.deaths:
             if death.part == row.part or not row.part:
                 attempt = Attempt(row.seq, death.part, State.DEAD, reason=death.reason)
-                work.remapped(row_of_death(row.seq, death, now_ms, row.generation), attempt)
+                work.rewrite(row_of_death(row.seq, death, now_ms, row.generation), attempt)
         made = {record.part for record in fresh} | {death.part for death in planned.deaths}
         for record in fresh:
             known = record.part in row.delivered_parts or (record.seq, record.part) in work.parked
             if record.part == row.part or not known:
                 waiting = row_waiting(record, now_ms, now_ms, Reason.REDELIVER)
-                work.remapped(waiting, None)
+                work.rewrite(waiting)
         if row.part not in made:
             work.superseded(ref)
 
