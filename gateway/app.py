@@ -60,7 +60,11 @@ def open_journal(url: str, *, listen_url: str | None = None, create: bool = Fals
     if url.startswith(SQLITE):
         path = Path(url.removeprefix(SQLITE))
         if create:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                why = f"the folder {path.parent} cannot be made: {(error.strerror or 'an error').lower()}"
+                raise JournalUnavailable(f"{why} (`journal.url` names the file in it)") from None
         return SqliteJournal(path, copying=copying)
     if url.startswith(POSTGRES):
         from gateway.journal.postgres import PostgresJournal  # noqa: PLC0415  who has a file loads no driver

@@ -1,6 +1,7 @@
 """`gateway init`: a first configuration from a few questions or from flags, with what is secret left outside."""
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -47,7 +48,7 @@ def init(ctx: click.Context, /, into: Path, **chosen: Any) -> None:
 
     What no flag tells is asked. Secrets are named, not written: the list of variables to set stands beside the file.
     """
-    if into.exists() and not chosen["force"]:
+    if os.path.exists(into) and not chosen["force"]:  # noqa: PTH110  False where a folder of it is a file
         raise click.BadParameter(f"{into} is there already: --force writes over it", param_hint="--into")
     given = _settings(chosen["settings"])
     drafts = [_source(name, preset, given) for name, preset in _pairs(chosen["sources"], "source", shipped(), "shop")]
@@ -56,8 +57,13 @@ def init(ctx: click.Context, /, into: Path, **chosen: Any) -> None:
         raise click.UsageError("a source and a destination have the same name: --set could not tell them apart")
     drafts += [_destination(name, vendor, given) for name, vendor in targets]
     if unused := sorted(given.keys() - {draft.name for draft in drafts}):
-        raise click.BadParameter(f"there is no {unused[0]} to set", param_hint="--set")
-    _write(into, drafts)
+        there = near(unused[0], {draft.name for draft in drafts})
+        raise click.BadParameter(f"there is no `{unused[0]}` to set: {there}", param_hint="--set")
+    try:
+        _write(into, drafts)
+    except OSError as error:
+        text = f"{error.filename or into} cannot be written: {error.strerror} (name a folder that you may write to)"
+        raise click.BadParameter(text, param_hint="--into") from None
     _tell(into, drafts)
     ctx.exit(DONE if _is_sound(into, drafts) else NO)
 
@@ -70,7 +76,10 @@ def _pairs(texts: Sequence[str], what: str, known: Mapping[str, Any], default: s
     found: list[tuple[str, str]] = []
     for text in texts or (_asked(what, known),):
         match = _PAIR.fullmatch(text)
-        name, kind = (match[1], match[2]) if match else (None, text)
+        if match is None:
+            wanted = "is not [NAME=]KIND: both of a-z, 0-9, - and _"
+            raise click.BadParameter(f"{show.clean(text)!r} {wanted}", param_hint=f"--{what}")
+        name, kind = match[1], match[2]
         if kind not in known:
             raise click.BadParameter(f"{show.clean(kind)!r}: {near(kind, known)}", param_hint=f"--{what}")
         name = name or default or kind.replace("_", "-")
@@ -95,6 +104,7 @@ def _answer(question: str, flag: str, default: str | None = None) -> str:
     except click.Abort:
         if sys.stdin.isatty():  # Ctrl-C
             raise
+        click.echo()
         raise click.UsageError(f"nobody is there to answer: say it with {flag}") from None
 
 
@@ -156,7 +166,7 @@ def _write(into: Path, drafts: Sequence[Draft]) -> None:
     sections += ["\n".join([f"{section}:", *map(_block, some)]) for section, some in of.items()]
     sections.append("\n".join(["routes:", *map(_route, of["destinations"])]) + "\n")
     into.write_text("\n".join(sections), "utf-8")
-    lines = [f"{name}=        # {meaning}" for name, meaning in _variables(drafts).items()]
+    lines = [f"# {meaning}\n{name}=" for name, meaning in _variables(drafts).items()]
     (into.parent / _ENV).write_text("\n".join(lines) + "\n", "utf-8")
     if not (into.parent / _SCHEMA).exists():
         (into.parent / _SCHEMA).write_text(show.pretty(json_schema(app.registry())) + "\n", "utf-8")

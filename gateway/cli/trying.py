@@ -1,5 +1,6 @@
 """`gateway try`: one payload's whole way, shown."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,22 @@ def try_(ctx: click.Context, /, source: str, config: Path, **chosen: Any) -> Non
         way = Guide(loaded).taken((_found(source, chosen),), to)
     else:
         way = Guide(loaded).request(source, posted(loaded, source, chosen), to)
+    if way.rejected is not None and way.rejected.cause is Cause.BODY_UNREADABLE:
+        _tell_where(chosen["file"])
     told(ctx, way, as_json=chosen["as_json"])
+
+
+def _tell_where(file: Any) -> None:
+    """Where a file stops being JSON, if it is none."""
+    if not file.seekable():
+        return
+    file.seek(0)
+    try:
+        json.loads(read(file))
+    except json.JSONDecodeError as error:
+        click.echo(f"{file.name}:{error.lineno}:{error.colno}: {error.msg}", err=True)
+    except ValueError as error:
+        click.echo(f"{file.name}: {error}", err=True)
 
 
 def told(ctx: click.Context, way: Way, *, as_json: bool) -> None:
@@ -62,7 +78,9 @@ def told(ctx: click.Context, way: Way, *, as_json: bool) -> None:
 def known_destination(loaded: Loaded, name: str | None) -> None:
     """Raises BadParameter for a destination that is not configured; None is every one."""
     if name is not None and name not in loaded.targets:
-        raise click.BadParameter(f"there is no destination: {near(name, loaded.targets)}", param_hint="--to")
+        raise click.BadParameter(
+            f"there is no destination `{show.clean(name)}`: {near(name, loaded.targets)}", param_hint="--to"
+        )
 
 
 def _found(source: str, chosen: dict[str, Any]) -> Offer:

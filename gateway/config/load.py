@@ -28,6 +28,7 @@ __all__ = ["Loaded", "Problem", "Registry", "files_of", "json_schema", "load"]
 
 MAX_FILES = 200
 SUFFIXES = (".yaml", ".yml")
+MISSING = "name one with --config or GATEWAY_CONFIG; `gateway init` writes a first one"
 EVENTS = ("sources", "destinations", "lookups", "mappings", "presets", "routes")
 """Sections that say what becomes of an event. The others (doors, journal, log) are a replica's own."""
 
@@ -72,7 +73,7 @@ def files_of(path: Path) -> list[Path]:
         raise _unread(path, error) from None
     files = [file for file in found if not file.is_dir()]
     if not files:
-        raise ConfigurationError([Fault(str(path), 1, 1, "", "the folder holds no *.yaml", "name one with --config")])
+        raise ConfigurationError([Fault(str(path), 1, 1, "", "the folder holds no *.yaml", MISSING)])
     if len(files) > MAX_FILES:
         raise ConfigurationError([Fault(str(path), 1, 1, "", f"the folder holds more than {MAX_FILES} files")])
     return files
@@ -88,9 +89,7 @@ def _bytes(file: Path) -> bytes:
 
 def _unread(path: Path, error: OSError) -> ConfigurationError:
     if isinstance(error, FileNotFoundError):
-        fault = Fault(
-            str(path), 1, 1, "", "there is no such file or folder", "name one with --config or GATEWAY_CONFIG"
-        )
+        fault = Fault(str(path), 1, 1, "", "there is no such file or folder", MISSING)
     else:
         fault = Fault(str(path), 1, 1, "", f"cannot be read: {(error.strerror or 'an error').lower()}")
     return ConfigurationError([fault])

@@ -86,6 +86,7 @@ def test_a_missing_configuration_is_a_sentence(run: Run) -> None:
     result = run("check", "--config", "/nonexistent/config")
     assert result.exit_code == 1
     assert result.stderr.startswith("/nonexistent/config:1:1: (top level): there is no such file or folder")
+    assert "`gateway init` writes" in result.stderr
 
 
 def test_a_condition_that_does_not_parse_has_a_caret_under_the_place(run: Run, config: Path) -> None:

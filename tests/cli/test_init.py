@@ -35,7 +35,7 @@ def init(folder: Path, *words: str, **more: Any) -> Result:
 def checked(folder: Path) -> Result:
     """What `gateway check` says when every variable that is listed is set."""
     listed = (folder / "gateway.env.example").read_text().splitlines()
-    names = [line.partition("=")[0] for line in listed]
+    names = [line.partition("=")[0] for line in listed if not line.startswith("#")]
     env = {name: PEM if name.endswith("PUBLIC_KEY") else "61" * 8 for name in names}
     return CliRunner().invoke(gateway, ["check", "--strict", "--config", str(folder / "gateway.yaml")], env=env)
 
@@ -124,7 +124,7 @@ def test_editors_find_the_schema_beside_it(tmp_path: Path) -> None:
         (["--source", "a=shopify", "--source", "a=wix", "--destination", "ometria"], "two are called a"),
         (["--source", "a=shopify", "--destination", "a=ometria"], "have the same name"),
         (["--source", "shopify", "--destination", "ometria", "--set", "x"], "is not NAME.KEY=VALUE"),
-        (["--source", "shopify", "--destination", "ometria", "--set", "crm.x=1"], "there is no crm to set"),
+        (["--source", "shopify", "--destination", "ometria", "--set", "crm.x=1"], "there is no `crm` to set"),
         (
             ["--source", "shopify", "--destination", "ometria", "--set", "ometria.colection=1"],
             "did you mean `collection`?",
@@ -146,3 +146,34 @@ def test_where_nobody_answers_it_names_the_flags(tmp_path: Path) -> None:
     assert "--source KIND" in nothing_told.output
     assert "--set http.url=VALUE" in half_told.output
     assert not (tmp_path / "gateway.yaml").exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/gateway.yaml", "/proc/nowhere/gateway.yaml", "{file}/gateway.yaml"])
+def test_a_place_that_cannot_be_written_to_is_said(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    place = place.format(file=tmp_path / "file")
+    words = ["init", "--source", "uk=shopify", "--destination", "crm=ometria", "--into", place]
+    result = CliRunner().invoke(gateway, words)
+    assert result.exit_code == 2
+    assert "Invalid value for --into" in result.stderr
+    assert "cannot be written" in result.stderr
+
+
+def test_what_is_no_name_is_said(tmp_path: Path) -> None:
+    for word in ("u k=shopify", "UK=shopify"):
+        result = init(tmp_path, "--source", word, "--destination", "crm=ometria")
+        assert "is not [NAME=]KIND" in result.stderr
+        assert "a-z, 0-9" in result.stderr
+
+
+def test_a_setting_of_nobody_says_who_there_is(tmp_path: Path) -> None:
+    result = init(tmp_path, "--source", "uk=shopify", "--destination", "crm=ometria", "--set", "cr.collection=x")
+    assert "there is no `cr` to set: did you mean `crm`?" in result.stderr
+
+
+def test_the_list_of_variables_holds_values_and_comments_on_lines_of_their_own(tmp_path: Path) -> None:
+    """`docker run --env-file` takes all behind the `=` for the value."""
+    init(tmp_path, "--source", "uk=shopify", "--destination", "crm=ometria")
+    lines = (tmp_path / "gateway.env.example").read_text().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["GATEWAY_ADMIN_TOKEN=", "UK_SECRET=", "CRM_KEY="]
+    assert len([line for line in lines if line.startswith("# ")]) == 3

@@ -191,3 +191,15 @@ def test_what_a_look_up_found_came_under_a_topic(run: Run, looked_up: Path) -> N
     looked_up.write_bytes(WHOLE)
     result = run("try", "shop", str(looked_up), "--derived")
     assert (result.exit_code, "--topic" in result.stderr) == (2, True)
+
+
+def test_a_body_that_is_not_json_says_where(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "order.json"
+    file.write_text('{"id": 1,\n "email": x}')
+    result = run("try", "uk-shop", str(file), "--topic", "orders/create")
+    assert result.exit_code == 1
+    assert f"{file}:2:11: Expecting value" in result.stderr
+
+
+def test_a_destination_that_there_is_not_is_named(run: Run, order: Path) -> None:
+    assert "there is no destination `cmr`: did you mean `crm`?" in tried(run, order, "--to", "cmr").stderr

@@ -233,3 +233,11 @@ def _frozen(server: Server) -> Iterator[None]:
         yield
     finally:
         server.signal(signal.SIGCONT)
+
+
+async def test_a_server_that_is_not_there_is_named_without_the_password() -> None:
+    journal = PostgresJournal("postgresql://me:hush@127.0.0.1:1/x", timeout_s=2)
+    with pytest.raises(JournalUnavailable, match=r"the database at 127\.0\.0\.1:1: ") as caught:
+        await journal.open()
+    assert "hush" not in str(caught.value)
+    await journal.close()

@@ -116,7 +116,10 @@ async def test_a_file_of_a_newer_version_is_refused(journal: SqliteJournal, tmp_
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("buy milk\n" * 100)
-    assert "not a journal" in await _refused(path)
+    refused = await _refused(path)
+    assert "not a journal" in refused
+    assert str(path) in refused
+    assert "journal.url" in refused
     assert path.read_text() == "buy milk\n" * 100
 
 

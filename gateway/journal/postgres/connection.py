@@ -46,7 +46,7 @@ class Asks(Protocol):
 
 async def connect(url: str, timeout_s: float) -> Connection:
     """A connection. Raises JournalUnavailable."""
-    with translated():
+    with translated(timeout_s, _place(url)):
         async with asyncio.timeout(timeout_s):
             return await asyncpg.connect(
                 url, timeout=timeout_s, statement_cache_size=0, server_settings={"application_name": "gateway"}
@@ -187,7 +187,7 @@ async def transaction(connection: Connection, how: str = "") -> AsyncIterator[No
 
 
 @contextmanager
-def translated(timeout_s: float = 0) -> Iterator[None]:
+def translated(timeout_s: float = 0, place: str = "the database") -> Iterator[None]:
     """PostgreSQL's errors as the journal's."""
     try:
         yield
@@ -197,8 +197,14 @@ def translated(timeout_s: float = 0) -> Iterator[None]:
         raise _said(error) from error
     except (asyncpg.InternalClientError, asyncpg.InterfaceError, OSError) as error:
         if isinstance(error, TimeoutError):
-            raise JournalUnavailable(f"the database did not answer within {timeout_s:g} s") from error
-        raise JournalUnavailable(f"the database: {_text(error)}") from error
+            raise JournalUnavailable(f"{place} did not answer within {timeout_s:g} s") from error
+        raise JournalUnavailable(f"{place}: {_text(error)}") from error
+
+
+def _place(url: str) -> str:
+    """Which database a URL means, as far as it may be told."""
+    host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return f"the database at {host}" if host else "the database"
 
 
 def _is_bug(error: asyncpg.PostgresError) -> bool:

@@ -15,7 +15,7 @@ def backup(source: Path, target: Path) -> None:
     if target.exists() and target.samefile(source):
         raise JournalError("a journal cannot be backed up onto itself")
     part = target.with_name(target.name + ".part")
-    with translated():
+    with translated(source):
         part.unlink(missing_ok=True)
         try:
             with closing(connect(source, DESK_S)) as db:

@@ -65,24 +65,25 @@ def transaction(db: Db) -> Iterator[None]:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """SQLite's errors as the journal's."""
+def translated(path: Path | None = None) -> Iterator[None]:
+    """SQLite's errors as the journal's, over the file at this path."""
+    file = f"the journal's file {path}" if path else "the journal's file"
     try:
         yield
     except BUGS:
         raise
     except sqlite3.Error as error:
-        raise _said(error) from error
+        raise _said(error, file) from error
     except OSError as error:
-        raise JournalUnavailable(f"the journal's file: {error.strerror or error}") from error
+        raise JournalUnavailable(f"{file}: {error.strerror or error}") from error
 
 
-def _said(error: sqlite3.Error) -> JournalError:
+def _said(error: sqlite3.Error, file: str) -> JournalError:
     """What SQLite said, with its name for it."""
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_NOTADB":
-        return JournalError("the file is not a journal: it is no SQLite database")
-    return JournalUnavailable(f"the journal's file: {error} ({name})" if name else f"the journal's file: {error}")
+        return JournalError(f"{file} is not a journal: it is no SQLite database (name another in `journal.url`)")
+    return JournalUnavailable(f"{file}: {error} ({name})" if name else f"{file}: {error}")
 
 
 class WriterLock:

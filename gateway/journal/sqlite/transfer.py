@@ -18,7 +18,7 @@ def shelf(path: Path) -> Iterator["SqliteShelf"]:
     """The file of a journal. It has been opened as one before, so that its schema is there."""
     lock = WriterLock(path)
     with (
-        translated(),
+        translated(path),
         closing(lock),
         closing(connect(path, BUSY_S, reader=True)) as snapshot,
         closing(connect(path, BUSY_S)) as now,

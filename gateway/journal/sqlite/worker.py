@@ -122,7 +122,7 @@ class Worker(ABC):
     def _answer(self, jobs: list[_Job]) -> None:
         """Do the jobs and say what came of each; a connection that met trouble is opened anew for the next ones."""
         try:
-            with translated():
+            with translated(self._path):
                 said = self._do(jobs)
         except BaseException as error:  # noqa: BLE001  whatever it is, whoever waits has to hear of it
             self._close_db()
