@@ -49,7 +49,7 @@ from gateway.vendors.base import (
 
 CONCURRENCY = 8
 """Requests in flight to an account without limits, unless the configuration says otherwise."""
-CONCURRENCY_MAX = 256
+CONCURRENCY_MAX = 512
 LATENCY_S = 2.5
 """A paced account may have as many requests in flight as it may send in this time."""
 CHANNEL_REST_S = 1.0
@@ -318,11 +318,12 @@ class Account:
         self.in_flight += 1
         return batch
 
-    def left(self, batch: Batch, now: Now) -> None:
-        """The batch's bytes are on their way: from here on it counts in its windows."""
+    def left(self, batch: Batch, now: Now) -> bool:
+        """The batch's bytes are on their way: from here on it counts in its windows. True when others wait for that."""
         departure = self._planned.get(id(batch))
         if departure is not None:
             departure.left(now.s)
+        return self.pace.was_awaited()
 
     def over(self, batch: Batch, now: Now) -> Departure | None:
         """Nothing more of the batch will leave: it is answered, has failed, or is given up. Idempotent."""
@@ -336,10 +337,9 @@ class Account:
     def finished(self, batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now: Now) -> tuple[News, ...]:
         """A batch is answered: every record gets its outcome, the gate and the pace learn from it."""
         self.in_flight -= 1
-        departure = self.over(batch, now)
         queue = self._queues[batch.destination]
         refused = any(isinstance(one, Throttled) and one.reason is Reason.RATE_LIMITED for one in verdict.outcomes)
-        self.pace.answered(now.s, latency_s, refused=refused, departure=departure)
+        self.pace.answered(now.s, refused=refused, departure=self.over(batch, now))
         news = learn(self.gate, batch, answer, verdict, self.in_flight, now)
         self.troubles.extendleft(trouble(batch, verdict, now))
         whole = queue.destination.rules.keyed and all(isinstance(one, Retry) for one in verdict.outcomes)
@@ -423,13 +423,13 @@ class Account:
         self.drops.asked(now.s)
         return Asking(destination, request, self.pace.plan(now.s, request.cost, "", destination.key))
 
-    def told(self, asking: Asking, answer: Answer, latency_s: float, now: Now) -> tuple[Drop, ...] | Failure | None:
+    def told(self, asking: Asking, answer: Answer, now: Now) -> tuple[Drop, ...] | Failure | None:
         """What is new of what was dropped; or why nothing is known, where that is news. What a key may not ask for is
         no fault of what it sends: the gate hears nothing of it.
         """
         asking.departure.left(now.s)
         refused = isinstance(answer, Response) and answer.status == TOO_MANY_REQUESTS
-        self.pace.answered(now.s, latency_s, refused=refused, departure=asking.departure)
+        self.pace.answered(now.s, refused=refused, departure=asking.departure)
         if self._tells_drops is None:
             return ()
         listed = self._tells_drops[1].errors_of(answer)

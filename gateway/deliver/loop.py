@@ -38,6 +38,10 @@ STAGE = 100
 """Events of a page that are normalised before the first of them is mapped: one kind of work at a time finds its code
 and its data in the processor's caches.
 """
+TURN_S = 0.002
+"""A turn of the loop costs as much as a small request: at a fast pace two or three leave in one."""
+SOON_S = 0.005
+"""Where the next request leaves that soon anyway, an answer does not begin a turn."""
 RETRY_ROWS = 200
 NOT_SENT = (State.DEAD, State.DISCARDED, State.FILTERED)
 """What became of events that the destination has not heard of."""
@@ -338,8 +342,10 @@ class AccountLoop:
         except Exception as error:  # noqa: BLE001  it is raised by `run`: the account starts again
             self._failure, self._lost = error, True
         finally:
-            self.account.over(batch, self._now())
-            self._wake.set()
+            now = self._now()
+            self.account.over(batch, now)
+            if self._lost or self._next_s is None or self._next_s > now.s + SOON_S:
+                self._wake.set()
 
     async def _deliver_once(self, batch: Batch) -> None:
         if not self._may_send():  # a process that was frozen since it planned this: the lease may be another's by now
@@ -368,8 +374,8 @@ class AccountLoop:
 
     def _left(self, batch: Batch) -> None:
         """The batch is on the wire: the pace may go by it."""
-        self.account.left(batch, self._now())
-        self._wake.set()
+        if self.account.left(batch, self._now()):
+            self._wake.set()
 
     # --- ask ----------------------------------------------------------------------------------------------------
 
@@ -384,15 +390,13 @@ class AccountLoop:
             task.add_done_callback(self._sends.discard)
 
     async def _ask_once(self, asking: Asking) -> None:
-        started_s = self._clock.monotonic_s()
-
         def left() -> None:
             asking.departure.left(self._clock.monotonic_s())
             self._wake.set()
 
         try:
             answer = await self._exchange.ask(asking.destination, asking.request, left)
-            news = self.account.told(asking, answer, self._clock.monotonic_s() - started_s, self._now())
+            news = self.account.told(asking, answer, self._now())
             tell.dropped(self.account.name, news)
         except Exception as error:  # noqa: BLE001  it is raised by `run`: the account starts again
             self._failure, self._lost = error, True
@@ -455,7 +459,7 @@ class AccountLoop:
         now = self._now()
         until_s = [now.s + IDLE_S]
         if self._next_s is not None:
-            until_s.append(self._next_s)
+            until_s.append(max(self._next_s, now.s + TURN_S))
         if self.account.dirty() and self._settle is None:
             until_s.append(self._settled_s + SETTLE_EVERY_S)
         if self._journal_fails:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 
 from gateway import __version__
 from gateway.errors import Reason
@@ -17,8 +18,8 @@ from gateway.vendors.base import Answer, Failure, Request, Response
 
 ANSWER_BYTES_MAX = 32 << 20
 CONNECT_TIMEOUT_S = 10.0
-CONNECTIONS = 512
-CONNECTIONS_PER_HOST = 256
+CONNECTIONS = 768
+CONNECTIONS_PER_HOST = 512
 
 
 Left = Callable[[], None] | None
@@ -48,7 +49,7 @@ class HttpOutbound:
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=CONNECTIONS, limit_per_host=CONNECTIONS_PER_HOST, keepalive_timeout=60)
         self._session = _session(connector, [])
-        self._timed = _session(connector, [_tells_departure()])  # tracing costs; what has no limits goes without
+        self._timed = _session(connector, [_tells_departure()])  # tracing costs: only what has no body needs it
         return self
 
     async def __aexit__(
@@ -60,7 +61,7 @@ class HttpOutbound:
 
     async def send(self, request: Request, timeout_s: float, left: Left = None) -> Answer:
         """One request. A failure to connect was surely not applied; a timeout or a broken connection perhaps was."""
-        session = self._session if left is None else self._timed
+        session = self._session if left is None or request.body else self._timed
         if session is None:
             raise RuntimeError("the door is closed")
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
@@ -68,7 +69,7 @@ class HttpOutbound:
             async with session.request(
                 request.method,
                 request.url,
-                data=request.body or None,
+                data=_body(request.body, left),
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=False,
@@ -108,19 +109,34 @@ def _session(connector: aiohttp.TCPConnector, tracing: list[aiohttp.TraceConfig]
 
 
 def _tells_departure() -> aiohttp.TraceConfig:
-    """Calls a request's `left` as its bytes go to the socket: the headers wait for the first of the body."""
+    """Calls a request's `left` as its headers go to the socket: it has no body."""
 
-    async def leaves(_session: aiohttp.ClientSession, context: Any, sent: Any) -> None:
-        has_body = (
-            isinstance(sent, aiohttp.TraceRequestHeadersSentParams) and sent.headers.get("Content-Length", "0") != "0"
-        )
-        if not has_body:
-            context.trace_request_ctx()
+    async def leaves(
+        _session: aiohttp.ClientSession, context: Any, _sent: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        context.trace_request_ctx()
 
     tracing = aiohttp.TraceConfig()
     tracing.on_request_headers_sent.append(leaves)
-    tracing.on_request_chunk_sent.append(leaves)
     return tracing
+
+
+class _Body(aiohttp.BytesPayload):
+    """A body that calls `left` as it goes to the socket: the headers wait for it."""
+
+    def __init__(self, body: bytes, left: Callable[[], None]) -> None:
+        super().__init__(body)
+        self._left = left
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._left()
+        await super().write_with_length(writer, content_length)
+
+
+def _body(body: bytes, left: Left) -> bytes | _Body | None:
+    if not body:
+        return None
+    return body if left is None else _Body(body, left)
 
 
 async def _bounded(response: aiohttp.ClientResponse, answer_bytes: int) -> bytes:

@@ -1,23 +1,47 @@
 """When the next request may leave: even spacing within every window that the vendor declares.
 
-Pure: the time comes in, in monotonic seconds. A sliding window never holds more than it allows over any stretch of its
-length; requests are spaced evenly in it. A fixed window with a burst begins with the first request after the last one.
-A request counts from when its bytes left, which may be later than planned (a connection is opened, a process sleeps):
-until then it takes its place in every window.
+Pure: the time comes in, in monotonic seconds. A request counts from when its bytes left, which may be later than
+planned (a connection is opened, a process sleeps): until then it takes its place in every window.
 Where no limit is declared it is found: see `found`.
-A reserve of 2 % (up to 3 % of the window when latency jitters) absorbs the difference between when a request leaves and
-when it arrives: a client that paces at exactly the limit is refused by arrival jitter alone.
+
+Why a vendor that counts strictly never refuses. Let it allow N in any W. Request k leaves at d and arrives at
+d + way + x; request k+N arrives no earlier than the way after it left. So the two arrive more than W apart wherever
+k+N leaves later than d + W + x: then no window of W holds more than N, sliding or fixed, whatever the spacing within.
+Each request therefore holds its place for W and what x may be: 1 % of W while nothing is known of it; once it is
+answered, as much as that took longer than the quickest answer, since it was not later than that on its way there. Up to
+3 % of W this holds for every request. Beyond that it may as well be the vendor that thinks for longer: some are
+believed (a process or a network stood still for a moment), as many as cost 0.3 % of the pace.
+The spacing, 2 % wider than the limit's, is the pace; it is not what keeps the limit, so what is late is caught up.
 """
 
 from collections import deque
 from collections.abc import Sequence
-from math import floor, inf
+from heapq import heappop, heappush
+from math import inf
 
 from gateway.deliver.found import FoundRate
 from gateway.vendors.base import Limit
 
 RESERVE = 0.02
-RESERVE_MAX = 0.03
+"""Of a window, by which requests are further apart than the limit asks."""
+UNKNOWN = 0.01
+"""Of a window, by which a request may arrive late without our knowing."""
+CLOCKS = 0.001
+"""Of a window, by which a known delay is rounded up: clocks, and the way between the wire and who counts."""
+BELIEVED = 0.03
+"""Of a window: a delay up to this is believed of every request."""
+BELIEVED_MOST = 0.5
+BELIEF_EACH = 0.003
+BELIEF_MAX = 0.015
+"""Beyond that each request brings so much of a window that may be believed of any; it gathers up to this for each
+request of a window.
+"""
+CATCH_UP = 0.2
+"""Of a window, by which a request that has been waiting may be late without delaying those after it; one that comes to
+an account at rest: by `UNKNOWN`.
+"""
+QUICKEST_S = 30.0
+"""The quickest answer is that of the last 30 to 60 seconds."""
 WIDER = (1.02, 1.1, 1.5)
 """A refusal at a declared limit is mostly jitter; one on its heels says that the limit is not what was declared."""
 HEELS_S = 10.0
@@ -27,22 +51,29 @@ STRETCH_MAX = 16.0
 
 
 class Sent:
-    """A request in one window: when it left, and its units."""
+    """A request in one window: when it left, its units, and when its place is free for the next window's."""
 
-    __slots__ = ("at_s", "units")
+    __slots__ = ("at_s", "free_s", "units")
 
-    def __init__(self, at_s: float, units: float) -> None:
+    def __init__(self, at_s: float, units: float, free_s: float) -> None:
         self.at_s = at_s
         self.units = units
+        self.free_s = free_s
+
+    def __lt__(self, other: "Sent") -> bool:
+        return self.free_s < other.free_s
 
 
 class Departure:
-    """A request that is planned, in each window that it counts in: (window, units)."""
+    """A request of a cost class that is planned, in each window that it counts in: (window, units)."""
 
-    __slots__ = ("_sent", "_windows", "left_s", "planned_s")
+    __slots__ = ("_sent", "_windows", "cost", "left_s", "planned_s")
 
-    def __init__(self, windows: Sequence[tuple["SlidingWindow | FixedWindow", float]], planned_s: float) -> None:
+    def __init__(
+        self, windows: Sequence[tuple["SlidingWindow | FixedWindow", float]], planned_s: float, cost: str
+    ) -> None:
         self._windows = windows
+        self.cost = cost
         self.planned_s = planned_s
         self._sent: list[Sent] = []
         self.left_s: float | None = None
@@ -51,14 +82,28 @@ class Departure:
         """Its bytes are on their way, or will never be. Only the first call counts."""
         if self.left_s is None:
             self.left_s = now_s
-            for window, units in self._windows:
-                self._sent.append(Sent(now_s, units))
-                window.left(self.planned_s, self._sent[-1])
+            self._sent = [window.left(self.planned_s, now_s, units) for window, units in self._windows]
 
     def arrived(self, late_s: float) -> None:
-        """It was that much longer on its way than others: it counts from then."""
+        """It was that much longer on its way than others, at most."""
         for (window, _), sent in zip(self._windows, self._sent, strict=True):
-            sent.at_s += min(late_s, RESERVE_MAX * window.limit.per_s)
+            window.arrived(sent, late_s)
+
+
+class Belief:
+    """How much of a delay is taken for one on the way there. `allow` requests in `per_s` seconds."""
+
+    def __init__(self, allow: float, per_s: float) -> None:
+        self._per_s = per_s
+        self._most_s = self._left_s = BELIEF_MAX * allow * per_s
+
+    def of(self, late_s: float) -> float:
+        """Seconds by which a request that was answered so much later than the quickest may have arrived late."""
+        self._left_s = min(self._left_s + BELIEF_EACH * self._per_s, self._most_s)
+        surely_s = min(late_s, BELIEVED * self._per_s)
+        more_s = min(late_s - surely_s, self._left_s, (BELIEVED_MOST - BELIEVED) * self._per_s)
+        self._left_s -= more_s
+        return surely_s + more_s + CLOCKS * self._per_s
 
 
 class SlidingWindow:
@@ -68,33 +113,44 @@ class SlidingWindow:
         self.limit = limit
         self._stretch = 1.0
         self._sent: deque[Sent] = deque()
+        self._late: list[Sent] = []
+        self._held_s = limit.per_s * (1 + UNKNOWN)
         self._in_window = 0.0
+        self._belief = Belief(limit.allow, limit.per_s)
         self._next_s = 0.0
+        self._waited_for = False
         if spent_at_s is not None:
             self._next_s = spent_at_s + limit.per_s * (1 + RESERVE)
 
-    def next_s(self, now_s: float, units: float, reserve: float) -> float:
-        """The earliest time at which a request of `units` may leave; infinite while that depends on one that is planned
+    def next_s(self, now_s: float, units: float) -> float:
+        """When to ask again, or now: a request of `units` may leave. Infinite while that depends on one that is planned
         and has not left.
         """
-        length_s = self.limit.per_s * (1 + reserve / 2)
-        self._forget(now_s - length_s)
-        if self._in_window + units > self.limit.allow:
-            return max(self._next_s, self._free_at(units, length_s))
-        return self._next_s
+        self._forget(now_s)
+        full = self._in_window + units > self.limit.allow
+        next_s = max(self._next_s, self._free_s()) if full else self._next_s
+        self._waited_for |= next_s > now_s
+        return next_s
 
-    def plan(self, now_s: float, units: float, reserve: float) -> None:
-        """A request of `units` is to leave now. One that is late by less than half the reserve does not delay those
-        after it: the plan goes on from its own time.
+    def plan(self, now_s: float, units: float) -> None:
+        """A request of `units` is to leave now. One that is late does not delay those after it: the plan goes on from
+        its own time.
         """
-        spacing_s = units * self.limit.per_s / self.limit.allow * (1 + reserve) * self._stretch
-        late_s = self.limit.per_s * reserve / 2
+        spacing_s = units * self.limit.per_s / self.limit.allow * (1 + RESERVE) * self._stretch
+        late_s = self.limit.per_s * (CATCH_UP if self._waited_for else UNKNOWN)
         self._next_s = max(self._next_s, now_s - late_s) + spacing_s
+        self._waited_for &= self._next_s <= now_s
         self._in_window += units
 
-    def left(self, planned_s: float, sent: Sent) -> None:  # noqa: ARG002  as FixedWindow's
+    def left(self, planned_s: float, at_s: float, units: float) -> Sent:  # noqa: ARG002  as FixedWindow's
         """It has left."""
+        sent = Sent(at_s, units, at_s + self._held_s)
         self._sent.append(sent)
+        return sent
+
+    def arrived(self, sent: Sent, late_s: float) -> None:
+        """It may have arrived so much later than others; one whose place is taken again already stays forgotten."""
+        sent.free_s = max(sent.free_s, sent.at_s + self.limit.per_s + self._belief.of(late_s))
 
     def spacing_s(self) -> float:
         """How far apart units are at full pace."""
@@ -108,17 +164,17 @@ class SlidingWindow:
         """A while without a refusal."""
         self._stretch = 1 + (self._stretch - 1) * NARROWER
 
-    def _forget(self, before_s: float) -> None:
-        while self._sent and self._sent[0].at_s <= before_s:
-            self._in_window -= self._sent.popleft().units
+    def _forget(self, now_s: float) -> None:
+        """Places that are free again. One that has to be held for longer makes way for those behind it."""
+        while self._sent and self._sent[0].at_s + self._held_s <= now_s:
+            heappush(self._late, self._sent.popleft())
+        while self._late and self._late[0].free_s <= now_s:
+            self._in_window -= heappop(self._late).units
 
-    def _free_at(self, units: float, length_s: float) -> float:
-        over = self._in_window + units - self.limit.allow
-        for sent in self._sent:
-            over -= sent.units
-            if over <= 0:
-                return sent.at_s + length_s
-        return inf
+    def _free_s(self) -> float:
+        """When the next place is free, or earlier."""
+        first_s = self._sent[0].at_s + self._held_s if self._sent else inf
+        return min(first_s, self._late[0].free_s if self._late else inf)
 
 
 class FixedWindow:
@@ -130,25 +186,32 @@ class FixedWindow:
         self._main = _Window(limit.allow, limit.per_s, spent_at_s)
         self._burst = _Window(burst.allow, burst.per_s, spent_at_s) if burst else None
 
-    def next_s(self, now_s: float, units: float, reserve: float) -> float:
+    def next_s(self, now_s: float, units: float) -> float:
         """The earliest time at which a request of `units` may leave."""
-        at_s = self._main.free_at(now_s, units, reserve)
+        at_s = self._main.free_at(now_s, units)
         if at_s > now_s and self._burst is not None:
-            at_s = min(at_s, self._burst.free_at(now_s, units, reserve))
+            at_s = min(at_s, self._burst.free_at(now_s, units))
         return at_s
 
-    def plan(self, now_s: float, units: float, reserve: float) -> None:
+    def plan(self, now_s: float, units: float) -> None:
         """A request of `units` is to leave now."""
-        if self._burst is None or self._main.free_at(now_s, units, reserve) <= now_s:
+        if self._burst is None or self._main.free_at(now_s, units) <= now_s:
             self._main.spend(now_s, units)
         else:
             self._burst.spend(now_s, units)
 
-    def left(self, planned_s: float, sent: Sent) -> None:
+    def left(self, planned_s: float, at_s: float, units: float) -> Sent:
         """It has left. The vendor's window begins with what comes first."""
         for window in (self._main, self._burst):
             if window is not None:
-                window.left(planned_s, sent.at_s)
+                window.left(planned_s, at_s)
+        return Sent(at_s, units, at_s)
+
+    def arrived(self, sent: Sent, late_s: float) -> None:
+        """It may have arrived so much later than others, and a window begun so much later."""
+        for window in (self._main, self._burst):
+            if window is not None:
+                window.arrived(sent.at_s, late_s)
 
     def spacing_s(self) -> float:
         """How far apart units are over a window."""
@@ -171,17 +234,21 @@ class _Window:
         self._allow = allow
         self._per_s = per_s
         self._start_s = -1e18 if spent_at_s is None else spent_at_s
+        self._late_s = 0.0
         self._spent = 0.0 if spent_at_s is None else allow
+        self._belief = Belief(1, per_s)
 
-    def free_at(self, now_s: float, units: float, reserve: float) -> float:
-        end_s = self._start_s + self._per_s * (1 + reserve)
-        if now_s >= end_s or self._spent + units <= self._allow:
+    def free_at(self, now_s: float, units: float) -> float:
+        """Now, or when the next window surely begins: close to its end nobody knows in which a request would be."""
+        end_s = self._start_s + self._per_s * (1 + RESERVE) + self._late_s
+        close_s = self._start_s + self._per_s * (1 - RESERVE)
+        if now_s >= end_s or (self._spent + units <= self._allow and now_s < close_s):
             return now_s
         return end_s
 
     def spend(self, now_s: float, units: float) -> None:
         if now_s >= self._start_s + self._per_s:
-            self._start_s, self._spent = now_s, 0.0
+            self._start_s, self._late_s, self._spent = now_s, 0.0, 0.0
         self._spent += units
 
     def left(self, planned_s: float, now_s: float) -> None:
@@ -189,8 +256,28 @@ class _Window:
         if self._start_s == planned_s:
             self._start_s = now_s
 
+    def arrived(self, at_s: float, late_s: float) -> None:
+        """The request that left then may have been late: so was the window, if it began it."""
+        if self._start_s == at_s:
+            self._late_s = max(0.0, self._belief.of(late_s) - RESERVE * self._per_s)
+
     def fill(self) -> None:
         self._spent = self._allow
+
+
+class Quickest:
+    """The quickest answer of late to requests of one class: what took longer may have been longer on its way there."""
+
+    def __init__(self) -> None:
+        self._since_s = -inf
+        self._least_s = self._before_s = inf
+
+    def late_s(self, now_s: float, latency_s: float) -> float:
+        """By how much an answer was later than the quickest."""
+        if now_s - self._since_s > QUICKEST_S:
+            self._since_s, self._before_s, self._least_s = now_s, self._least_s, latency_s
+        self._least_s = min(self._least_s, latency_s)
+        return max(0.0, latency_s - min(self._least_s, self._before_s))
 
 
 class Pace:
@@ -202,27 +289,28 @@ class Pace:
         self._limits = limits
         self._spent_at_s = spent_at_s
         self._windows: dict[tuple[int, str], SlidingWindow | FixedWindow] = {}
-        self._reserve = RESERVE
-        self._latencies: deque[float] = deque(maxlen=64)
+        self._quickest: dict[str, Quickest] = {}
+        self._awaited = False
         self._refused_at_s = -HEELS_S
         self._quiet_at_s = 0.0
         self._in_a_row = 0
         self._ramp_s = 0.0
         self._found = None if limits else FoundRate()
 
-    @property
-    def reserve(self) -> float:
-        """The share of each window that is left unused."""
-        return self._reserve
-
     def next_s(self, now_s: float, cost: str, channel: str, key: str = "") -> float:
-        """The earliest time, at or after now, at which a request of this cost class may leave; infinite while that
-        depends on one that is planned and has not left.
+        """Now, where a request of this cost class may leave, or when to ask again; infinite while that depends on one
+        that is planned and has not left.
         """
         earliest = max(now_s, self._ramp_s, self._found.next_s(now_s) if self._found else now_s)
         for window, units in self._of(cost, channel, key):
-            earliest = max(earliest, window.next_s(now_s, units, self._reserve))
+            earliest = max(earliest, window.next_s(now_s, units))
+        self._awaited |= earliest == inf
         return earliest
+
+    def was_awaited(self) -> bool:
+        """Whether somebody was told, since this was asked last, that it depends on a request that had not left."""
+        awaited, self._awaited = self._awaited, False
+        return awaited
 
     def plan(self, now_s: float, cost: str, channel: str, key: str = "", *, share: float = 1.0) -> Departure:
         """A request is to leave now; what is returned must be told when it has. `share`: of the pace that may be used
@@ -232,18 +320,18 @@ class Pace:
         if share < 1 and windows:
             self._ramp_s = now_s + max(units * window.spacing_s() for window, units in windows) / share
         for window, units in windows:
-            window.plan(now_s, units, self._reserve)
+            window.plan(now_s, units)
         if self._found is not None:
             self._found.plan(now_s)
-        return Departure(windows, now_s)
+        return Departure(windows, now_s, cost)
 
     def spend(self, now_s: float, cost: str, channel: str, key: str = "") -> None:
         """A request leaves now."""
         self.plan(now_s, cost, channel, key).left(now_s)
 
-    def answered(self, now_s: float, latency_s: float, *, refused: bool, departure: Departure | None = None) -> None:
-        """What the vendor thought of our pace, and how long it took: jitter and refusals widen the reserve. What took
-        longer than others may have been longer on its way there.
+    def answered(self, now_s: float, *, refused: bool, departure: Departure | None = None) -> None:
+        """What the vendor thought of our pace, and that it has answered: what took longer than others may have been
+        longer on its way there.
         """
         if self._found is not None and refused:
             self._found.refused(now_s, departure.planned_s if departure else now_s)
@@ -258,28 +346,25 @@ class Pace:
             self._quiet_at_s = now_s
             for window in self._windows.values():
                 window.quiet()
-        if departure is not None and departure.left_s is not None:
-            latency_s = now_s - departure.left_s
-            departure.arrived(max(0.0, latency_s - min(self._latencies, default=latency_s)))
-        self._latencies.append(latency_s)
-        self._reserve = self._reserve_for_jitter()
+        if departure is not None and departure.left_s is not None and departure.left_s < now_s:
+            quickest = self._quickest.setdefault(departure.cost, Quickest())
+            departure.arrived(quickest.late_s(now_s, now_s - departure.left_s))
 
     def rate_per_s(self) -> float | None:
-        """Requests per second that the tightest window allows, None without limits."""
-        rates = [limit.allow / limit.per_s for limit in self._limits]
-        return min(rates) if rates else None
+        """Units a second that its tightest window allows to the class of requests that may go fastest; None without
+        limits.
+        """
+        if not self._limits:
+            return None
+        classes = frozenset[str | None]().union(*(limit.classes or {None} for limit in self._limits))
+        return max(
+            min(limit.allow / limit.per_s for limit in self._limits if limit.classes is None or one in limit.classes)
+            for one in classes
+        )
 
     def found_per_s(self) -> float | None:
         """Requests per second that the account was found to take, None where limits are declared or none was met."""
         return self._found.per_s if self._found else None
-
-    def _reserve_for_jitter(self) -> float:
-        windows = [limit.per_s for limit in self._limits if limit.kind == "sliding"]
-        if not windows or len(self._latencies) < 8:  # noqa: PLR2004  too few to tell jitter
-            return self._reserve
-        ordered = sorted(self._latencies)
-        jitter_s = ordered[floor(len(ordered) * 0.9)] - ordered[0]
-        return min(max(RESERVE, jitter_s / min(windows)), RESERVE_MAX)
 
     def _of(self, cost: str, channel: str, key: str) -> list[tuple[SlidingWindow | FixedWindow, float]]:
         found = []

@@ -108,7 +108,7 @@ limit_units = Counter(
 )
 limit_units_per_second = Gauge(
     "gateway_limit_units_per_second",
-    "Units a second that the account's tightest limit allows.",
+    "Units a second that the account's limits allow to the class of requests that may go fastest.",
     ["account"],
     multiprocess_mode="livemostrecent",
     registry=REGISTRY,

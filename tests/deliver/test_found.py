@@ -37,7 +37,7 @@ def drive(pace: Pace, vendor: Vendor, from_s: float, to_s: float) -> None:
     while now_s < to_s:
         while answers and answers[0][0] <= now_s:
             at_s, taken, departure = answers.popleft()
-            pace.answered(at_s, LATENCY_S, refused=not taken, departure=departure)
+            pace.answered(at_s, refused=not taken, departure=departure)
             rest_s = rest_s if taken else at_s + 1.0
         leaves_s = max(now_s, rest_s, pace.next_s(now_s, "default", "one"))
         if len(answers) >= TOGETHER or leaves_s > now_s:
@@ -80,7 +80,7 @@ def test_refusals_of_one_burst_halve_once() -> None:
     pace = Pace([])
     burst = [pace.plan(100.0 + place / 100, "default", "one") for place in range(20)]
     for departure in burst:
-        pace.answered(100.3, LATENCY_S, refused=True, departure=departure)
+        pace.answered(100.3, refused=True, departure=departure)
     assert pace.found_per_s() == 10.0
 
 
@@ -88,20 +88,20 @@ def test_a_found_pace_does_not_grow_while_it_is_not_used() -> None:
     pace = Pace([])
     for place in range(20):
         departure = pace.plan(100.0 + place / 100, "default", "one")
-    pace.answered(100.3, LATENCY_S, refused=True, departure=departure)
+    pace.answered(100.3, refused=True, departure=departure)
     for hour in range(1, 200):
         departure = pace.plan(3600.0 * hour, "default", "one")
-        pace.answered(3600.0 * hour, LATENCY_S, refused=False, departure=departure)
+        pace.answered(3600.0 * hour, refused=False, departure=departure)
     assert pace.found_per_s() == 10.0
 
 
 def test_a_lone_request_that_is_refused_says_little() -> None:
     pace = Pace([])
-    pace.answered(100.1, LATENCY_S, refused=True, departure=pace.plan(100.0, "default", "one"))
+    pace.answered(100.1, refused=True, departure=pace.plan(100.0, "default", "one"))
     assert pace.found_per_s() == 1.0
 
 
 def test_a_declared_limit_is_not_looked_for() -> None:
     pace = Pace([Limit(allow=4, per_s=1.0)])
-    pace.answered(100.0, LATENCY_S, refused=True, departure=pace.plan(100.0, "default", "one"))
+    pace.answered(100.0, refused=True, departure=pace.plan(100.0, "default", "one"))
     assert pace.found_per_s() is None

@@ -42,3 +42,25 @@ async def test_a_request_on_a_connection_that_breaks_is_not_sent_again(method: s
     assert isinstance(answers[1], Failure)
     assert answers[1].reason is Reason.TIMEOUT
     assert server.heard == [method] * 2
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_who_paces_hears_once_that_a_request_leaves_before_its_answer(body: bytes) -> None:
+    server, heard = Server(answered=2), list[int]()
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    request = Request("POST", f"http://127.0.0.1:{port}/", (), body)
+    async with listening, HttpOutbound() as outbound:
+        for _ in range(2):
+            await outbound.send(request, 5.0, lambda: heard.append(len(server.heard)))
+    assert heard == [0, 1]
+
+
+async def test_who_paces_hears_nothing_of_a_request_that_finds_nobody() -> None:
+    heard: list[str] = []
+    async with HttpOutbound() as outbound:
+        answer = await outbound.send(
+            Request("POST", "http://127.0.0.1:9/", (), b"{}"), 5.0, lambda: heard.append("left")
+        )
+    assert isinstance(answer, Failure)
+    assert heard == []
