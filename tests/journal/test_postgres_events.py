@@ -150,6 +150,17 @@ async def test_a_table_that_waits_for_a_lane_stays(journal: PostgresJournal, ses
     assert (await hand.audited()).balanced
 
 
+async def test_a_table_that_a_replay_goes_through_stays_until_it_has(journal: PostgresJournal, session: Any) -> None:
+    hand = await Lanehand.on(journal)
+    await _days(journal, range(5), hand)
+    replay = await Lanehand.on(journal, destination="lake", kind="replay-1", start_seq=4, end_seq=12)
+    assert (await keep_all(journal, rules(9))).events == 4, "what is older than all tables"
+    assert await _tables(session) == [1, 2, 3, 4, 5]
+    await replay.deliver(5, 12)
+    assert (await keep_all(journal, rules(9))).events == 4
+    assert {one.why for one in await journal.audit()} == {""}
+
+
 async def test_a_lane_that_began_or_ended_in_the_middle_of_a_table_balances(journal: PostgresJournal) -> None:
     await _days(journal, range(1))
     await accept(journal, 3, received_at_ms=NOW_MS + DAY_MS)

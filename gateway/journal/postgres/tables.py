@@ -7,7 +7,7 @@ weeks), the pair stays, and its other batches go one by one.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 from msgspec.structs import replace
@@ -25,9 +25,11 @@ BYTES_MIN = 16 << 20
 MOVED_SHARE = 4
 """At most this part of a pair is moved out of it."""
 MOVED_PER_SLICE = 256
+SCAN_S = 120.0
+"""For so long may be read through a pair: one of a billion events takes seconds."""
 
-
-NOTHING = Kept(0, 0, 0, 0, 0, 0, more=True)
+MORE = Kept(0, 0, 0, 0, 0, 0, more=True)
+"""What a slice did that removed nothing yet."""
 
 
 class _Table(NamedTuple):
@@ -65,7 +67,7 @@ async def next_slice(db: Connections, rules: Keep, excess: int, reads: Sequence[
                 if kept is not None:
                     return kept
     except asyncpg.UndefinedTableError:  # another replica was faster
-        return NOTHING
+        return MORE
     return None
 
 
@@ -74,8 +76,8 @@ async def _closed(db: Connections) -> list[_Table]:
     found = await db.fetch(_CLOSED)
     unseen = [row[0] for row in found if row[3] is None]
     for number in unseen:
-        await db.fetch(_SEEN.format(number), number)
-    return [_Table(*row) for row in (await db.fetch(_CLOSED) if unseen else found)]
+        await _scan(db, _SEEN.format(number), number)
+    return [_Table(*row) for row in (await db.fetch(_CLOSED) if unseen else found) if row[3] is not None]
 
 
 async def _let_go(db: Connections, table: _Table, reads: Sequence[Read]) -> Kept | None:
@@ -91,13 +93,13 @@ async def _let_go(db: Connections, table: _Table, reads: Sequence[Read]) -> Kept
         return None
     if needed:
         await db.value("SELECT gateway.set_aside($1, $2)", table.id, needed[:MOVED_PER_SLICE])
-        return NOTHING
+        return MORE
     return await _drop(db, table, reads)
 
 
 async def _drop(db: Connections, table: _Table, reads: Sequence[Read]) -> Kept | None:
     """The pair goes; the lanes of its sources write down how many of their settled events are gone."""
-    batches = await db.value(f"SELECT count(*) FROM gateway.batches_{table.id}")  # noqa: S608  a number
+    batches = await _scan(db, f"SELECT count(*) FROM gateway.batches_{table.id}")  # noqa: S608  a number
     counted: dict[tuple[str, int, int], int] = {}
     booked: list[tuple[int, int]] = []
     for lane in (one.lane for one in reads):
@@ -106,21 +108,28 @@ async def _drop(db: Connections, table: _Table, reads: Sequence[Read]) -> Kept |
             if between not in counted:
                 counted[between] = await _count(db, table.id, *between)
             booked.append((lane.id, counted[between]))
-    events = await db.value(
+    events = await _scan(
+        db,
         "SELECT gateway.drop_events($1, $2, $3, $4, $5, $6, $7)",
         *(table.id, table.first_seq, table.last_seq, batches),
         max((one.lane.id for one in reads), default=0),
         [number for number, _ in booked],
         [count for _, count in booked],
     )
-    return replace(NOTHING, events=events) if events is not None else None
+    return replace(MORE, events=events) if events is not None else None
 
 
 async def _count(db: Connections, number: int, source: str, after_seq: int, to_seq: int) -> int:
     """How many events of the source the pair holds between two seqs."""
-    whole = await db.value(_WHOLE.format(number), source, after_seq, to_seq)
+    whole = await _scan(db, _WHOLE.format(number), source, after_seq, to_seq)
     parts = [Part(*row) for row in await db.fetch(_CUT.format(number), source, after_seq, to_seq)]
     return int(whole) + sum(part.between(after_seq, to_seq) for part in parts)
+
+
+async def _scan(db: Connections, query: str, *values: Any) -> Any:
+    """The one value of a statement that reads a whole pair, but no payloads."""
+    async with db.one(SCAN_S) as connection:
+        return await connection.fetchval(query, *values)
 
 
 _NEWEST = """
