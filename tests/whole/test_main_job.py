@@ -1,6 +1,7 @@
 """The main job: what a Shopify shop sends is at Ometria and at the sink, each once, right in its fields."""
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway import document
+from gateway.children import GIVES_WAY
 from gateway.sandbox.server import Sandbox
 from tests.whole import payloads
 from tests.whole.payloads import EVERY, SENT, Case
@@ -47,6 +49,12 @@ async def test_every_kind_of_payload_arrives_once_however_often_it_is_sent(tmp_p
         assert rows["sink"]["delivered"] == 1 + len(EVERY)
         assert await gateway.stop() == 0
         assert gateway.failures() == []
+
+
+async def test_delivering_gives_way_to_accepting_where_they_share_a_core(tmp_path: Path) -> None:
+    async with running(tmp_path) as (gateway, _):
+        nice = {role: os.getpriority(os.PRIO_PROCESS, gateway.pid(role)) for role in ("receiver", "dispatcher")}
+        assert nice["dispatcher"] == min(nice["receiver"] + GIVES_WAY, 19)
 
 
 async def test_what_ometria_would_refuse_is_dead_with_the_reason_and_nothing_else_is(tmp_path: Path) -> None:
