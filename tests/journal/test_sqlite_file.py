@@ -73,7 +73,7 @@ async def test_the_attempts_of_an_older_version_are_still_shown(tmp_path: Path) 
         await hand.deliver(1, 1)
     with closing(sqlite3.connect(path)) as db:
         db.execute("ALTER TABLE attempts DROP COLUMN config")
-        for table in ("replays", "versions"):
+        for table in ("replays", "versions", "identity_runs"):
             db.execute(f"DROP TABLE {table}")
         db.execute("DROP INDEX parked_letters")
         for table, column in (
@@ -82,6 +82,7 @@ async def test_the_attempts_of_an_older_version_are_still_shown(tmp_path: Path) 
             ("intents", "lanes"),
             ("leases", "note"),
             ("parked", "every_state"),
+            ("identity_buckets", "runs"),
         ):
             db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         db.execute("DELETE FROM migrations WHERE number > 1")

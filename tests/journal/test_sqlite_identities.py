@@ -16,22 +16,22 @@ from typing import Any
 import pytest
 
 from gateway.journal.sqlite import SqliteJournal, schema
-from gateway.journal.sqlite.connection import connect, transaction
+from gateway.journal.sqlite.connection import Db, connect, transaction
+from gateway.journal.sqlite.filters import FILTER_BYTES, PAGES, Filters
 from gateway.journal.sqlite.identities import (
-    FILTER_BYTES,
+    ENTRY,
+    KEY_BYTES,
     LISTS_PER_SLICE,
     MERGES_PER_BUCKET,
-    PAGES,
     SLICES,
     Identities,
-    may_have,
-    spots_of,
+    run_of,
     write_pages,
 )
-from gateway.journal.sqlite.identities import RECENT as RECENT_SHIPPED
 from gateway.journal.sqlite.log import Append
 from gateway.model import Offer, Receipt
 from tests.journal.making import DAY_MS, HOUR_MS, NOW_MS, WEEK_MS, group, keep_all, offer, opened, rules
+from tests.journal.test_sqlite_filters import identity_on, two_bits
 
 RECENT = 60
 """Identities that are held before a merge begins: a thousandth of what is shipped."""
@@ -215,52 +215,103 @@ def test_a_new_identity_is_seldom_looked_for_on_disk(start: Callable[[], Process
     process.db.set_trace_callback(statements.append)
     for _ in range(20):
         sender.knock(process, new=10, again=0)
-    looked = [one for one in statements if "entries FROM identity_pages WHERE id =" in one]
+    looked = [one for one in statements if "entries FROM identity_runs WHERE id IN" in one]
     assert len(looked) <= 10
-
-
-def test_a_full_page_says_of_few_strangers_that_they_are_there(start: Callable[[], Process]) -> None:
-    process, draw = start(), Random(7)
-    page = [_on_first_page(draw) for _ in range(RECENT_SHIPPED * MERGES_PER_BUCKET // PAGES)]
-    with transaction(process.db):
-        write_pages(process.db, 1, [(name, bytes(20)) for name in page])
-    (bits,) = process.db.execute("SELECT filter FROM identity_pages").fetchone()
-
-    strangers = [_on_first_page(draw) for _ in range(50_000)]
-    assert all(may_have(bits, spots_of(name)) for name in page)
-    assert sum(may_have(bits, spots_of(name)) for name in strangers) < len(strangers) / 400
 
 
 def test_a_filter_of_two_bits_is_understood_and_made_anew_by_the_next_merge(start: Callable[[], Process]) -> None:
     process, draw = start(), Random(8)
-    names = [_on_first_page(draw) for _ in range(300)]
-    with transaction(process.db):
-        write_pages(process.db, 1, [(name, bytes(20)) for name in names[:200]])
-        process.db.execute("UPDATE identity_pages SET filter = ?", (_two_bits(names[:200]),))
-    (old,) = process.db.execute("SELECT filter FROM identity_pages").fetchone()
-    assert all(may_have(old, spots_of(name)) for name in names[:200])
-    assert not all(may_have(old, spots_of(name)) for name in names[200:])
+    names = [identity_on(0, draw) for _ in range(300)]
+
+    def may_have(name: bytes) -> bool:
+        filters = Filters()
+        filters.follow({1})
+        (filter_,) = process.db.execute("SELECT filter FROM identity_pages").fetchone()
+        filters.put(1, 0, filter_)
+        return filters.left(name) != 0
 
     with transaction(process.db):
-        write_pages(process.db, 1, [(name, bytes(20)) for name in names[200:]])
-    (new,) = process.db.execute("SELECT filter FROM identity_pages").fetchone()
-    assert len(new) == len(old) + 1
-    assert all(may_have(new, spots_of(name)) for name in names)
+        as_before(process.db, names[:200])
+    assert all(map(may_have, names[:200]))
+    assert not all(map(may_have, names[200:]))
+
+    with transaction(process.db):
+        write_pages(process.db, 1, 0, [(name, bytes(20)) for name in names[200:]])
+    assert all(map(may_have, names))
+    assert process.db.execute("SELECT length(filter) FROM identity_pages").fetchone() == (FILTER_BYTES + 1,)
 
 
-def _on_first_page(draw: Random) -> bytes:
-    """An identity whose first eleven bits are 0, and a source."""
-    return bytes([0, draw.randrange(32)]) + draw.randbytes(14) + bytes(4)
+@pytest.mark.parametrize("more", [0, 20, 40])
+def test_a_file_of_the_version_before_is_taken_over_in_any_slice_of_a_merge(
+    start: Callable[[], Process], more: int
+) -> None:
+    process, sender = start(), Sender()
+    while process.rows("identity_buckets") < 2 or not process.merging():
+        sender.knock(process, again=0)
+    for _ in range(more):
+        sender.knock(process, again=0)
+    assert process.merging()
+    for bucket in (1, 2):
+        all_as_before(process.db, bucket)
+    for undone in (
+        "DROP TABLE identity_runs",
+        "ALTER TABLE identity_buckets DROP COLUMN runs",
+        "DELETE FROM migrations WHERE number >= 8",
+    ):
+        process.db.execute(undone)
+    process = start()
+    sender.knock_with_everything(process)
+    for _ in range(3 * SLICES):
+        sender.knock(process)
+    sender.knock_with_everything(start())
 
 
-def _two_bits(names: list[bytes]) -> bytes:
-    """A filter as it was before: two bits of 13, behind the 11 that tell the page."""
-    bits = bytearray(FILTER_BYTES)
-    for name in names:
-        number = int.from_bytes(name[:5], "big")
-        for spot in (number >> 16 & 0x1FFF, number >> 3 & 0x1FFF):
-            bits[spot >> 3] |= 1 << (spot & 7)
-    return bytes(bits)
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_is_in_its_window_is_known_while_buckets_come_and_go(
+    start: Callable[[], Process], tmp_path: Path, seed: int
+) -> None:
+    """Days pass; buckets go, some were written by the version before, processes start, rest and take turns."""
+    draw, sender, processes = Random(seed), Sender(), [start(), start()]
+    days: list[int] = []
+    for day in range(16):
+        days.append(len(sender.sent))
+        now_ms = NOW_MS + day * DAY_MS
+        process = draw.choice(processes)
+        for _ in range(draw.randrange(60, 140)):
+            sender.knock(process, again=0, received_at_ms=now_ms)
+        if draw.random() < 0.5:
+            all_as_before(process.db, draw.randrange(1, 12))
+        if draw.random() < 0.7:
+            async with opened(SqliteJournal(tmp_path / "journal.db")) as journal:
+                await keep_all(journal, rules(now_ms, identities_ms=WEEK_MS))
+        if draw.random() < 0.3:
+            processes[draw.randrange(2)] = start()
+        recent = range(days[max(0, day - 5)], len(sender.sent))
+        for one in processes:
+            receipts = one.append(*(named(number, received_at_ms=now_ms) for number in recent))
+            assert [receipt.id for receipt in receipts] == [sender.sent[number].id for number in recent]
+    assert process.rows("identity_buckets") < max(process.db.execute("SELECT max(id) FROM identity_buckets").fetchone())
+
+
+def as_before(db: Db, names: list[bytes]) -> None:
+    """A page as versions before wrote it: two bits in its filter, what is known of identities on it."""
+    entries = b"".join(name + bytes(20) for name in names)
+    db.execute("INSERT INTO identity_pages (id, filter, entries) VALUES (?, ?, ?)", (PAGES, two_bits(names), entries))
+
+
+def all_as_before(db: Db, bucket: int) -> None:
+    """The same of a bucket."""
+    add = "UPDATE identity_pages SET entries = CAST(entries || ? AS BLOB) WHERE id = ?"
+    with transaction(db):
+        runs = db.execute(
+            "DELETE FROM identity_runs WHERE id >= ? AND id < ? RETURNING id, entries",
+            (run_of(bucket, 0), run_of(bucket + 1, 0)),
+        ).fetchall()
+        for run, entries in sorted(runs):
+            db.execute(add, (entries, bucket * PAGES + run % PAGES))
+        for page, entries in db.execute("SELECT id, entries FROM identity_pages WHERE id / ? = ?", (PAGES, bucket)):
+            filter_ = two_bits([entries[at : at + KEY_BYTES] for at in range(0, len(entries), ENTRY.size)])
+            db.execute("UPDATE identity_pages SET filter = ? WHERE id = ?", (filter_, page))
 
 
 def test_a_source_with_a_short_window_makes_no_short_buckets_for_the_others(start: Callable[[], Process]) -> None:
@@ -282,7 +333,7 @@ async def test_buckets_go_when_no_window_reaches_them(start: Callable[[], Proces
     async with opened(SqliteJournal(tmp_path / "journal.db")) as journal:
         kept = await keep_all(journal, rules(now_ms, identities_ms=WEEK_MS))
         assert kept.identities == len(sender.sent)
-    assert [process.rows(f"identity_{table}") for table in ("lists", "pages", "buckets")] == [0, 0, 0]
+    assert [process.rows(f"identity_{table}") for table in ("lists", "runs", "pages", "buckets")] == [0, 0, 0, 0]
     for one in (process, start()):
         receipts = one.append(named(1, received_at_ms=now_ms), named(len(sender.sent) - 1, received_at_ms=now_ms))
         assert [receipt.duplicate for receipt in receipts] == [one is not process] * 2

@@ -16,25 +16,21 @@ from typing import NamedTuple
 
 from gateway.journal.admission import Key, Known
 from gateway.journal.sqlite.connection import Db
+from gateway.journal.sqlite.filters import NO_FILTER, PAGES, Filters, is_old, page_of, with_names
 
 RECENT = 65_536
 """Identities in lists before they are merged. One takes about 160 bytes of memory."""
 MERGES_PER_BUCKET = 16
-"""A merge rewrites its bucket: the larger the bucket, the more is written; the more buckets, the more is looked
-through."""
+"""What each of them adds to a page is a row: the more there are, the more is read where a filter does not rule it out.
+The more buckets, the more is looked through, and the more memory do filters take."""
 SPAN_MS_MIN = 3_600_000
 """No bucket is shorter, however short the windows."""
-PAGES = 2048
 SLICES = 64
 """A merge is done in so many slices, each with one append."""
+RUNS_MAX = 64
+"""Of merges into one bucket; there are fewer."""
 LISTS_PER_SLICE = 256
 """Merged lists are removed so many at a time."""
-FILTER_BYTES = 1024
-"""Of each page: five bits of these are set for an identity. A full bucket's say wrongly of 1 in 700 that it is there.
-"""
-BITS = 5
-OLD_BITS = 2
-"""What a filter without a mark was made with: it says so of 1 in 70."""
 
 ENTRY = Struct(">16sIQ4sQ")
 """The identity, its source's id; the event's seq, the end of its group's id, when it was received."""
@@ -44,11 +40,6 @@ _KNOWN = Struct(">Q4sQ")
 
 _PAGES_PER_SLICE = PAGES // SLICES
 _SEQ_MAX = (1 << 63) - 1
-_NO_FILTER = bytes(FILTER_BYTES) + bytes([BITS])
-"""The mark stands behind the bits."""
-
-
-Spots = tuple[int, int, int, int, int]
 
 
 class Merge(NamedTuple):
@@ -82,12 +73,14 @@ class Identities:
     def look(self, db: Db, keys: Iterable[Key], numbers: Mapping[str, int]) -> dict[Key, Known]:
         """What is known of these identities. `numbers`: the sources' ids."""
         self._follow(db)
-        fresh, going = self._fresh, self._going
+        fresh, going, filters = self._fresh, self._going, self._filters
         known: dict[Key, Known] = {}
         for key in keys:
             name = _KEY.pack(key[1], numbers[key[0]])
             place = name[0] >> 2
-            found = fresh[place].get(name) or going[place].get(name) or self._on_disk(db, name)
+            found = fresh[place].get(name) or going[place].get(name)
+            if found is None and (left := filters.left(name)):
+                found = self._on_disk(db, name, left)
             if found is not None:
                 known[key] = Known._make(_KNOWN.unpack(found))
         return known
@@ -113,7 +106,9 @@ class Identities:
         self._of = db
         self._merge = Merge(0, 0, 0, SLICES)
         self._seen_seq = 0
-        self._filters: list[tuple[int, list[bytes]]] = []
+        self._filters = Filters()
+        self._runs: dict[int, int] = {}
+        """Of each bucket, the merges that added to it."""
         self._going: list[dict[bytes, bytes]] = _empty()
         self._merged_lists = True
         self._renew()
@@ -135,6 +130,7 @@ class Identities:
         if db is not self._of or merge.number > self._merge.number + 1:
             self._forget(db)
             self._merge = merge._replace(number=merge.number - 1, slice=SLICES)
+            self._follow_buckets(db)
             self._read_filters(db, 0, _SEQ_MAX)
         if merge.number > self._merge.number:
             self._follow_slices(db, SLICES)
@@ -142,7 +138,7 @@ class Identities:
             self._going = self._fresh
             self._renew()
             self._merge = merge._replace(slice=0)
-            self._forget_buckets(db)
+            self._follow_buckets(db)
         self._follow_slices(db, merge.slice)
 
     def _follow_slices(self, db: Db, to_slice: int) -> None:
@@ -173,28 +169,20 @@ class Identities:
         for page, filter_ in db.execute(
             "SELECT id, filter FROM identity_pages WHERE id >= ? AND id < ? ORDER BY id", (from_id, to_id)
         ):
-            bucket = page // PAGES
-            if not self._filters or self._filters[0][0] != bucket:
-                self._filters.insert(0, (bucket, [_NO_FILTER] * PAGES))
-            self._filters[0][1][page % PAGES] = filter_
+            self._filters.put(*divmod(page, PAGES), filter_)
 
-    def _forget_buckets(self, db: Db) -> None:
-        there = {bucket for (bucket,) in db.execute("SELECT id FROM identity_buckets")}
-        self._filters = [one for one in self._filters if one[0] in there]
+    def _follow_buckets(self, db: Db) -> None:
+        self._runs = dict(db.execute("SELECT id, runs FROM identity_buckets"))
+        self._filters.follow(self._runs)
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
-    def _on_disk(self, db: Db, name: bytes) -> bytes | None:
-        """What the youngest bucket that knows this identity says of it."""
-        page, spots = _page(name), spots_of(name)
-        one, bit, other, other_bit = spots[0] >> 3, 1 << (spots[0] & 7), spots[1] >> 3, 1 << (spots[1] & 7)
-        for bucket, filters in self._filters:
-            bits = filters[page]
-            if bits[one] & bit and bits[other] & other_bit and may_have(bits, spots):
-                row = db.execute("SELECT entries FROM identity_pages WHERE id = ?", (bucket * PAGES + page,)).fetchone()
-                found = _last(row[0], name) if row else None
-                if found is not None:
-                    return found
+    def _on_disk(self, db: Db, name: bytes, left: int) -> bytes | None:
+        """What the newest of these buckets that knows this identity says of it."""
+        for bucket in self._filters.buckets(left):
+            found = _last(_entries(db, bucket, page_of(name), self._runs[bucket]), name)
+            if found is not None:
+                return found
         return None
 
     def _begin(self, db: Db) -> None:
@@ -209,7 +197,7 @@ class Identities:
         else:
             bucket = newest[0]
         db.execute(
-            "UPDATE identity_buckets SET count = count + ?, until_ms = max(until_ms, ?) WHERE id = ?",
+            "UPDATE identity_buckets SET count = count + ?, until_ms = max(until_ms, ?), runs = runs + 1 WHERE id = ?",
             (self._count, self._until_ms, bucket),
         )
         db.execute(
@@ -219,7 +207,7 @@ class Identities:
     def _merge_slice(self, db: Db) -> None:
         """Write the next pages. Memory follows when it reads what was written."""
         merge = self._merge
-        write_pages(db, merge.bucket, self._going[merge.slice].items())
+        write_pages(db, merge.bucket, self._runs[merge.bucket] - 1, self._going[merge.slice].items())
         db.execute("UPDATE identity_merge SET slice = slice + 1")
 
     def _remove_lists(self, db: Db) -> bool:
@@ -233,60 +221,58 @@ class Identities:
         return gone > 0
 
 
-def write_pages(db: Db, bucket: int, identities: Iterable[tuple[bytes, bytes]]) -> None:
-    """Add identities, each with what is known of it, to the pages of a bucket."""
+def _entries(db: Db, bucket: int, page: int, runs: int) -> bytes:
+    """All that lies on a page of a bucket, older ones first."""
+    rows = db.execute("SELECT entries FROM identity_pages WHERE id = ?", (bucket * PAGES + page,)).fetchall()
+    marks = ", ".join("?" * runs)
+    rows += db.execute(
+        f"SELECT entries FROM identity_runs WHERE id IN ({marks}) ORDER BY id",  # noqa: S608  question marks
+        [run_of(bucket, run) + page for run in range(runs)],
+    )
+    return b"".join([entries for (entries,) in rows])
+
+
+def write_pages(db: Db, bucket: int, run: int, identities: Iterable[tuple[bytes, bytes]]) -> None:
+    """Add identities, each with what is known of it, to the pages of a bucket. `run`: the number of what is added,
+    which may be there.
+    """
     fresh: defaultdict[int, list[bytes]] = defaultdict(list)
     for name, known in identities:
-        fresh[bucket * PAGES + _page(name)] += (name, known)
+        fresh[page_of(name)] += (name, known)
     if not fresh:
         return
-    there = {
-        page: (filter_, entries)
-        for page, filter_, entries in db.execute(
-            "SELECT id, filter, entries FROM identity_pages WHERE id >= ? AND id <= ?", (min(fresh), max(fresh))
+    first = bucket * PAGES
+    filters = {
+        id_ - first: filter_
+        for id_, filter_ in db.execute(
+            "SELECT id, filter FROM identity_pages WHERE id >= ? AND id <= ?", (first + min(fresh), first + max(fresh))
         )
     }
-    rows = []
-    for page, parts in sorted(fresh.items()):
-        filter_, entries = there.get(page, (_NO_FILTER, b""))
-        names = parts[::2]
-        if _is_old(filter_):
-            filter_, names = _NO_FILTER, [*names, *_names(entries)]
-        rows.append((page, _with(filter_, names), entries + b"".join(parts)))
-    db.executemany("INSERT OR REPLACE INTO identity_pages (id, filter, entries) VALUES (?, ?, ?)", rows)
+    for page, parts in fresh.items():
+        filter_, names = filters.get(page, NO_FILTER), parts[::2]
+        if is_old(filter_):
+            filter_, names = NO_FILTER, [*names, *_names(_entries(db, bucket, page, run + 1))]
+        filters[page] = with_names(filter_, names)
+    db.executemany(
+        "INSERT INTO identity_pages (id, filter, entries) VALUES (?1, ?2, x'')"
+        " ON CONFLICT (id) DO UPDATE SET filter = ?2",
+        [(first + page, filters[page]) for page in sorted(fresh)],
+    )
+    db.executemany(
+        "INSERT INTO identity_runs (id, entries) VALUES (?1, ?2)"
+        " ON CONFLICT (id) DO UPDATE SET entries = CAST(entries || ?2 AS BLOB)",
+        [(run_of(bucket, run) + page, b"".join(parts)) for page, parts in sorted(fresh.items())],
+    )
+
+
+def run_of(bucket: int, run: int) -> int:
+    """Where the rows begin that a merge has added to a bucket."""
+    return (bucket * RUNS_MAX + run) * PAGES
 
 
 def _empty() -> list[dict[bytes, bytes]]:
     """What each slice of a merge will hold."""
     return [{} for _ in range(SLICES)]
-
-
-def _page(name: bytes) -> int:
-    """Where an identity lies in its bucket."""
-    return (name[0] << 8 | name[1]) >> 5
-
-
-def spots_of(name: bytes) -> Spots:
-    """The places of its bits in the page's filter: behind the eleven bits that tell the page."""
-    bits = int.from_bytes(name[:10], "big")
-    return bits >> 56 & 0x1FFF, bits >> 43 & 0x1FFF, bits >> 30 & 0x1FFF, bits >> 17 & 0x1FFF, bits >> 4 & 0x1FFF
-
-
-def may_have(filter_: bytes, spots: Spots) -> bool:
-    """Whether an identity with these bits may be on the page."""
-    return all(filter_[spot >> 3] >> (spot & 7) & 1 for spot in (spots[:OLD_BITS] if _is_old(filter_) else spots))
-
-
-def _is_old(filter_: bytes) -> bool:
-    return len(filter_) == FILTER_BYTES
-
-
-def _with(filter_: bytes, names: Iterable[bytes]) -> bytes:
-    bits = bytearray(filter_)
-    for name in names:
-        for spot in spots_of(name):
-            bits[spot >> 3] |= 1 << (spot & 7)
-    return bytes(bits)
 
 
 def _names(entries: bytes) -> list[bytes]:

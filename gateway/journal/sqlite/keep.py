@@ -18,10 +18,12 @@ from gateway.journal.sqlite import attempts, lanes, rows, versions
 from gateway.journal.sqlite.audit import last_seq
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import parts, source_id
-from gateway.journal.sqlite.identities import ENTRY, LISTS_PER_SLICE, PAGES, SLICES
+from gateway.journal.sqlite.filters import PAGES
+from gateway.journal.sqlite.identities import ENTRY, LISTS_PER_SLICE, SLICES, run_of
 from gateway.model import Lane, State
 
 PAGES_PER_SLICE = 64
+RUNS_PER_SLICE = 512
 BATCHES_PER_SLICE = 32
 EVENTS_PER_SLICE = 200
 SEQS_PER_SLICE = 2_000
@@ -97,14 +99,22 @@ def _remove_pages(db: Db, bucket: int, before_ms: int) -> Kept:
     """Empty a bucket from its beginning; when it is empty it goes."""
     if db.execute(_OLD_BUCKET, (before_ms, SLICES)).fetchone() != (bucket,):
         return _did()
-    gone = db.execute(
-        "DELETE FROM identity_pages WHERE id IN"
-        " (SELECT id FROM identity_pages WHERE id >= ? AND id < ? ORDER BY id LIMIT ?) RETURNING length(entries)",
-        (bucket * PAGES, (bucket + 1) * PAGES, PAGES_PER_SLICE),
-    ).fetchall()
-    if len(gone) < PAGES_PER_SLICE:
+    gone = _emptied(db, "identity_runs", run_of(bucket, 0), run_of(bucket + 1, 0), RUNS_PER_SLICE)
+    if not gone:
+        gone = _emptied(db, "identity_pages", bucket * PAGES, (bucket + 1) * PAGES, PAGES_PER_SLICE)
+    if not gone:
         db.execute("DELETE FROM identity_buckets WHERE id = ?", (bucket,))
-    return _did(identities=sum(size for (size,) in gone) // ENTRY.size)
+    return _did(identities=sum(gone) // ENTRY.size)
+
+
+def _emptied(db: Db, table: str, from_id: int, to_id: int, at_once: int) -> list[int]:
+    """Remove the first rows of a table from one id, below another: the sizes of what they held."""
+    rows = db.execute(
+        f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE id >= ? AND id < ? ORDER BY id LIMIT ?)"  # noqa: S608  constants
+        " RETURNING length(entries)",
+        (from_id, to_id, at_once),
+    ).fetchall()
+    return [size for (size,) in rows]
 
 
 # --- events ----------------------------------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ UPDATE sources SET bytes = (
     WHERE p.source_id = sources.id
 )
 """
+_ENTRIES = {"identity_pages": "id", "identity_runs": "id", "identity_lists": "last_seq"}
+"""Where identities lie, older ones first: what lies on pages themselves is of the version before merges had rows."""
 _WHERE = {"meta": " WHERE key = 'operations' OR key LIKE 'revision:%'"}
 
 
@@ -110,10 +112,8 @@ def _select(table: str) -> str:
 def _count(table: str) -> str:
     """How many rows there are to copy; counters that every journal has are none."""
     if table == "identities":
-        return (
-            f"SELECT (SELECT coalesce(sum(length(entries)), 0) FROM identity_pages) / {ENTRY.size}"  # noqa: S608  a number
-            f" + (SELECT coalesce(sum(length(entries)), 0) FROM identity_lists) / {ENTRY.size}"
-        )
+        sizes = " UNION ALL ".join(f"SELECT coalesce(sum(length(entries)), 0) AS size FROM {one}" for one in _ENTRIES)  # noqa: S608  constants
+        return f"SELECT sum(size) / {ENTRY.size} FROM ({sizes})"  # noqa: S608  a number
     return f"SELECT count(*) FROM {table}{_WHERE.get(table, '')}"  # noqa: S608  constants
 
 
@@ -123,11 +123,8 @@ def _count(table: str) -> str:
 def _identities(db: Db, skip: int) -> Iterator[Values]:
     """Every entry but the first ones, older ones first: buckets in order, then the lists that are not merged yet."""
     place = 0
-    for query in (
-        "SELECT entries FROM identity_pages ORDER BY id",
-        "SELECT entries FROM identity_lists ORDER BY last_seq",
-    ):
-        for (entries,) in db.execute(query):
+    for table, order in _ENTRIES.items():
+        for (entries,) in db.execute(f"SELECT entries FROM {table} ORDER BY {order}"):  # noqa: S608  constants
             for entry in ENTRY.iter_unpack(entries):
                 place += 1
                 if place > skip:
@@ -155,9 +152,10 @@ def _remember(db: Db, rows: Sequence[Values]) -> None:
         bucket = db.execute(sql, (until_ms,)).lastrowid or 0
     else:
         bucket = newest[0]
-    db.execute(
-        "UPDATE identity_buckets SET count = count + ?, until_ms = max(until_ms, ?) WHERE id = ?",
-        (len(rows), until_ms, bucket),
-    )
+    (run,) = db.execute(
+        "UPDATE identity_buckets SET count = count + ?1, until_ms = max(until_ms, ?2), runs = (count + ?1) / ?3 + 1"
+        " WHERE id = ?4 RETURNING runs - 1",
+        (len(rows), until_ms, RECENT, bucket),
+    ).fetchone()
     packed = (ENTRY.pack(*row) for row in rows)
-    write_pages(db, bucket, ((one[:KEY_BYTES], one[KEY_BYTES:]) for one in packed))
+    write_pages(db, bucket, run, ((one[:KEY_BYTES], one[KEY_BYTES:]) for one in packed))
