@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from gateway.checks import CHECKS
 from gateway.config.load import Loaded, Registry, load
@@ -71,6 +72,20 @@ def open_journal(url: str, *, listen_url: str | None = None, create: bool = Fals
 
         return PostgresJournal(url, listen_url=listen_url, create=create, copying=copying)
     raise JournalUnavailable(f"no journal is known for {url.partition(':')[0]}:")
+
+
+@asynccontextmanager
+async def journal_beside(url: str) -> AsyncIterator[str]:
+    """The URL of an empty journal beside that of a URL, on the same disk or server; it is gone afterwards."""
+    if url.startswith(SQLITE):
+        folder = Path(url.removeprefix(SQLITE)).parent
+        with TemporaryDirectory(prefix="gateway-beside-", dir=folder) as place:
+            yield f"{SQLITE}{place}/journal.db"
+        return
+    from gateway.journal.postgres.beside import beside  # noqa: PLC0415  as above
+
+    async with beside(url) as one:
+        yield one
 
 
 @asynccontextmanager

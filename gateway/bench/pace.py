@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway import document
 from gateway.bench import machine, processes, setups
@@ -80,9 +81,7 @@ async def _share(site: Site, scale: Scale, one: Limited, port: int) -> tuple[flo
         **({"batch": {"records": one.filled(scale)}} if one.records > 1 else {}),
     }
     backlog = Scale(events=one.requests(scale) * one.filled(scale), connections=scale.connections)
-    folder = await setups.fill(
-        Site(site.folder / one.name, site.open_journal, site.samples, site.tell), backlog, {one.name: settings}
-    )
+    folder = await setups.fill(replace(site, folder=site.folder / one.name), backlog, {one.name: settings})
     async with processes.gateway(setups.shop({one.name: settings}), folder, role="dispatcher", core=machine.cores()[0]):
         visits = await _visits(site, port, one, one.requests(scale))
     taken = [float(visit["at_s"]) for visit in visits if visit["status"] // 100 == 2]  # noqa: PLR2004  2xx

@@ -1,6 +1,7 @@
 """What a bench is told, and what it tells: a table, and the few figures that matter under fixed names."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,14 @@ class Sample(Struct, frozen=True):
 class Site(Struct, frozen=True):
     """What a bench is handed: an empty folder of its own, how journals are opened, sample payloads by platform, name
     and number, and whom to tell how far it is (what is done now, and the share that is done). `journal_url`: an empty
-    journal to measure, in place of a file in the folder.
+    journal to measure, in place of a file in the folder. `journal_beside`: an empty journal beside that of a URL.
     """
 
     folder: Path
     open_journal: Callable[[str], Journal]
     samples: Callable[[str, str, int], Sample]
     tell: Callable[[str, float], None]
+    journal_beside: Callable[[str], AbstractAsyncContextManager[str]]
     journal_url: str | None = None
 
     def url(self, folder: Path) -> str:

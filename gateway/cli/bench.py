@@ -110,6 +110,7 @@ def _one(name: str, place: Path, scale: Scale, journal: str | None, tell: Tell) 
     site = Site(
         folder=folder,
         open_journal=lambda url: app.open_journal(url, create=True),
+        journal_beside=app.journal_beside,
         samples=sample,
         tell=lambda step, done: tell(name, step, done),
         journal_url=journal,

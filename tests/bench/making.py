@@ -15,6 +15,7 @@ def site(folder: Path, told: list[tuple[str, float]] | None = None, journal_url:
     return Site(
         folder=folder,
         open_journal=lambda url: app.open_journal(url, create=True),
+        journal_beside=app.journal_beside,
         samples=sample,
         tell=lambda step, done: heard.append((step, done)),
         journal_url=journal_url,

@@ -1,18 +1,25 @@
 """Each bench runs in its smallest form and tells its figures. How fast anything is is not asserted."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
+from msgspec import structs
 
 from gateway.bench.every import BENCHES
-from gateway.bench.growth import STEPS, growth
+from gateway.bench.growth import GROUP, STEPS, growth
 from gateway.bench.mapping import mapping
-from gateway.bench.report import Report, spread
+from gateway.bench.report import BenchFailed, Report, spread
+from tests import postgres
 from tests.bench.making import TINY, site
+from tests.journal.databases import make
 from tests.journal.making import opened
 
 HEADLINES = {
@@ -60,7 +67,48 @@ async def test_growth_tells_the_rate_of_each_step_of_the_way(tmp_path: Path) -> 
     assert [row[0] for row in report.rows] == sorted(row[0] for row in report.rows)
     assert len(report.rows) == STEPS
     assert report.headline["events"] == report.rows[-1][0]
-    assert report.headline["last to first"] > 0
+    assert report.headline["last to small"] > 0
+    assert [name for name in os.listdir(tmp_path) if "beside" in name] == []  # noqa: PTH208  pathlib's would block
+
+
+async def test_the_journal_to_compare_with_stays_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.bench.growth.SMALL", 3 * GROUP)
+    one = site(tmp_path)
+    begun: list[str] = []
+    beside = one.journal_beside
+
+    @asynccontextmanager
+    async def counted(url: str) -> AsyncIterator[str]:
+        async with beside(url) as another:
+            begun.append(another)
+            yield another
+            async with opened(one.open_journal(another)) as journal:
+                assert 0 < (await journal.head()).seq <= 3 * GROUP
+
+    await growth(structs.replace(one, journal_beside=counted), TINY)
+    assert len(set(begun)) == STEPS // 3 + 1
+
+
+async def test_on_postgresql_the_journal_to_compare_with_is_another_database(tmp_path: Path) -> None:
+    name = f"growth_{os.getpid()}"
+    await make(name)
+    report = await growth(site(tmp_path, journal_url=postgres.database_url(name)), TINY)
+    assert report.rows[-1][0] == report.headline["events"]
+    connection = await asyncpg.connect(postgres.database_url(name))
+    left = await connection.fetch("SELECT datname FROM pg_database WHERE datname LIKE 'gateway_bench_%'")
+    await connection.close()
+    assert left == []
+
+
+async def test_a_role_that_may_create_no_database_is_told_so(tmp_path: Path) -> None:
+    name = f"growth_poor_{os.getpid()}"
+    await make(name)
+    connection = await asyncpg.connect(postgres.database_url(name))
+    await connection.execute(f"CREATE ROLE {name} LOGIN; ALTER DATABASE {name} OWNER TO {name}")
+    await connection.close()
+    url = postgres.database_url(name).replace("postgres@", f"{name}@")
+    with pytest.raises(BenchFailed, match="CREATEDB"):
+        await growth(site(tmp_path, journal_url=url), TINY)
 
 
 def test_a_report_as_json_has_its_rows_under_its_columns() -> None:

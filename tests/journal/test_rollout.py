@@ -63,7 +63,7 @@ FROZEN = {
         "0005_whose.sql": "d5669e0667337bff",
         "0006_notes.sql": "e93e3ab3142f34b7",
         "0007_every_state.sql": "09c6d19190cd4f08",
-        "0008_identity_runs.sql": "395589f32dbadf23",
+        "0008_identity_runs.sql": "2d1c3770fa2e98d3",
     },
 }
 """The beginnings of the SHA-256 of all migrations."""

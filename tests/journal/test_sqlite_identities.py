@@ -20,6 +20,7 @@ from gateway.journal.sqlite.connection import Db, connect, transaction
 from gateway.journal.sqlite.filters import FILTER_BYTES, PAGES, Filters
 from gateway.journal.sqlite.identities import (
     ENTRY,
+    GATHERS,
     KEY_BYTES,
     LISTS_PER_SLICE,
     MERGES_PER_BUCKET,
@@ -239,6 +240,20 @@ def test_a_filter_of_two_bits_is_understood_and_made_anew_by_the_next_merge(star
         write_pages(process.db, 1, 0, [(name, bytes(20)) for name in names[200:]])
     assert all(map(may_have, names))
     assert process.db.execute("SELECT length(filter) FROM identity_pages").fetchone() == (FILTER_BYTES + 1,)
+
+
+def test_what_merges_added_is_brought_together_when_the_next_bucket_has_begun(start: Callable[[], Process]) -> None:
+    process, sender = start(), Sender()
+    while process.rows("identity_buckets") < 4:
+        sender.knock(process)
+    newest = process.db.execute("SELECT max(id) FROM identity_buckets").fetchone()[0]
+    while process.db.execute("SELECT runs FROM identity_buckets WHERE id = ?", (newest,)).fetchone()[0] <= GATHERS:
+        sender.knock(process)
+    assert process.db.execute("SELECT id FROM identity_buckets WHERE runs > 0").fetchall() == [(newest,)]
+    below = "SELECT count(*) FROM identity_runs WHERE id < ?"
+    assert process.db.execute(below, (run_of(newest, 0),)).fetchone() == (0,)
+    for one in (process, start()):
+        sender.knock_with_everything(one)
 
 
 @pytest.mark.parametrize("more", [0, 20, 40])

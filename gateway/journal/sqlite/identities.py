@@ -29,6 +29,10 @@ SLICES = 64
 """A merge is done in so many slices, each with one append."""
 RUNS_MAX = 64
 """Of merges into one bucket; there are fewer."""
+GATHERS = 4
+"""What merges have added to the pages of a bucket is brought together when the next one begins, with so many merges:
+each takes every fourth page.
+"""
 LISTS_PER_SLICE = 256
 """Merged lists are removed so many at a time."""
 
@@ -166,10 +170,11 @@ class Identities:
             self._until_ms = max(self._until_ms, until_ms)
 
     def _read_filters(self, db: Db, from_id: int, to_id: int) -> None:
-        for page, filter_ in db.execute(
+        for id_, filter_ in db.execute(
             "SELECT id, filter FROM identity_pages WHERE id >= ? AND id < ? ORDER BY id", (from_id, to_id)
         ):
-            self._filters.put(*divmod(page, PAGES), filter_)
+            bucket, page = divmod(id_, PAGES)
+            self._filters.put(bucket, page, filter_)
 
     def _follow_buckets(self, db: Db) -> None:
         self._runs = dict(db.execute("SELECT id, runs FROM identity_buckets"))
@@ -206,9 +211,27 @@ class Identities:
 
     def _merge_slice(self, db: Db) -> None:
         """Write the next pages. Memory follows when it reads what was written."""
-        merge = self._merge
-        write_pages(db, merge.bucket, self._runs[merge.bucket] - 1, self._going[merge.slice].items())
+        merge, run = self._merge, self._runs[self._merge.bucket] - 1
+        write_pages(db, merge.bucket, run, self._going[merge.slice].items())
+        if run < GATHERS:
+            self._gather(db, merge, run)
         db.execute("UPDATE identity_merge SET slice = slice + 1")
+
+    def _gather(self, db: Db, merge: Merge, run: int) -> None:
+        """The first merges into a bucket bring some pages each of the bucket before together."""
+        before = max((bucket for bucket in self._runs if bucket < merge.bucket), default=0)
+        runs = self._runs.get(before, 0)
+        if not runs:
+            return
+        first = merge.slice * _PAGES_PER_SLICE
+        for page in range(first + run, first + _PAGES_PER_SLICE, GATHERS):
+            gather(db, before, page, runs)
+        if (merge.slice, run) == (SLICES - 1, GATHERS - 1):
+            db.execute(
+                "UPDATE identity_buckets SET runs = 0 WHERE id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM identity_runs WHERE id >= ? AND id < ?)",
+                (before, run_of(before, 0), run_of(before + 1, 0)),
+            )
 
     def _remove_lists(self, db: Db) -> bool:
         """Lists that are merged are of no use any more. Gives whether there were any."""
@@ -225,10 +248,11 @@ def _entries(db: Db, bucket: int, page: int, runs: int) -> bytes:
     """All that lies on a page of a bucket, older ones first."""
     rows = db.execute("SELECT entries FROM identity_pages WHERE id = ?", (bucket * PAGES + page,)).fetchall()
     marks = ", ".join("?" * runs)
-    rows += db.execute(
-        f"SELECT entries FROM identity_runs WHERE id IN ({marks}) ORDER BY id",  # noqa: S608  question marks
-        [run_of(bucket, run) + page for run in range(runs)],
-    )
+    if runs:
+        rows += db.execute(
+            f"SELECT entries FROM identity_runs WHERE id IN ({marks}) ORDER BY id",  # noqa: S608  question marks
+            [run_of(bucket, run) + page for run in range(runs)],
+        )
     return b"".join([entries for (entries,) in rows])
 
 
@@ -263,6 +287,14 @@ def write_pages(db: Db, bucket: int, run: int, identities: Iterable[tuple[bytes,
         " ON CONFLICT (id) DO UPDATE SET entries = CAST(entries || ?2 AS BLOB)",
         [(run_of(bucket, run) + page, b"".join(parts)) for page, parts in sorted(fresh.items())],
     )
+
+
+def gather(db: Db, bucket: int, page: int, runs: int) -> None:
+    """Bring together what merges have added to a page, so that one row is read of it."""
+    entries = _entries(db, bucket, page, runs)
+    db.execute("UPDATE identity_pages SET entries = ? WHERE id = ?", (entries, bucket * PAGES + page))
+    ids = [(run_of(bucket, run) + page,) for run in range(runs)]
+    db.executemany("DELETE FROM identity_runs WHERE id = ?", ids)
 
 
 def run_of(bucket: int, run: int) -> int:

@@ -5,7 +5,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from gateway.journal.sqlite.connection import Db, WriterLock, connect, transaction, translated
-from gateway.journal.sqlite.identities import ENTRY, KEY_BYTES, MERGES_PER_BUCKET, RECENT, write_pages
+from gateway.journal.sqlite.filters import PAGES
+from gateway.journal.sqlite.identities import ENTRY, KEY_BYTES, MERGES_PER_BUCKET, RECENT, run_of, write_pages
 from gateway.journal.transfer import PROGRESS, SOURCE, TABLES, Values
 
 BUSY_S = 10.0
@@ -98,8 +99,7 @@ UPDATE sources SET bytes = (
     WHERE p.source_id = sources.id
 )
 """
-_ENTRIES = {"identity_pages": "id", "identity_runs": "id", "identity_lists": "last_seq"}
-"""Where identities lie, older ones first: what lies on pages themselves is of the version before merges had rows."""
+_ENTRIES = ("identity_pages", "identity_runs", "identity_lists")
 _WHERE = {"meta": " WHERE key = 'operations' OR key LIKE 'revision:%'"}
 
 
@@ -123,12 +123,22 @@ def _count(table: str) -> str:
 def _identities(db: Db, skip: int) -> Iterator[Values]:
     """Every entry but the first ones, older ones first: buckets in order, then the lists that are not merged yet."""
     place = 0
-    for table, order in _ENTRIES.items():
-        for (entries,) in db.execute(f"SELECT entries FROM {table} ORDER BY {order}"):  # noqa: S608  constants
-            for entry in ENTRY.iter_unpack(entries):
-                place += 1
-                if place > skip:
-                    yield entry
+    for entries in _entries(db):
+        for entry in ENTRY.iter_unpack(entries):
+            place += 1
+            if place > skip:
+                yield entry
+
+
+def _entries(db: Db) -> Iterator[bytes]:
+    for (bucket,) in db.execute("SELECT id FROM identity_buckets ORDER BY id").fetchall():
+        for table, first, after in (
+            ("identity_pages", bucket * PAGES, (bucket + 1) * PAGES),
+            ("identity_runs", run_of(bucket, 0), run_of(bucket + 1, 0)),
+        ):
+            sql = f"SELECT entries FROM {table} WHERE id >= ? AND id < ? ORDER BY id"  # noqa: S608  constants
+            yield from (entries for (entries,) in db.execute(sql, (first, after)))
+    yield from (entries for (entries,) in db.execute("SELECT entries FROM identity_lists ORDER BY last_seq"))
 
 
 def _in_lists(rows: Iterator[Values], at_once: int) -> Iterator[list[Values]]:
