@@ -249,14 +249,13 @@ def test_a_filter_of_two_bits_is_understood_and_made_anew_by_the_next_merge(star
 
 def test_what_merges_added_is_brought_together_when_the_next_bucket_has_begun(start: Callable[[], Process]) -> None:
     process, sender = start(), Sender()
-    while process.rows("identity_buckets") < 4:
-        sender.knock(process)
-    newest = process.db.execute("SELECT max(id) FROM identity_buckets").fetchone()[0]
-    while process.db.execute("SELECT runs FROM identity_buckets WHERE id = ?", (newest,)).fetchone()[0] <= GATHERS:
-        sender.knock(process)
-    assert process.db.execute("SELECT id FROM identity_buckets WHERE runs > 0").fetchall() == [(newest,)]
+    for _ in range(1_900):
+        sender.knock(process, new=1, again=1)
+    (runs,) = process.db.execute("SELECT runs FROM identity_buckets WHERE id = 2").fetchone()
+    assert runs > GATHERS
+    assert process.db.execute("SELECT runs FROM identity_buckets WHERE id = 1").fetchone() == (0,)
     below = "SELECT count(*) FROM identity_runs WHERE id < ?"
-    assert process.db.execute(below, (run_of(newest, 0),)).fetchone() == (0,)
+    assert process.db.execute(below, (run_of(2, 0),)).fetchone() == (0,)
     for one in (process, start()):
         sender.knock_with_everything(one)
 
