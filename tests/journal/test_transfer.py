@@ -258,6 +258,7 @@ def test_every_column_is_copied_or_known_to_follow_from_others(urls: Callable[[s
         "event_tables",
         "identity_lists",
         "identity_pages",
+        "identity_runs",
         "identity_merge",
         "sqlite_sequence",
     }
