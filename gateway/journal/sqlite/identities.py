@@ -31,7 +31,7 @@ RUNS_MAX = 64
 """Of merges into one bucket; there are fewer."""
 GATHERS = 4
 """What merges have added to the pages of a bucket is brought together when the next one begins, with so many merges:
-each takes every fourth page.
+each takes a quarter of the pages.
 """
 LISTS_PER_SLICE = 256
 """Merged lists are removed so many at a time."""
@@ -43,6 +43,7 @@ KEY_BYTES = _KEY.size
 _KNOWN = Struct(">Q4sQ")
 
 _PAGES_PER_SLICE = PAGES // SLICES
+_PAGES_PER_GATHER = _PAGES_PER_SLICE // GATHERS
 _SEQ_MAX = (1 << 63) - 1
 
 
@@ -223,9 +224,8 @@ class Identities:
         runs = self._runs.get(before, 0)
         if not runs:
             return
-        first = merge.slice * _PAGES_PER_SLICE
-        for page in range(first + run, first + _PAGES_PER_SLICE, GATHERS):
-            gather(db, before, page, runs)
+        first = merge.slice * _PAGES_PER_SLICE + run * _PAGES_PER_GATHER
+        gather(db, before, range(first, first + _PAGES_PER_GATHER), runs)
         if (merge.slice, run) == (SLICES - 1, GATHERS - 1):
             db.execute(
                 "UPDATE identity_buckets SET runs = 0 WHERE id = ?"
@@ -289,12 +289,13 @@ def write_pages(db: Db, bucket: int, run: int, identities: Iterable[tuple[bytes,
     )
 
 
-def gather(db: Db, bucket: int, page: int, runs: int) -> None:
-    """Bring together what merges have added to a page, so that one row is read of it."""
-    entries = _entries(db, bucket, page, runs)
-    db.execute("UPDATE identity_pages SET entries = ? WHERE id = ?", (entries, bucket * PAGES + page))
-    ids = [(run_of(bucket, run) + page,) for run in range(runs)]
-    db.executemany("DELETE FROM identity_runs WHERE id = ?", ids)
+def gather(db: Db, bucket: int, pages: range, runs: int) -> None:
+    """Bring together what merges have added to pages, so that one row is read of each."""
+    together = [(_entries(db, bucket, page, runs), bucket * PAGES + page) for page in pages]
+    db.executemany("UPDATE identity_pages SET entries = ? WHERE id = ?", together)
+    first = [run_of(bucket, run) for run in range(runs)]
+    gone = [(one + pages.start, one + pages.stop) for one in first]
+    db.executemany("DELETE FROM identity_runs WHERE id >= ? AND id < ?", gone)
 
 
 def run_of(bucket: int, run: int) -> int:
