@@ -57,10 +57,11 @@ SOON_S, LATER_S, JUMP_S = 60.0, 15.0, 600.0
 
 @dataclass
 class Again:
-    """A replay that was begun, and how far the journal had come then."""
+    """A replay that was begun, when (virtual time), and how far the journal had come then."""
 
     replay: Replay
     head_seq: int
+    at_s: float = 0.0
 
 
 @dataclass
@@ -311,7 +312,7 @@ class History:
             when=self.rng.choice([None, None, "data.n > `15`"]),
             every_state=self.rng.random() < 0.3,
         )
-        self.replays[replay.id] = Again(replay, head.seq)
+        self.replays[replay.id] = Again(replay, head.seq, asyncio.get_running_loop().time())
         lanes = [
             LaneSpec(source, to, replay.id, first, last)
             for source in self.rng.sample(SOURCES, self.rng.randint(1, len(SOURCES)))
@@ -362,7 +363,7 @@ class History:
             specs.append(await with_past(self.journal, spec, start, clock, self._chance))
             past = specs[-1].backfill
             if past is not None:
-                self.replays[past.id] = Again(past, head.seq)
+                self.replays[past.id] = Again(past, head.seq, asyncio.get_running_loop().time())
         if self.late is None and LATE not in newer.gone:
             at = None if newer.start in ("now", "beginning") else datetime.fromisoformat(newer.start)
             from_ms = int(at.timestamp() * 1000) if at else 0 if newer.start == "beginning" else None

@@ -2,7 +2,8 @@
 
 Judged only in calm: one process serves the account, every request of it is taken, nobody touches a lane. Of the lanes
 that wait only those are looked at of which nothing can be held back but by their keys, and from when these were free.
-While such a lane waits, each request that leaves carries a lane that has not had more than its share since.
+While such a lane waits, each request that leaves carries a lane that has not had more than its share since. A replay's
+lane is owed less, and has no less of a claim to that.
 """
 
 from bisect import bisect_right
@@ -26,6 +27,10 @@ HEARD_S = 1.2
 """From an event's commit, or a key's release, until its lane can send: where nobody tells of commits, they are looked
 for every second.
 """
+SURVEYED_S = 3.0
+"""From a replay's begin until its lane can send: which states are the newest is known, and a batch that left meanwhile is
+back.
+"""
 SHARE_RECORDS = 7
 """What a lane may have before another must have had its turn: a batch, and somewhat more."""
 REPLAY_WEIGHT = 0.25
@@ -34,7 +39,7 @@ OUT_OF_TURN = 2
 
 
 def unfair(history: History, views: list[EventView]) -> Iterator[str]:
-    """A live lane that has something to send waits for no more than the others' shares."""
+    """A lane that has something to send waits for no more than the others' shares."""
     watch: _Watch | None = None
     for spell in spells(history):
         if len(spell.sent) > OUT_OF_TURN + 1:
@@ -86,9 +91,9 @@ class _Watch:
         return at_s if at_s >= first_s else None
 
     def _may_be_judged(self, number: int) -> bool:
-        """A live lane that nobody touched, of a destination that holds nothing back."""
+        """A lane that nobody touched, of a destination that holds nothing back."""
         lane = self._lanes.get(number)
-        if lane is None or lane.kind != LIVE or number in self._history.handled:
+        if lane is None or number in self._history.handled:
             return False
         site = site_of(lane.destination)
         choosy = any(site in one.coalesce | one.stale for one in self._history.ever)
@@ -104,7 +109,8 @@ class _Watch:
             if other.at_s <= since_s:
                 continue
             lanes = Counter(lane for lane, *_ in other.carried)
-            out_of_turn += all(had[lane] > SHARE_RECORDS * self._weight(lane) for lane in lanes)
+            share = SHARE_RECORDS / self._weight(number)
+            out_of_turn += all(had[lane] > share * self._weight(lane) for lane in lanes)
             had.update(lanes)
         if out_of_turn > OUT_OF_TURN:
             yield f"lane {number} of {spell.account} waited until {one.at_s:.3f} while others had {dict(had)} records"
@@ -119,7 +125,8 @@ class _Watch:
         told = self._history.told
         if seq not in told.received_ms:
             return one.at_s
-        ready_s = (told.received_ms[seq] - START_MS) / 1000
+        again = self._history.replays.get(lane.kind)
+        ready_s = max((told.received_ms[seq] - START_MS) / 1000, again.at_s + SURVEYED_S if again else 0.0)
         done: set[int] = set()
         for other in self._history.world.sent:
             if other is one or other.at_s > one.at_s or site_of(other.destination) != site_of(lane.destination):
