@@ -9,6 +9,7 @@ import pytest
 from gateway.model import MOVES, SETTLED, State, diagram, state_of_parts
 
 PAGE = Path(__file__).parents[1] / "docs" / "states.md"
+GLOSSARY = PAGE.with_name("glossary.md")
 BEGIN, END = "<!-- states -->", "<!-- /states -->"
 
 
@@ -48,3 +49,11 @@ def test_every_state_can_be_reached_and_none_leads_back_to_waiting() -> None:
 )
 def test_an_event_is_what_the_worst_of_its_parts_is(parts: tuple[State, ...], whole: State) -> None:
     assert state_of_parts(parts) == whole
+
+
+def test_the_glossary_has_every_state_and_is_in_order() -> None:
+    words = re.findall(r"^\| ([a-z, -]+) \| [A-Z]", GLOSSARY.read_text(), re.MULTILINE)
+
+    assert set(State) <= {one for word in words for one in word.split(", ")}
+    assert words == sorted(words)
+    assert len(words) == GLOSSARY.read_text().count("\n| ") - 1, "a word and its meaning stand on each line"
