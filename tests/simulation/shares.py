@@ -28,9 +28,7 @@ HEARD_S = 1.2
 for every second.
 """
 SURVEYED_S = 3.0
-"""From a replay's begin until its lane can send: which states are the newest is known, and a batch that left meanwhile is
-back.
-"""
+"""From a replay's begin until its lane can send: it is known which states are the newest, and what had left is back."""
 SHARE_RECORDS = 7
 """What a lane may have before another must have had its turn: a batch, and somewhat more."""
 REPLAY_WEIGHT = 0.25
