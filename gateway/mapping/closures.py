@@ -107,17 +107,20 @@ def sequence(runs: list[Run]) -> Run:
 def flattened(base: Run) -> Run:
     def run(value: Any) -> Any:
         found = base(value)
-        if type(found) is not list:
-            return None
-        merged: list[Any] = []
-        for element in found:
-            if type(element) is list:
-                merged.extend(element)
-            else:
-                merged.append(element)
-        return merged
+        return merged(found) if type(found) is list else None
 
     return run
+
+
+def merged(elements: list[Any]) -> list[Any]:
+    """The elements, with those of elements that are lists in their place."""
+    made: list[Any] = []
+    for one in elements:
+        if type(one) is list:
+            made.extend(one)
+        else:
+            made.append(one)
+    return made
 
 
 def values_of(base: Run) -> Run:

@@ -17,7 +17,7 @@ from gateway.mapping.closures import Run
 from gateway.mapping.functions import FUNCTIONS
 from gateway.mapping.source import Code
 from gateway.mapping.syntax import ExpressionError, Node, call_columns, calls, exact, last_name, steps_of, syntax_tree
-from gateway.mapping.table import TEXTS_MAX, VALUES_MAX, Function, bounded, truthy
+from gateway.mapping.table import ANY, TEXTS_MAX, VALUES_MAX, Function, bounded, truthy
 from gateway.mapping.types import EvaluationError
 
 __all__ = ["EvaluationError", "Expression", "ExpressionError", "Meter", "Node", "compile_expression", "syntax_tree"]
@@ -118,9 +118,15 @@ class _Compiler:
         self._text = text
         self._meter = meter
         calls_ = list(calls(tree))
+        self._parts: dict[int, Part] = {}
         self._columns = dict(zip(map(id, calls_), call_columns(text) if calls_ else (), strict=False))
 
     def part(self, node: Node) -> Part:
+        if id(node) not in self._parts:
+            self._parts[id(node)] = self._part(node)
+        return self._parts[id(node)]
+
+    def _part(self, node: Node) -> Part:
         made: Part = getattr(self, f"_{node['type']}")(node)
         if made.copies > _COPIES_MAX:
             raise self._fault(node, f"a value may stand at most {_COPIES_MAX} times in a result", "too-large")
@@ -146,12 +152,12 @@ class _Compiler:
         return Part(closures.chain([node["value"]]), code=source.chain([node["value"]]))
 
     def _current(self, _node: Node) -> Part:
-        return Part(closures.itself)
+        return Part(closures.itself, code=source.itself)
 
     _identity = _current
 
     def _index(self, node: Node) -> Part:
-        return Part(closures.element(node["value"]))
+        return Part(closures.element(node["value"]), code=source.element(node["value"]))
 
     def _slice(self, node: Node) -> Part:
         start, stop, step = node["children"]
@@ -170,7 +176,7 @@ class _Compiler:
         if len(names) == len(nodes):
             return Part(closures.chain(names), code=source.chain(names))
         count = next(place for place, step in enumerate(nodes) if step["type"] != "field")
-        head = [Part(closures.chain(names[:count]))] if count else []
+        head = [Part(closures.chain(names[:count]), code=source.chain(names[:count]))] if count else []
         return self._in_turn([*head, *map(self.part, nodes[count:])])
 
     _index_expression = _subexpression
@@ -181,19 +187,27 @@ class _Compiler:
         for part in parts:
             copies *= part.copies
         builds = any(part.builds for part in parts)
-        runs = [part.run for part in parts if part.run is not closures.itself]
-        return Part(closures.sequence(runs), copies, parts[0].constant, builds)
+        steps = [part for part in parts if part.run is not closures.itself]
+        run = closures.sequence([part.run for part in steps])
+        code = source.in_turn([part.written() for part in steps], run) if steps else source.itself
+        return Part(run, copies, parts[0].constant, builds, code)
 
     # --- lists
 
     def _flatten(self, node: Node) -> Part:
         base = self.part(node["children"][0])
-        return base._replace(run=closures.flattened(base.run), code=None)
+        run = closures.flattened(base.run)
+        return base._replace(run=run, code=source.flattened(base.written(), run))
 
     def _projection(self, node: Node) -> Part:
         base, each = map(self.part, node["children"])
+        run = closures.projected(base.run, each.run)
         return Part(
-            closures.projected(base.run, each.run), base.copies * each.copies, base.constant, base.builds or each.builds
+            run,
+            base.copies * each.copies,
+            base.constant,
+            base.builds or each.builds,
+            source.projected(base.written(), each.written(), run),
         )
 
     def _value_projection(self, node: Node) -> Part:
@@ -204,13 +218,16 @@ class _Compiler:
     def _filter_projection(self, node: Node) -> Part:
         base, each, condition = map(self.part, node["children"])
         run = closures.filtered(base.run, each.run, condition.run)
-        return Part(run, base.copies * each.copies, base.constant, base.builds or each.builds)
+        code = source.projected(base.written(), each.written(), run, condition.written())
+        return Part(run, base.copies * each.copies, base.constant, base.builds or each.builds, code)
 
     # --- building
 
     def _multi_select_list(self, node: Node) -> Part:
         parts = list(map(self.part, node["children"]))
-        return Part(closures.listed([part.run for part in parts]), sum(part.copies for part in parts), builds=True)
+        run = closures.listed([part.run for part in parts])
+        code = source.listed([part.written() for part in parts], run)
+        return Part(run, sum(part.copies for part in parts), builds=True, code=code)
 
     def _multi_select_dict(self, node: Node) -> Part:
         parts = {pair["value"]: self.part(pair["children"][0]) for pair in node["children"]}
@@ -243,13 +260,25 @@ class _Compiler:
 
     def _comparator(self, node: Node) -> Part:
         left, right = map(self.part, node["children"])
-        name, text = node["value"], right.run(None) if right.constant else None
-        if type(text) is str:
-            run = closures.compared_with_text(name, left.run, text)
-            equals = name in {"eq", "ne"}
-            code = source.same_text(left.written(), text, run, wanted=name == "eq") if equals else None
-            return Part(run, constant=left.constant, code=code)
-        return Part(closures.compared(name, left.run, right.run), constant=left.constant and right.constant)
+        name, value = node["value"], right.run(None) if right.constant else None
+        if type(value) is str:
+            run = closures.compared_with_text(name, left.run, value)
+        else:
+            run = closures.compared(name, left.run, right.run)
+        code = self._equality(node, left, right, run) if name in {"eq", "ne"} else None
+        return Part(run, constant=left.constant and right.constant, code=code)
+
+    def _equality(self, node: Node, left: Part, right: Part, run: Run) -> Code:
+        wanted, asked = node["value"] == "eq", node["children"][0]
+        value = right.run(None) if right.constant else None
+        if right.constant and value is None:
+            return source.is_null(left.written(), run, wanted=wanted)
+        if type(value) is not str:
+            return source.same(left.written(), right.written(), run, wanted=wanted)
+        if value in _TYPES and asked["type"] == "function_expression" and asked["value"] == "type":
+            inner = self.part(asked["children"][0]).written()
+            return source.is_of_type(inner, _TYPES[value], run, wanted=wanted)
+        return source.same_text(left.written(), value, run, wanted=wanted)
 
     # --- functions
 
@@ -296,7 +325,12 @@ class _Compiler:
         of_values = closures.checked(function, len(runs))
         of_values = closures.counted(of_values, spend) if function.grows else of_values
         run = closures.applied(of_values, runs)
-        return run, source.call(of_values, [argument.written() for argument in arguments], run)
+        body = closures.counted(function.call, spend) if function.grows else function.call
+        fitting = [_fitting(function, place, argument) for place, argument in enumerate(arguments)]
+        if None in fitting:
+            return run, source.call(of_values, [argument.written() for argument in arguments], run)
+        known = [one for one in fitting if one is not None]
+        return run, source.call_where_fit(body, of_values, known, run, passes_null=function.passes_null)
 
     # --- nulls
 
@@ -351,6 +385,26 @@ def _code_of_choice(name: str, arguments: list[Code], run: Run) -> Code | None:
         condition, then, *otherwise = arguments
         return source.chosen(condition, then, otherwise[0] if otherwise else source.constant(None), run)
     return source.first(arguments, run) if name == "coalesce" else None
+
+
+_TYPES: dict[str, type] = {"array": list, "object": dict, "string": str, "boolean": bool}
+"""What `type()` calls values of one type."""
+
+
+def _fitting(function: Function, place: int, argument: Part) -> source.Argument | None:
+    """An argument with what it may be; None where a look at its type does not tell whether it fits."""
+    parameter = function.parameter(place)
+    code = argument.written()
+    if argument.constant:
+        value = argument.run(None)
+        fits = (
+            type(value) in parameter.kinds and not parameter.elements and not (value is None and function.passes_null)
+        )
+        return source.Argument(code) if fits else None
+    if not parameter.elements:
+        return source.Argument(code, None if parameter.kinds == ANY else parameter.kinds)
+    only_lists = parameter.kinds == {list} and len(parameter.elements) == 1
+    return source.Argument(code, parameter.kinds, parameter.elements[0]) if only_lists else None
 
 
 def _copies_of_call(arguments: list[Part], references: list[bool]) -> int:

@@ -133,23 +133,43 @@ def _lines(member: Member, writer: Writer) -> list[str]:
     return ["try:", *(f"    {line}" for line in lines), "except EvaluationError:", *(f"    {line}" for line in instead)]
 
 
+_UNCHANGED: dict[Callable[..., Any], type] = {
+    types.string: str,
+    types.number: int,
+    types.integer: int,
+    types.boolean: bool,
+    types.json_object: dict,
+    types.json_list: list,
+}
+"""Conversions that pass values of one type on as they are."""
+
+
 def _step(step: Step, number: int, writer: Writer) -> list[str]:
     convert = writer.constant(step.convert)
     if step.containers:
         return [f"if type(value) is dict or type(value) is list: {convert}(value)"]
-    if step.convert is types.string:
-        lines = [f"if type(value) is not str: value = {convert}(value)"]
+    if step.convert in _UNCHANGED:
+        lines = [f"if type(value) is not {_UNCHANGED[step.convert].__name__}: value = {convert}(value)"]
     elif step.place is not None:
-        lines = [*_place(step.place, writer), f"value = {convert}(value, place)"]
+        name, found = _place(step.place, writer)
+        lines = [*found, f"value = {convert}(value, {name})"]
     else:
         lines = [f"value = {convert}(value)"]
     return ["if value is not None:", *(f"    {line}" for line in lines)] if number else lines
 
 
-def _place(place: Place, writer: Writer) -> list[str]:
+def _place(place: Place, writer: Writer) -> tuple[str, list[str]]:
+    """The variable that holds a place, and the source that finds it. What several fields of an object name alike is
+    found once, by the first of them that has a value.
+    """
     setting = f"{writer.table(('source',))}.get({place.setting!r})"
-    own = [f"place = {place.own(writer)}", f"if place is None or place == '': place = {setting}"] if place.own else []
-    return [*(own or [f"place = {setting}"]), f"if place is not None: place = {writer.constant(place.check)}(place)"]
+    own = place.own(writer) if place.own else ""
+    name = writer.known((own, place.setting, place.check.__name__))
+    found = [f"place = {own or setting}"]
+    if own:
+        found.append(f"if place is None or place == '': place = {setting}")
+    found.append(f"{name} = {writer.constant(place.check)}(place) if place is not None else None")
+    return name, [f"if {name} is UNSET:", *(f"    {line}" for line in found)]
 
 
 def unless_empty(build: Field) -> Field:

@@ -179,7 +179,7 @@ def _compact(value: Any) -> Any:
 
 def _operand(value: Any) -> Number:
     """A number, or a text of one: shops write money as text."""
-    found = types.number(value)
+    found = value if type(value) is int else types.number(value)
     return exact(found) if type(found) is int else found
 
 
@@ -215,7 +215,7 @@ def _mul(number: Any, *more: Any) -> Number:
 
 
 def _product(left: Number, right: Number) -> Number:
-    if isinstance(left, int) and isinstance(right, int):
+    if type(left) is int and type(right) is int:
         return exact(left * right)
     return decimal(ARITHMETIC.multiply, left, right)
 

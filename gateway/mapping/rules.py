@@ -230,7 +230,7 @@ class _Compiler:
         steps = [fields.looked_up(raw)] if "values" in raw else []
         wanted = raw.get("type")
         if "money" in raw:
-            steps.append(self._placed(path, raw, "money", "currency", types.money, types.currency))
+            steps.append(self._placed(path, raw, "money", "currency", types.amount, types.quantum))
         elif wanted == "datetime" and "timezone" not in raw and last_name.endswith(_UTC_ENDINGS):
             steps.append(Step(types.utc_datetime))
         elif wanted == "datetime":
@@ -247,7 +247,7 @@ class _Compiler:
         raw: Block,
         key: str,
         setting: str,
-        convert: Callable[[Any, str | None], Any],
+        convert: Callable[[Any, Any], Any],
         check: Callable[[Any], Any],
     ) -> Step:
         expression = self._expression((*path, key), raw[key]) if key in raw else None

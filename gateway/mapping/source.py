@@ -4,22 +4,26 @@ simple field is a line of Python and not a chain of calls. What is not simple is
 Nothing of a mapping's text becomes source but as a quoted literal; everything else is handed over as a constant.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import MappingError
-from gateway.mapping.closures import Run
+from gateway.mapping import closures
+from gateway.mapping.closures import Run, equal, merged
 from gateway.mapping.types import EvaluationError
 
 Code = Callable[["Writer"], str]
-"""Writes an expression: given the writer of the function in which it is to stand, Python for its value. The function's
-argument `s` is the scope, a dict."""
+"""Writes an expression: given the writer of the function in which it is to stand, Python for its value. The writer
+knows which variable holds what it is about: the function's argument `s`, a mapping's scope and always a dict, or an
+element of a list inside of a projection."""
 
 NEST_MAX = 12
-"""Conditions within conditions that are written out. Python's parser has its limits; below it closures are called."""
+"""Parts within parts that are written out. Python's parser has its limits; below it closures are called."""
 _EMPTY: dict[str, Any] = {}
 _NUMBERS = frozenset({int, Decimal, float})
+_UNSET: Any = object()
 
 
 class Writer:
@@ -31,9 +35,12 @@ class Writer:
             "NUMBERS": _NUMBERS,
             "EvaluationError": EvaluationError,
             "MappingError": MappingError,
+            "UNSET": _UNSET,
         }
         self.depth = 0
+        self.subject = "s"
         self._heads: list[str] = []
+        self._known: dict[tuple[str, ...], str] = {}
         self._tables: dict[tuple[str, ...], str] = {(): "s"}
         self._temporaries = 0
 
@@ -61,6 +68,20 @@ class Writer:
             self._tables[names] = name
         return self._tables[names]
 
+    def known(self, what: tuple[str, ...]) -> str:
+        """A variable that holds what several places of the function want alike; UNSET until the first has made it."""
+        if what not in self._known:
+            self._known[what] = name = f"p{len(self._known)}"
+            self._heads.append(f"{name} = UNSET")
+        return self._known[what]
+
+    @contextmanager
+    def about(self, subject: str) -> Iterator[None]:
+        """What is written inside is about the value in this variable."""
+        before, self.subject = self.subject, subject
+        yield
+        self.subject = before
+
     def made(self, body: Sequence[str]) -> Callable[[Any], Any]:
         """The function of the scope with this body."""
         lines = ["def run(s):", *(f"    {line}" for line in (*self._heads, *body))]
@@ -71,8 +92,8 @@ class Writer:
 
 
 def called(run: Run) -> Code:
-    """A closure, called with the scope."""
-    return lambda writer: f"{writer.constant(run)}(s)"
+    """A closure, called with what the expression is about."""
+    return lambda writer: f"{writer.constant(run)}({writer.subject})"
 
 
 def constant(value: Any) -> Code:
@@ -81,7 +102,90 @@ def constant(value: Any) -> Code:
 
 def chain(names: Sequence[str]) -> Code:
     """`a.b.c`."""
-    return lambda writer: f"{writer.table(tuple(names[:-1]))}.get({names[-1]!r})"
+
+    def write(writer: Writer) -> str:
+        if writer.subject == "s":
+            return f"{writer.table(tuple(names[:-1]))}.get({names[-1]!r})"
+        if len(names) > NEST_MAX:
+            return called(closures.chain(list(names)))(writer)
+        text = f"({writer.subject}.get({names[0]!r}) if type({writer.subject}) is dict else None)"
+        for name in names[1:]:
+            found = writer.temporary()
+            text = f"({found}.get({name!r}) if type({found} := {text}) is dict else None)"
+        return text
+
+    return write
+
+
+def itself(writer: Writer) -> str:
+    """`@`."""
+    return writer.subject
+
+
+def in_turn(steps: Sequence[Code], run: Run) -> Code:
+    """`a | b`: each about what the one before gave."""
+
+    def write(writer: Writer) -> str:
+        text = steps[0](writer)
+        for step in steps[1:]:
+            found = writer.temporary()
+            with writer.about(found):
+                text = f"({found} := {text}, {step(writer)})[1]"
+        return text
+
+    return _nested(write, run, len(steps))
+
+
+def element(place: int) -> Code:
+    """`[0]`."""
+
+    def write(writer: Writer) -> str:
+        found = writer.subject
+        there = f"len({found}) > {place}" if place >= 0 else f"len({found}) >= {-place}"
+        return f"({found}[{place}] if type({found}) is list and {there} else None)"
+
+    return write
+
+
+# --- lists -----------------------------------------------------------------------------------------------------------
+
+
+def flattened(base: Code, run: Run) -> Code:
+    """`a[]`, before anything is made of its elements."""
+
+    def write(writer: Writer) -> str:
+        found, merge = writer.temporary(), writer.constant(merged)
+        return f"({merge}({found}) if type({found} := {base(writer)}) is list else None)"
+
+    return _nested(write, run)
+
+
+def projected(base: Code, each: Code, run: Run, condition: Code | None = None) -> Code:
+    """`a[*].b`, `a[].b`, `a[?condition].b`: what is made of the elements of a list, without nulls."""
+
+    def write(writer: Writer) -> str:
+        found, one, made = writer.temporary(), writer.temporary(), writer.temporary()
+        text = base(writer)
+        with writer.about(one):
+            kept = (
+                "" if condition is None else f"{found} := [{one} for {one} in {found} if {_holds(condition, writer)}], "
+            )
+            value = each(writer)
+        results = f"[{made} for {one} in {found} if ({made} := {value}) is not None]"
+        results = f"({kept}{results})[1]" if kept else results
+        return f"({results} if type({found} := {text}) is list else None)"
+
+    return _nested(write, run)
+
+
+def listed(parts: Sequence[Code], run: Run) -> Code:
+    """`[a, b]`."""
+
+    def write(writer: Writer) -> str:
+        values = f"[{', '.join(part(writer) for part in parts)}]"
+        return values if writer.subject == "s" else f"({values} if {writer.subject} is not None else None)"
+
+    return _nested(write, run)
 
 
 def either(left: Code, right: Code, run: Run) -> Code:
@@ -129,7 +233,22 @@ def first(choices: Sequence[Code], run: Run) -> Code:
             text = f"({found} if ({found} := {choice(writer)}) is not None else {text})"
         return text
 
-    return _nested(write, run)
+    return _nested(write, run, len(choices))
+
+
+def is_null(left: Code, run: Run, *, wanted: bool) -> Code:
+    """`a == null`, `a != null`."""
+    return _nested(lambda writer: f"({left(writer)} {'is' if wanted else 'is not'} None)", run)
+
+
+def is_of_type(value: Code, kind: type, run: Run, *, wanted: bool) -> Code:
+    """`type(a) == 'array'` and the like."""
+    return _nested(lambda writer: f"(type({value(writer)}) {'is' if wanted else 'is not'} {kind.__name__})", run)
+
+
+def same(left: Code, right: Code, run: Run, *, wanted: bool) -> Code:
+    """`a == b`, `a != b`."""
+    return _nested(lambda writer: f"({writer.constant(equal)}({left(writer)}, {right(writer)}) is {wanted})", run)
 
 
 def same_text(left: Code, text: str, run: Run, *, wanted: bool) -> Code:
@@ -144,19 +263,71 @@ def call(of_values: Callable[..., Any], arguments: Sequence[Code], run: Run) -> 
     )
 
 
+class Argument(NamedTuple):
+    """An argument of a function of values, and what it may be: one of these types (None: anything; empty: it is a
+    constant that fits), a list's elements all of these (empty: anything).
+    """
+
+    code: Code
+    kinds: frozenset[type] | None = frozenset()
+    elements: frozenset[type] = frozenset()
+
+
+def call_where_fit(
+    body: Callable[..., Any], checked: Callable[..., Any], arguments: Sequence[Argument], run: Run, *, passes_null: bool
+) -> Code:
+    """A function of values: `body` is called where the arguments are what it takes, else `checked`, which says why."""
+
+    def write(writer: Writer) -> str:
+        names, found, tests = [], [], []
+        for one in arguments:
+            value = one.code(writer)
+            if one.kinds != frozenset():
+                name = writer.temporary()
+                found.append(f"{name} := {value}")
+                tests += _tests(one, name, writer)
+                value = name
+            names.append(value)
+        values = ", ".join(names)
+        text = f"{writer.constant(body)}({values})"
+        if tests:
+            text = f"({text} if {' and '.join(tests)} else {writer.constant(checked)}({values}))"
+        if len(found) == 1 and passes_null:
+            return f"({text} if ({found[0]}) is not None else None)"
+        if passes_null:
+            nulls = " or ".join(
+                f"{name} is None" for name, one in zip(names, arguments, strict=True) if one.kinds != frozenset()
+            )
+            text = f"(None if {nulls} else {text})"
+        return f"({', '.join(found)}, {text})[{len(found)}]"
+
+    return _nested(write, run)
+
+
+def _tests(argument: Argument, name: str, writer: Writer) -> list[str]:
+    tests = [] if argument.kinds is None else [f"type({name}) in {writer.constant(argument.kinds)}"]
+    if argument.elements:
+        tests.append(f"{writer.constant(argument.elements)}.issuperset(map(type, {name}))")
+    return tests
+
+
+def _holds(condition: Code, writer: Writer) -> str:
+    return _true(writer.temporary(), condition(writer))
+
+
 def _true(name: str, value: str) -> str:
     """JMESPath's truth of a value, which has the name from then on."""
     return f"(({name} := {value}) or type({name}) in NUMBERS)"
 
 
-def _nested(write: Code, run: Run) -> Code:
+def _nested(write: Code, run: Run, levels: int = 1) -> Code:
     def limited(writer: Writer) -> str:
-        if writer.depth >= NEST_MAX:
+        if writer.depth + levels > NEST_MAX:
             return called(run)(writer)
-        writer.depth += 1
+        writer.depth += levels
         try:
             return write(writer)
         finally:
-            writer.depth -= 1
+            writer.depth -= levels
 
     return limited

@@ -21,6 +21,8 @@ VALUES_MAX = 250_000
 """Values in one result, nested ones included; also elements of a list that a function makes."""
 BITS_MAX = 1340  # of an integer with DIGITS_MAX digits
 
+_ADD = ARITHMETIC.add
+
 Number = int | Decimal
 Reference = Callable[[Any], Any]
 """A `&expression` as a function receives it."""
@@ -43,10 +45,11 @@ class Parameter(NamedTuple):
             self._check_elements(function, value)
 
     def _check_elements(self, function: str, value: list[Any]) -> None:
-        found = {type(element) for element in value}
-        if not any(found <= allowed for allowed in self.elements):
-            kinds = ", ".join(sorted({kind(element) for element in value}))
-            raise EvaluationError(f"{function}(): {self.name} must be {self.text}, not an array of {kinds}")
+        for allowed in self.elements:
+            if allowed.issuperset(map(type, value)):
+                return
+        kinds = ", ".join(sorted({kind(element) for element in value}))
+        raise EvaluationError(f"{function}(): {self.name} must be {self.text}, not an array of {kinds}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ KINDS: dict[str, frozenset[type]] = {
     "null": frozenset({type(None)}),
 }
 
-_ANY = frozenset().union(*KINDS.values())
+ANY = frozenset().union(*KINDS.values())
 
 _SCALARS = [str, int, bool, Decimal, type(None)]
 
@@ -120,7 +123,7 @@ def _parameter(name: str, spec: str) -> Parameter:
     optional = spec.endswith("?")
     spec = spec.rstrip("?*")
     if spec in {"any", "&"}:
-        return Parameter(name, "an &expression" if spec == "&" else "anything", _ANY, (), spec == "&", optional)
+        return Parameter(name, "an &expression" if spec == "&" else "anything", ANY, (), spec == "&", optional)
     kinds: set[type] = set()
     elements: list[frozenset[type]] = []
     for part in spec.split("|"):
@@ -175,14 +178,11 @@ def exact(value: Any) -> Number:
 def total(values: Sequence[Any]) -> Number:
     total: Number = 0
     for value in values:
-        total = _add_two(total, exact(value))
+        known = type(value) is Decimal and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX
+        found = value if known else exact(value)
+        whole = type(found) is int and type(total) is int
+        total = exact(total + found) if whole else decimal(_ADD, total, found)
     return total
-
-
-def _add_two(left: Number, right: Number) -> Number:
-    if isinstance(left, int) and isinstance(right, int):
-        return exact(left + right)
-    return decimal(ARITHMETIC.add, left, right)
 
 
 def decimal(compute: Callable[[Any, Any], Decimal], left: Number, right: Number) -> Decimal:

@@ -38,6 +38,8 @@ ARITHMETIC = Context(
     traps=[InvalidOperation, DivisionByZero, Overflow],
 )
 """Decimal arithmetic as the gateway does it: 50 digits, halves up; division by zero and overflow raise."""
+_QUANTIZE = ARITHMETIC.quantize
+_SHORT = 40  # digits that leave room for any currency's decimals
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+)(\.\d*)?([eE][+-]?\d{1,4})?\s*", re.ASCII)
 _DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
@@ -125,14 +127,14 @@ def integer(value: Any) -> int:
 
 def number(value: Any) -> int | Decimal:
     """A number, exact: whole ones as int, fractions as Decimal. Also from a text of one (`398.00`)."""
+    if type(value) is Decimal and value.is_finite() and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX:
+        return value
     if type(value) is str:
         return _number_in(value)
     if type(value) is int:
         return value
     if type(value) is float:
-        value = Decimal(repr(value))
-    if type(value) is Decimal and value.is_finite() and abs(value.adjusted()) <= DIGITS_MAX:
-        return value
+        return number(Decimal(repr(value)))
     raise Unfit("number", value)
 
 
@@ -262,25 +264,21 @@ def utc_datetime(value: Any, timezone: str | None = None) -> str:
     length = len(value)
     if length == _UTC_FORM and value[19] == "Z" and _spelt_out(value):
         return value if value[10] == "T" else f"{value[:10]}T{value[11:]}"
-    if length == _OFFSET_FORM and value[22] == ":" and _spelt_out(value):
-        return _shifted(value)
+    if length == _OFFSET_FORM and value[22] == ":" and (local := _spelt_out(value)):
+        try:
+            return (local - _offset(value[19:])).isoformat() + "Z"
+        except OverflowError:
+            raise Unfit("datetime", value) from None
     return _naive_utc(value, timezone).isoformat()[:19] + "Z"
 
 
-def _shifted(text: str) -> str:
+def _spelt_out(text: str) -> datetime | None:
+    """What a text begins with, if that is as `2026-01-02T03:04:05`. Raises `Unfit` where that time does not exist."""
     try:
-        return (datetime.fromisoformat(text[:19]) - _offset(text[19:])).isoformat() + "Z"
-    except OverflowError:
-        raise Unfit("datetime", text) from None
-
-
-def _spelt_out(text: str) -> bool:
-    """Whether a text begins as `2026-01-02T03:04:05`, a time that exists. Raises `Unfit` where it does not exist."""
-    try:
-        datetime.fromisoformat(text[:19])
+        found = datetime.fromisoformat(text[:19])
     except ValueError:
         raise Unfit("datetime", text) from None
-    return text[4] == "-" and text[13] == ":" and text[10] in "T "
+    return found if text[4] == "-" and text[13] == ":" and text[10] in "T " else None
 
 
 @lru_cache(maxsize=256)
@@ -447,15 +445,26 @@ def digits(code: str) -> int:
     return -int(_quanta()[currency(code)].as_tuple().exponent)
 
 
-def money(value: Any, code: str | None) -> int | Decimal:
-    """An amount with its currency's digits (ISO 4217: JPY none, KWD three, most two), halves up. Without a known
-    currency it keeps the digits it has.
-    """
-    amount = number(value)
-    if code is None:
-        return amount
+def quantum(code: Any) -> Decimal:
+    """A currency's smallest amount (ISO 4217: JPY has no decimals, KWD three, most two)."""
+    found = _quanta().get(code) if type(code) is str else None
+    return found or _quanta()[currency(code)]
+
+
+def amount(value: Any, smallest: Decimal | None) -> int | Decimal:
+    """An amount as a multiple of its currency's smallest, halves up. Without one it keeps the digits it has."""
+    if smallest is not None:
+        if type(value) is str and len(value) <= _SHORT and value.isascii():  # nearly all, as `number` reads them
+            whole, point, fraction = value.partition(".")
+            if whole.isdigit() and (fraction.isdigit() or not point):
+                return _QUANTIZE(Decimal(value), smallest)
+        elif type(value) is Decimal and value.is_finite() and -_SHORT <= value.adjusted() <= _SHORT:
+            return _QUANTIZE(value, smallest)
+    found = number(value)
+    if smallest is None:
+        return found
     try:
-        return ARITHMETIC.quantize(amount, _quanta().get(code) or _quanta()[currency(code)])
+        return _QUANTIZE(found, smallest)
     except DecimalException:
         raise Unfit("money", value, "too many digits") from None
 

@@ -126,6 +126,15 @@ def _chosen(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         inner.map(lambda text: f"{text} != 'b'"),
         st.tuples(inner, inner).map(lambda p: f"concat({p[0]}, {p[1]})"),
         inner.map(lambda text: f"to_string({text})"),
+        st.tuples(inner, st.sampled_from(["array", "object", "string", "boolean", "number", "null"])).map(
+            lambda p: f"type({p[0]}) == '{p[1]}'"
+        ),
+        inner.map(lambda text: f"{text} != `null`"),
+        inner.map(lambda text: f"split({text}, 'b')"),
+        inner.map(lambda text: f"join(', ', {text})"),
+        st.tuples(inner, inner).map(lambda p: f"sub({p[0]}, {p[1]})"),
+        st.tuples(inner, inner).map(lambda p: f"sum({p[0]}[].to_number({p[1]}))"),
+        st.tuples(inner, inner).map(lambda p: f"{p[0]}[?{p[1]}].[@, {p[1]}]"),
     )
 
 
@@ -150,11 +159,35 @@ def _outcome(act: Callable[[Any], Any], source: Any) -> tuple[Any, type]:
     return found, type(found)
 
 
-def test_what_is_nested_deeper_than_python_can_read_is_called_as_a_closure() -> None:
+@pytest.mark.parametrize(
+    ("level", "deep", "expected"),
+    [
+        ("({} || b)", 1, 1),
+        ("({} == `null`)", 1, False),
+        ("(type({}) == 'array')", 2, False),
+        ("({} | @)", 1, None),
+        ("({}[].a)", 2, None),
+        ("({}[?a].a | [0])", 3, None),
+        ("[{}][0]", 2, None),
+        ("coalesce({}, b)", 1, 1),
+        ("lower({})", 1, None),
+        ("({} != b)", 1, True),
+    ],
+)
+def test_what_is_nested_deeper_than_python_can_read_is_called_as_a_closure(
+    level: str, deep: int, expected: Any
+) -> None:
     text = "a"
-    for _ in range(60):
-        text = f"({text} || b)"
-    assert labelled("m", "p", Member(compile_expression(text).code))({"b": 1}) == 1
+    for _ in range(60 // deep):
+        text = level.format(text)
+    assert labelled("m", "p", Member(compile_expression(text).code))({"b": 1}) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["a[]." + ".".join("b" * 300), "coalesce(" + ", ".join("a" * 60) + ")", "a" + "[0]" * 300]
+)
+def test_what_is_longer_than_python_can_read_is_called_as_a_closure(text: str) -> None:
+    assert labelled("m", "p", Member(compile_expression(text).code))({"b": 1}) is None
 
 
 def _compliance() -> Iterator[Any]:

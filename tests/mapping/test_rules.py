@@ -162,6 +162,18 @@ def test_money_leaves_with_its_currencys_digits() -> None:
     assert document.dump({"total": Decimal("0.30")}) == b'{"total":0.30}'
 
 
+def test_a_currency_that_several_fields_share_is_found_by_the_first_that_has_a_value_and_refused_by_each() -> None:
+    amount = {"money": "currency", "unfit": "omit"}
+    fields = {name: {"from": name, **amount} for name in "abc"} | {"d": {"from": "a", "money": "other"}}
+    made = mapping(fields)
+    document_ = {"b": "1", "c": 2, "currency": "JPY", "other": "POINTS"}
+    assert made.apply(document_) == [{"b": Decimal(1), "c": Decimal(2)}]
+    assert made.apply({**document_, "currency": "POINTS"}) == [{}]
+    assert made.unfit == {"b": 1, "c": 1}
+    with pytest.raises(MappingError, match="expected currency"):
+        made.apply({**document_, "a": "1"})
+
+
 def test_a_phone_is_read_in_the_records_country_else_in_the_sources() -> None:
     block = {"from": "phone", "type": "phone", "country": "address.country"}
     source = {"phone": "020 7946 0018", "source": {"country": "GB"}}

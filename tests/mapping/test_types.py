@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, DecimalException
 from time import process_time
 from typing import Any
 
@@ -239,14 +239,31 @@ def test_what_is_no_phone_does_not_fit(value: Any) -> None:
     ],
 )
 def test_money_has_its_currencys_digits(value: Any, currency: str | None, expected: str) -> None:
-    assert str(types.money(value, currency)) == expected
+    assert str(types.amount(value, types.quantum(currency) if currency else None)) == expected
+
+
+@given(
+    st.from_regex(r"[+-]?\d{0,45}(\.\d{0,8})?(e[+-]?\d{1,3})?", fullmatch=True)
+    | st.decimals(allow_nan=False, allow_infinity=False)
+    | st.integers(-(10**45), 10**45),
+    st.sampled_from(["EUR", "JPY", "KWD"]),
+)
+def test_an_amount_is_its_number_with_the_currencys_digits_however_it_is_written(value: Any, currency: str) -> None:
+    smallest = types.quantum(currency)
+    try:
+        expected = types.ARITHMETIC.quantize(Decimal(types.number(value)), smallest)
+    except (Unfit, DecimalException):
+        with pytest.raises(Unfit, match=r"expected (number|money)"):
+            types.amount(value, smallest)
+    else:
+        assert str(types.amount(value, smallest)) == str(expected)
 
 
 def test_money_in_what_is_no_currency_does_not_fit() -> None:
     with pytest.raises(Unfit, match="expected currency"):
-        types.money("1", "POINTS")
+        types.quantum("POINTS")
     with pytest.raises(Unfit, match="expected money"):
-        types.money("9" * 100, "EUR")
+        types.amount("9" * 100, types.quantum("EUR"))
 
 
 _EMAILISH = st.text("aZ09.+-_'@\"é ü", max_size=12)
