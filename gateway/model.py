@@ -225,13 +225,18 @@ SETTLED = tuple(state for state in State if state is not State.WAITING)
 """The states the ledger adds up."""
 
 
+_BEFORE_OTHERS = (State.PARKED, State.DEAD, State.DELIVERED, State.SUPERSEDED, State.DISCARDED)
+
+
 def state_of_parts(parts: Iterable[State]) -> State:
     """The state of an event from those of its parts: parked while any is, else dead if any is, else delivered if any
     is, else superseded, discarded, filtered.
     """
     states = set(parts)
-    order = (State.PARKED, State.DEAD, State.DELIVERED, State.SUPERSEDED, State.DISCARDED)
-    return next((state for state in order if state in states), State.FILTERED)
+    for state in _BEFORE_OTHERS:
+        if state in states:
+            return state
+    return State.FILTERED
 
 
 # --- what lies in the journal for a lane -----------------------------------------------------------------------------

@@ -474,20 +474,23 @@ class LaneWork:
             return False
         del self._open[seq]
         self._done.add(seq)
-        delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
-        for row in opened.rows:
-            self._next.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
-        if not opened.rows:
-            self._next.counts[state_of_parts(opened.states.values())] += 1
-        self._next.attempts.extend(opened.attempts)
-        self._next.derived.extend(opened.derived)
+        draft = self._next
+        if opened.rows:
+            delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
+            for row in opened.rows:
+                draft.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
+        else:
+            draft.counts[state_of_parts(opened.states.values())] += 1
+        draft.attempts += opened.attempts
+        draft.derived += opened.derived
         return True
 
     def _came_before(self, seq: int, keys: set[bytes]) -> bool:
         """Whether an event is open of which an older state of these keys gave way: if the newer one were settled before
         it, a crash would send the older one after it.
         """
-        return any(older < seq and not gone.isdisjoint(keys) for older, gone in self._gave_way.items())
+        gave_way = self._gave_way
+        return bool(gave_way) and any(older < seq and not gone.isdisjoint(keys) for older, gone in gave_way.items())
 
 
 def is_over(lane: Lane) -> bool:

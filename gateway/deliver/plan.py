@@ -98,23 +98,22 @@ class Planner:
         routed = prepared if prepared is not None else self.prepare(event)
         if isinstance(routed, MappingError):
             return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
-        drafts: list[Draft] = []
+        made: list[tuple[Draft, _Stem]] = []
         deaths: list[Death] = []
-        stems: list[_Stem] = []
         for normal, targets in routed:
             if only is not None and not only(normal):
                 continue
             for mapping, hold_s in targets.get(destination.name, {}).items():
                 try:
-                    name, made = self._drafts(normal, destination, mapping)
+                    name, drafts = self._drafts(normal, destination, mapping)
                 except MappingError as error:
                     deaths.append(Death("", Reason.MAPPING_FAILED, str(error), error.mapping))
                 except Refusal as error:
                     deaths.append(Death(f"refused:{normal.id}", error.reason, error.detail, mapping or ""))
                 else:
-                    drafts.extend(made)
-                    stems.extend([_Stem(normal, hold_s, name)] * len(made))
-        return _planned(event, destination, lane, generation, list(zip(drafts, stems, strict=True)), deaths)
+                    stem = _Stem(normal, hold_s, name)
+                    made += [(draft, stem) for draft in drafts]
+        return _planned(event, destination, lane, generation, made, deaths)
 
     def routed(self, event: Event) -> Routed:
         """The event's normal forms with who wants each. What a look-up found is not looked up again. Raises
@@ -122,6 +121,8 @@ class Planner:
         """
         normals = self._normalisers[event.source].normal(event)
         lookups = () if event.derived_from else self._lookups.get(event.source, ())
+        if not lookups:
+            return tuple([(normal, self._router.targets(normal)) for normal in normals])
         asked: Targets = {name: {None: 0.0} for name in lookups}
         return tuple((normal, self._router.targets(normal) | asked) for normal in normals)
 
@@ -160,6 +161,7 @@ def _planned(
 ) -> Planned:
     records: list[Record] = []
     parts: set[str] = set()
+    versions = destination.settings.knows_versions()
     for draft, (normal, hold_s, mapping) in made:
         part = _distinct(draft.part, parts)
         encoded = document.dump(draft.data)
@@ -183,11 +185,11 @@ def _planned(
                 received_at_ms=event.received_at_ms,
                 hold_ms=int(hold_s * 1000),
                 entity=normal.entity,
-                version_ms=_version_ms(normal) if destination.settings.knows_versions() else 0,
+                version_ms=_version_ms(normal) if versions else 0,
                 mapping=mapping,
             )
         )
-    return Planned(tuple(records), _merged(deaths))
+    return Planned(tuple(records), _merged(deaths) if deaths else ())
 
 
 def _version_ms(normal: NormalEvent) -> int:

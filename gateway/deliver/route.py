@@ -6,6 +6,7 @@ Every matching route counts; the same destination with the same mapping once, wi
 import re
 from collections.abc import Sequence
 from fnmatch import translate
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
@@ -14,6 +15,9 @@ from gateway.config.schema import Route, RouteTarget
 from gateway.errors import MappingError
 from gateway.mapping.expressions import EvaluationError, Expression, compile_expression
 from gateway.model import NormalEvent
+
+TYPES_MAX = 1024
+"""Pairs of source and type whose routes are remembered."""
 
 Targets = dict[str, dict[str | None, float]]
 """Destination -> the mappings through which it wants the event (None: the vendor's own) -> how many seconds after its
@@ -44,14 +48,13 @@ class Router:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = [_compile(route) for route in routes]
+        self._matching = lru_cache(maxsize=TYPES_MAX)(self._match)
 
     def targets(self, event: NormalEvent) -> Targets:
         """Who wants the event. Raises MappingError when a condition cannot be evaluated on it."""
         found: Targets = {}
         document: dict[str, Any] | None = None
-        for index, route in enumerate(self._routes):
-            if _mismatch(route, event):
-                continue
+        for index, route in self._matching(event.source, event.type):
             if route.when is not None:
                 document = document or event.document()
                 if not _holds(route.when, document, index):
@@ -60,6 +63,10 @@ class Router:
                 holds = found.setdefault(destination, {})
                 holds[mapping] = max(holds.get(mapping, 0.0), route.hold_s)
         return found
+
+    def _match(self, source: str, type_: str) -> tuple[tuple[int, _Compiled], ...]:
+        """The routes that events of this source and type may take, with their places."""
+        return tuple((index, route) for index, route in enumerate(self._routes) if not _mismatch(route, source, type_))
 
     def explain(self, event: NormalEvent) -> tuple[Decision, ...]:
         """What each route says of the event, for people."""
@@ -90,11 +97,11 @@ def _target(target: str | RouteTarget) -> tuple[str, str | None]:
     return (target, None) if isinstance(target, str) else (target.destination, target.map)
 
 
-def _mismatch(route: _Compiled, event: NormalEvent) -> str:
-    if route.sources is not None and event.source not in route.sources:
-        return f"from: {event.source} is not among its sources"
-    if route.events.match(event.type) is None:
-        return f"events: {event.type} matches none of its globs"
+def _mismatch(route: _Compiled, source: str, type_: str) -> str:
+    if route.sources is not None and source not in route.sources:
+        return f"from: {source} is not among its sources"
+    if route.events.match(type_) is None:
+        return f"events: {type_} matches none of its globs"
     return ""
 
 
@@ -107,7 +114,7 @@ def _holds(when: Expression, document: dict[str, Any], index: int) -> bool:
 
 
 def _decide(index: int, route: _Compiled, event: NormalEvent) -> Decision:
-    why = _mismatch(route, event)
+    why = _mismatch(route, event.source, event.type)
     if not why and route.when is not None and not _holds(route.when, event.document(), index):
         why = "when: the condition does not hold"
     return Decision(index, not why, why, route.to, route.hold_s)

@@ -191,8 +191,10 @@ def nested(source: Field, build: Field) -> Field:
     return run
 
 
-def listed(source: Field, element: Field, meter: Meter, width: int) -> Field:
-    """A list with one element for each of another list that is not null and comes to something."""
+def listed(source: Field, element: Callable[[Any], Any], meter: Meter, width: int, *, bare: bool = False) -> Field:
+    """A list with one element for each of another list that is not null and comes to something. `bare`: what it becomes
+    is told by the element alone, which is handed over without a scope around it.
+    """
 
     def run(scope: Scope) -> Any:
         found = source(scope)
@@ -201,7 +203,8 @@ def listed(source: Field, element: Field, meter: Meter, width: int) -> Field:
         if type(found) is not list:
             raise Unfit("list", found)
         meter.spend_values(len(found) * width)
-        return [made for inner in _inner_scopes(scope, found) if (made := element(inner)) is not None]
+        inner = found if bare else _inner_scopes(scope, found)
+        return [made for one in inner if one is not None and (made := element(one)) is not None]
 
     return run
 

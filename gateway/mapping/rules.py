@@ -16,7 +16,7 @@ from gateway.mapping import blocks, fields, types
 from gateway.mapping.blocks import Block, Path
 from gateway.mapping.expressions import Expression, ExpressionError, Meter, compile_expression
 from gateway.mapping.fields import Field, Member, Scope, Step
-from gateway.mapping.source import called, constant
+from gateway.mapping.source import called, constant, itself
 from gateway.mapping.table import VALUES_MAX, bounded, truthy
 from gateway.mapping.types import EvaluationError
 from gateway.telemetry import metrics
@@ -185,7 +185,7 @@ class _Compiler:
         if key == "each":
             element = self._each(path, raw, f"{label}[]")
             width = self._fields - before + 1
-            source = fields.listed(_run(expression), element, self._meter, width)
+            source = fields.listed(_run(expression), element, self._meter, width, bare=_bare(raw))
         else:
             source = fields.nested(_run(expression), self._object((*path, "fields"), raw["fields"], label))
         return self._settled(raw, label, Member(called(source)), expression)
@@ -196,7 +196,8 @@ class _Compiler:
             return fields.unless_empty(self._object((*path, "fields"), raw["fields"], label))
         keys = ("from", "values", "else", "type", "unfit", *blocks.TYPE_KEYS)
         block = {"from": "item"} | {key: raw[key] for key in keys if key in raw}
-        return fields.labelled(self._name, label, self._block(path, block, label))
+        member = self._block(path, block, label)
+        return fields.labelled(self._name, label, member._replace(code=itself) if _bare(raw) else member)
 
     # --- what becomes of a value
 
@@ -266,6 +267,12 @@ class _Compiler:
 
     def _problem(self, path: Path, cause: str, hint: str = "") -> None:
         self.problems.append(Problem(path, cause, hint))
+
+
+def _bare(raw: Block) -> bool:
+    """Whether elements of a list become values by a type that looks at nothing beside them."""
+    alone = not {"fields", "from"} & raw.keys() and raw.get("type") in types.PLAIN
+    return alone and raw.get("unfit") != "keep"
 
 
 def _run(expression: Expression | None) -> Field:

@@ -5,9 +5,8 @@ A vendor file stands in this order: settings, limits, records, request, response
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from functools import cached_property
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -16,6 +15,8 @@ from gateway.config.schema import DestinationSettings
 from gateway.config.values import Secret
 from gateway.errors import Reason
 from gateway.model import Headers, NormalEvent
+
+T = TypeVar("T")
 
 
 class Burst(Struct, frozen=True):
@@ -56,6 +57,21 @@ class BatchRules(Struct, frozen=True):
     keyed: bool = False
 
 
+class Once(Generic[T]):
+    """A property that is made when it is first asked for. Standard `cached_property` takes a lock for it, at several
+    times the price.
+    """
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    def __get__(self, one: Any, _owner: type) -> T:
+        made = one.__dict__[self._name] = self._make(one)
+        return made
+
+
 class Draft(Struct, frozen=True, dict=True):
     """A record as a vendor makes it from an event.
 
@@ -72,12 +88,12 @@ class Draft(Struct, frozen=True, dict=True):
     cost: str = "default"
     alone: bool = False
 
-    @cached_property
+    @Once
     def part(self) -> str:
         """The record's name within its event."""
         return f"{self.channel}:{self.key}"
 
-    @cached_property
+    @Once
     def key_hash(self) -> bytes:
         """16 bytes by which order is kept: channel and key."""
         return hashlib.blake2b(self.part.encode(), digest_size=16).digest()

@@ -17,6 +17,7 @@ from gateway.errors import Reason, Refusal
 Required = tuple[tuple[str, ...], ...]
 """Groups of names: a record needs one of each group."""
 
+_NOTHING = (None, "")
 MISSING = "is missing"
 """How a fault ends that no other value would mend: `gateway check` asks whether a mapping can ever fill the field."""
 
@@ -41,7 +42,7 @@ def one_of(*words: str) -> Form:
 
 def is_id(value: Any) -> bool:
     """A text or a whole number, as ids are."""
-    return isinstance(value, str | int) and not isinstance(value, bool)
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
 
 
 ID = Form(is_id, "a text or a whole number")
@@ -52,7 +53,10 @@ CURRENCY = text("[A-Z]{3}", "an ISO 4217 currency in capitals")
 def missing(data: Mapping[str, Any], required: Required, path: str = "") -> Iterator[str]:
     """What is missing: a group none of whose fields has a value."""
     for names in required:
-        if all(data.get(name) in (None, "") for name in names):
+        for name in names:
+            if data.get(name) not in _NOTHING:
+                break
+        else:
             yield f"{path}{' or '.join(names)} {MISSING}"
 
 
@@ -66,7 +70,8 @@ def missing_in_items(data: Mapping[str, Any], name: str, required: Required) -> 
 def unfit(data: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[str]:
     """Fields that have a value of another form than the vendor takes. A null passes."""
     for name, form in forms.items():
-        if data.get(name) is not None and not form.fits(data[name]):
+        value = data.get(name)
+        if value is not None and not form.fits(value):
             yield f"{name} is not {form.wanted}"
 
 
@@ -92,9 +97,9 @@ def _digits(number: Decimal, *, significant: bool) -> int:
 
 def refuse_if_any(what: str, *faults: Iterable[str]) -> None:
     """Raise Refusal, INCOMPLETE, with the first fault of `what`."""
-    first = next((fault for found in faults for fault in found), None)
-    if first is not None:
-        raise Refusal(Reason.INCOMPLETE, f"{what}: {first}")
+    for found in faults:
+        for first in found:
+            raise Refusal(Reason.INCOMPLETE, f"{what}: {first}")
 
 
 def as_cell(value: Any) -> Any:

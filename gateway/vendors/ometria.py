@@ -118,7 +118,9 @@ class Ometria:
 
     def _controls(self, type_: str, event: NormalEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that steer Ometria. A mapping that names one itself has the last word."""
-        controls: dict[str, Any] = {"@merge": self._settings.merge and type_ in MERGED}
+        if type_ not in MERGED:
+            return {}
+        controls: dict[str, Any] = {"@merge": self._settings.merge}
         if type_ == "contact":
             settings = self._settings
             controls = {"@collection": settings.collection or event.source, **controls}

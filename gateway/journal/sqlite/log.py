@@ -11,6 +11,7 @@ from gateway.journal.base import Head, Page
 from gateway.journal.parts import bitmap
 from gateway.journal.records import (
     event_of,
+    events_of,
     pack_duplicates,
     pack_offers,
     pack_whole,
@@ -219,9 +220,9 @@ def _scan(db: Db, after_seq: int, wanted: frozenset[str] | None) -> Iterator[Eve
     for first_seq in firsts:
         row = db.execute("SELECT group_id, payload FROM batches WHERE first_seq = ?", (first_seq,)).fetchone()
         group_id, payload = row or (b"", None)
-        for place, stored in enumerate(unpack_stored(payload) if payload else ()):
-            if first_seq + place > after_seq and (wanted is None or stored.source in wanted):
-                yield event_of(stored, first_seq + place, group_id)
+        for one in events_of(unpack_stored(payload) if payload else (), first_seq, group_id):
+            if one.seq > after_seq and (wanted is None or one.source in wanted):
+                yield one
 
 
 def _all_batches(db: Db, after_seq: int) -> Iterator[int]:
