@@ -470,27 +470,24 @@ class LaneWork:
     def _complete(self, seq: int) -> bool:
         """An event of which every part has an outcome enters the next settle, once it may."""
         opened = self._open.get(seq)
-        if opened is None or opened.waiting or self._came_before(seq, opened.keys):
+        if opened is None or opened.waiting or (self._gave_way and self._came_before(seq, opened.keys)):
             return False
         del self._open[seq]
         self._done.add(seq)
-        draft = self._next
-        if opened.rows:
-            delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
-            for row in opened.rows:
-                draft.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
-        else:
-            draft.counts[state_of_parts(opened.states.values())] += 1
-        draft.attempts += opened.attempts
-        draft.derived += opened.derived
+        delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
+        for row in opened.rows:
+            self._next.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
+        if not opened.rows:
+            self._next.counts[state_of_parts(opened.states.values())] += 1
+        self._next.attempts.extend(opened.attempts)
+        self._next.derived.extend(opened.derived)
         return True
 
     def _came_before(self, seq: int, keys: set[bytes]) -> bool:
         """Whether an event is open of which an older state of these keys gave way: if the newer one were settled before
         it, a crash would send the older one after it.
         """
-        gave_way = self._gave_way
-        return bool(gave_way) and any(older < seq and not gone.isdisjoint(keys) for older, gone in gave_way.items())
+        return any(older < seq and not gone.isdisjoint(keys) for older, gone in self._gave_way.items())
 
 
 def is_over(lane: Lane) -> bool:

@@ -5,7 +5,7 @@ to write than the events by themselves).
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,20 +13,7 @@ import zstandard
 from msgspec import Struct
 
 from gateway.journal.ranges import flat, paired
-from gateway.model import (
-    Attempt,
-    Counts,
-    Event,
-    Headers,
-    Intent,
-    Offer,
-    Ranges,
-    Receipt,
-    Rejection,
-    Replay,
-    event_id,
-    event_ids,
-)
+from gateway.model import Attempt, Counts, Event, Headers, Intent, Offer, Ranges, Receipt, Rejection, Replay, event_id
 
 LEVEL = 1
 UNPACKED_BYTES_MAX = 1 << 30
@@ -127,16 +114,11 @@ def unpack_stored(payload: bytes) -> list[Stored]:
 
 def event_of(stored: Stored, seq: int, group_id: bytes) -> Event:
     """A stored event with its seq and id."""
-    return _event(stored, seq, event_id(seq, group_id))
+    return identified(stored, seq, event_id(seq, group_id))
 
 
-def events_of(stored: Sequence[Stored], first_seq: int, group_id: bytes) -> Iterator[Event]:
-    """The stored events of one group, from this seq on."""
-    ids = event_ids(first_seq, len(stored), group_id)
-    return map(_event, stored, range(first_seq, first_seq + len(stored)), ids)
-
-
-def _event(stored: Stored, seq: int, id_: str) -> Event:
+def identified(stored: Stored, seq: int, id_: str) -> Event:
+    """The same, where its id is known."""
     return Event(
         seq,
         id_,

@@ -231,8 +231,9 @@ class _Compiler:
 
     def _multi_select_dict(self, node: Node) -> Part:
         parts = {pair["value"]: self.part(pair["children"][0]) for pair in node["children"]}
-        runs = {name: part.run for name, part in parts.items()}
-        return Part(closures.named(runs), sum(part.copies for part in parts.values()), builds=True)
+        run = closures.named({name: part.run for name, part in parts.items()})
+        code = source.named({name: part.written() for name, part in parts.items()}, run)
+        return Part(run, sum(part.copies for part in parts.values()), builds=True, code=code)
 
     # --- logic
 

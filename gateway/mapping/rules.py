@@ -16,7 +16,7 @@ from gateway.mapping import blocks, fields, types
 from gateway.mapping.blocks import Block, Path
 from gateway.mapping.expressions import Expression, ExpressionError, Meter, compile_expression
 from gateway.mapping.fields import Field, Member, Scope, Step
-from gateway.mapping.source import called, constant, itself
+from gateway.mapping.source import called, constant, function, itself
 from gateway.mapping.table import VALUES_MAX, bounded, truthy
 from gateway.mapping.types import EvaluationError
 from gateway.telemetry import metrics
@@ -115,7 +115,7 @@ class _Compiler:
             return None
         build = self._object(("fields",), members, "")
         scopes = fields.each_root(root.run, self._meter, self._fields) if root else fields.one_scope
-        return _Made(scopes, when.run if when else None, build, self._meter, self._unfit)
+        return _Made(scopes, _run(when) if when else None, build, self._meter, self._unfit)
 
     def _word(self, path: Path, value: Any) -> None:
         plain = isinstance(value, str) and value.replace("_", "").isalnum() and value == value.lower()
@@ -276,5 +276,5 @@ def _bare(raw: Block) -> bool:
 
 
 def _run(expression: Expression | None) -> Field:
-    """An expression's closure; of one that has a fault, any."""
-    return expression.run if expression else fields.nothing
+    """An expression as a function of the scope; of one that has a fault, any."""
+    return function(expression.code) if expression else fields.nothing

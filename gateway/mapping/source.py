@@ -4,7 +4,7 @@ simple field is a line of Python and not a chain of calls. What is not simple is
 Nothing of a mapping's text becomes source but as a quoted literal; everything else is handed over as a constant.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -89,6 +89,12 @@ class Writer:
         exec(compile("\n".join(lines), "<mapping>", "exec"), space)  # noqa: S102  written here, of quoted literals alone
         made: Callable[[Any], Any] = space["run"]
         return made
+
+
+def function(code: Code) -> Run:
+    """An expression as a function of a mapping's scope."""
+    writer = Writer()
+    return writer.made([f"return {code(writer)}"])
 
 
 def called(run: Run) -> Code:
@@ -234,6 +240,16 @@ def first(choices: Sequence[Code], run: Run) -> Code:
         return text
 
     return _nested(write, run, len(choices))
+
+
+def named(parts: Mapping[str, Code], run: Run) -> Code:
+    """`{x: a, y: b}`."""
+
+    def write(writer: Writer) -> str:
+        values = f"{{{', '.join(f'{name!r}: {part(writer)}' for name, part in parts.items())}}}"
+        return values if writer.subject == "s" else f"({values} if {writer.subject} is not None else None)"
+
+    return _nested(write, run)
 
 
 def is_null(left: Code, run: Run, *, wanted: bool) -> Code:

@@ -106,7 +106,7 @@ class Ometria:
             return ometria_calls.draft(type_, str(fields.get("@id") or event.id), fields)
         if type_ not in REQUIRED:
             raise Refusal(Reason.PAYLOAD_REFUSED, f"@type is none of {', '.join(REQUIRED)}")
-        data = {"@type": type_, **self._controls(type_, event, fields), **fields}
+        data = {"@type": type_, **(self._controls(type_, event, fields) if type_ in MERGED else {}), **fields}
         checks.refuse_if_any(
             type_,
             checks.missing(data, _required(type_, event, data)),
@@ -118,8 +118,6 @@ class Ometria:
 
     def _controls(self, type_: str, event: NormalEvent, fields: Mapping[str, Any]) -> dict[str, Any]:
         """The fields that steer Ometria. A mapping that names one itself has the last word."""
-        if type_ not in MERGED:
-            return {}
         controls: dict[str, Any] = {"@merge": self._settings.merge}
         if type_ == "contact":
             settings = self._settings

@@ -11,7 +11,7 @@ from gateway.journal.base import Head, Page
 from gateway.journal.parts import bitmap
 from gateway.journal.records import (
     event_of,
-    events_of,
+    identified,
     pack_duplicates,
     pack_offers,
     pack_whole,
@@ -22,7 +22,7 @@ from gateway.journal.records import (
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import head_seq, source_id
 from gateway.journal.sqlite.identities import Identities
-from gateway.model import Event, Group, Offer, Receipt, Rejection
+from gateway.model import Event, Group, Offer, Receipt, Rejection, event_ids
 
 REJECTED_PER_SOURCE = 1_000
 REJECTED_MAX = 50_000
@@ -220,9 +220,11 @@ def _scan(db: Db, after_seq: int, wanted: frozenset[str] | None) -> Iterator[Eve
     for first_seq in firsts:
         row = db.execute("SELECT group_id, payload FROM batches WHERE first_seq = ?", (first_seq,)).fetchone()
         group_id, payload = row or (b"", None)
-        for one in events_of(unpack_stored(payload) if payload else (), first_seq, group_id):
-            if one.seq > after_seq and (wanted is None or one.source in wanted):
-                yield one
+        batch = unpack_stored(payload) if payload else []
+        ids = event_ids(first_seq, len(batch), group_id)
+        for seq, (id_, stored) in enumerate(zip(ids, batch, strict=True), first_seq):
+            if seq > after_seq and (wanted is None or stored.source in wanted):
+                yield identified(stored, seq, id_)
 
 
 def _all_batches(db: Db, after_seq: int) -> Iterator[int]:
