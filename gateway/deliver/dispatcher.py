@@ -74,6 +74,7 @@ class Dispatcher:
         self._joining: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wanting: set[str] = set()
         self._unreadable: set[int] = set()
+        self._rekeyed: dict[str, str] = {}
         self._asked_s = 0.0
         self._stopping = Signal()
         self._nudge = Signal()
@@ -90,11 +91,12 @@ class Dispatcher:
         """
         before, self._setup = self._setup, setup
         self._accounts = _accounts(setup)
+        self._rekeyed |= _rekeyed(before, setup)
         for name, (token, pace, gate, drops) in list(self._known.items()):
             gate.try_now()
             if _breaker(before, name) != _breaker(setup, name):
                 gate.obey(_breaker(setup, name))
-            if _limits(before, name) != _limits(setup, name):
+            if name in self._accounts and _limits(before, name) != _limits(setup, name):
                 pace = Pace(_limits(setup, name), spent_at_s=self._clock.monotonic_s())  # noqa: PLW2901  a new one
             self._known[name] = (token, pace, gate, drops)
         if self._reader is not None:
@@ -294,8 +296,14 @@ class Dispatcher:
             tell.unreadable(lane, error)
 
     def _pace(self, name: str, lease: Lease) -> Pace:
-        """The pace starts as if the windows had just been used up, unless nobody ever held the lease before."""
-        return Pace(_limits(self._setup, name), spent_at_s=None if lease.token <= 1 else self._clock.monotonic_s())
+        """The pace starts as if the windows had just been used up, unless nobody ever held the lease before. An account
+        whose key was changed is another to us and the same to its vendor: it goes on with the pace that it had.
+        """
+        before = self._rekeyed.get(name, "")
+        if lease.token <= 1 and before in self._known:
+            return self._known[before][1]
+        fresh = lease.token <= 1 and not before
+        return Pace(_limits(self._setup, name), spent_at_s=None if fresh else self._clock.monotonic_s())
 
     def _mine(self, lane: Lane, account: str) -> Destination | None:
         destination = self._setup.destinations.get(lane.destination)
@@ -392,6 +400,14 @@ def _accounts(setup: Setup) -> list[str]:
         one.account: max((limit.per_s for limit in one.limits), default=0.0) for one in setup.destinations.values()
     }
     return sorted(windows_s, key=lambda account: (windows_s[account], account))
+
+
+def _rekeyed(before: Setup, setup: Setup) -> dict[str, str]:
+    """The accounts that stand where others are gone, with the same limits (mostly a key was changed); and whose."""
+    was = {name: one.account for name, one in before.destinations.items()}
+    now = {one.account: was[name] for name, one in setup.destinations.items() if name in was}
+    gone = set(_accounts(before)) - set(_accounts(setup))
+    return {new: old for new, old in now.items() if old in gone and _limits(before, old) == _limits(setup, new)}
 
 
 def _limits(setup: Setup, account: str) -> tuple[Limit, ...]:

@@ -8,6 +8,7 @@ from gateway import app, document
 from gateway.config.load import load
 from gateway.deliver.dispatcher import Dispatcher
 from gateway.deliver.outbound import Left
+from gateway.deliver.plan import Setup
 from gateway.deliver.standing import AccountStanding
 from gateway.errors import Reason
 from gateway.journal.base import LaneRow
@@ -104,17 +105,8 @@ class AtWork:
         self.clock = VirtualClock(asyncio.get_running_loop())
         self.sandbox = Sandbox(self.clock, SeededChance(1))
         self.journal = MemoryJournal()
-        file = folder / "gateway.yaml"
-        file.write_bytes(
-            document.dump(
-                {
-                    "sources": {"shop": {"preset": "shopify", "secrets": ["s"], "currency": "GBP", "country": "GB"}},
-                    "destinations": destinations,
-                    "routes": [{"to": list(destinations)}],
-                }
-            )
-        )
-        self._setup = app.setup_of(load(file, app.registry(), {}), 0)
+        self._file = folder / "gateway.yaml"
+        self._setup = self._read(destinations, 0)
         self._chance, self._number = chance, dispatchers
         self._dispatchers: list[Dispatcher] = []
         self._processes: list[Mortal] = []
@@ -124,6 +116,18 @@ class AtWork:
         self.gone: set[str] = set()
         """The owners of leases who were killed."""
         self._groups = 0
+
+    def _read(self, destinations: dict[str, dict[str, Any]], revision: int) -> Setup:
+        self._file.write_bytes(
+            document.dump(
+                {
+                    "sources": {"shop": {"preset": "shopify", "secrets": ["s"], "currency": "GBP", "country": "GB"}},
+                    "destinations": destinations,
+                    "routes": [{"to": list(destinations)}],
+                }
+            )
+        )
+        return app.setup_of(load(self._file, app.registry(), {}), revision)
 
     async def __aenter__(self) -> Self:
         await self.journal.register([LaneSpec("shop", name) for name in self._setup.destinations])
@@ -180,8 +184,10 @@ class AtWork:
         """How the accounts stand."""
         return [standing for one in self._dispatchers for standing in one.standings()]
 
-    def reload(self) -> None:
-        """The same configuration comes into force once more."""
+    def reload(self, destinations: dict[str, dict[str, Any]] | None = None) -> None:
+        """The same configuration comes into force once more, or one in which the destinations have other settings."""
+        if destinations is not None:
+            self._setup = self._read(destinations, self._setup.revision + 1)
         for one in self._dispatchers:
             one.swap(self._setup)
 

@@ -179,3 +179,22 @@ def test_a_pause_that_ometria_asked_for_outlives_the_dispatcher(tmp_path: Path) 
 
     refused, taken = account(simulate(day())).witness.visits
     assert 600.0 <= taken.at_s - refused.at_s < 605.0
+
+
+def test_a_key_that_was_changed_makes_no_account_faster(tmp_path: Path) -> None:
+    """The limit is the account's: the new key goes on where the old one was."""
+    settings = {**SETTINGS, "errors_every": "0s", "batch": {"records": 1}}
+
+    async def minute() -> AtWork:
+        async with AtWork(tmp_path, {"ometria": settings}) as work:
+            await work.sent("customers/update", *map(person, range(60)))
+            await asyncio.sleep(3.0)
+            work.reload({"ometria": {**settings, "api_key": "o-2"}})
+            await work.settled()
+            return work
+
+    accounts = simulate(minute()).sandbox.ometria.accounts
+    times_s = sorted(visit.at_s for one in accounts.values() for visit in one.witness.visits)
+    assert len(accounts) == 2
+    assert len(times_s) >= 60
+    assert [later for earlier, later in zip(times_s, times_s[4:], strict=False) if later - earlier < 1.0] == []
