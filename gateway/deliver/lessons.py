@@ -15,6 +15,7 @@ from gateway.vendors.base import (
     Answer,
     Batch,
     Delivered,
+    Outcome,
     Response,
     Retry,
     Superseded,
@@ -94,9 +95,16 @@ def learn(gate: Gate, batch: Batch, answer: Answer, verdict: Verdict, in_flight:
 
 def trouble(batch: Batch, verdict: Verdict, now: Now) -> Iterator[Trouble]:
     """What is to be remembered of a batch that did not go through."""
-    wrong = next((one for one in verdict.outcomes if not isinstance(one, Delivered | Superseded)), None)
+    wrong = next(
+        (one for one in verdict.outcomes if not (isinstance(one, Delivered | Superseded) or _is_no_wait(one))), None
+    )
     if wrong is not None:
         yield Trouble(now.ms // 1000, batch.destination, str(wrong.reason), wrong.detail[:DETAIL_CHARS])
+
+
+def _is_no_wait(outcome: Outcome) -> bool:
+    """Whether it only takes its turn once more."""
+    return isinstance(outcome, Throttled) and outcome.for_s == 0
 
 
 def _verdict(gate: Gate, batch: Batch, verdict: Verdict, now: Now) -> Iterator[News]:

@@ -1,5 +1,5 @@
 """Fetched tokens: one for a client, whoever sends under it; one fetch at a time, early enough, and once more when the
-vendor refuses one. What was refused with it goes again, in an account with limits in its turn.
+vendor refuses one. In an account with limits, what had to wait for a token leaves in its turn.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ EARLY = 0.8
 AGAIN_S = 10.0
 """After a fetch that failed while the old token lives."""
 CLIENTS_MAX = 100
-IN_TURN = Throttled(Reason.KEY_REFUSED, 0.0, detail="the token was refused, and there is another")
-"""To be sent again at once, but as the account's pace allows."""
+IN_TURN = Throttled(Reason.BUSY, 0.0, detail="it had to wait for a token")
+"""To be sent at once, but as the account's pace, gate and lease allow by now."""
 
 
 class _Client:
@@ -36,19 +36,25 @@ class _Client:
         """The token, unless it was refused or its time is over."""
         return self.token if self.token != refused and now_s < until_s else None
 
+    def at_hand(self, now_s: float) -> Token | None:
+        """The token, unless one has to wait for it: while one that still lives is fetched anew, the others go on
+        under it.
+        """
+        return self.held(None, self.ends_s if self.fetching.locked() else self.renew_s, now_s)
+
     def keep(self, token: Token, now_s: float) -> None:
         self.token, self.renew_s, self.ends_s = token, now_s + EARLY * token.lives_s, now_s + token.lives_s
 
     def refuses(self, token: Token, answer: Answer) -> bool:
-        """Whether an answer refuses the token it was sent under, and another may do better. One that is refused right
-        after another is forgotten, and will be fetched when the account is tried again.
+        """Whether an answer refuses the token it was sent under, and another may do better. One that is refused is
+        forgotten; after one that is refused right after another, the next is fetched when the account is tried again.
         """
         if not isinstance(answer, Response):
             return False
         refused, doubted = answer.status == HTTPStatus.UNAUTHORIZED, self.doubted == token
         if doubted and not refused:
             self.doubted = None
-        if doubted and refused and self.token == token:
+        if refused and self.token == token:
             self.token = None
         return refused and not doubted
 
@@ -67,10 +73,15 @@ class Tokens:
         """
         if not (request.token and isinstance(vendor, TokenVendor)):
             return await self._outbound.send(request, timeout_s, left)
-        token = await self._token(vendor, timeout_s, refused=None)
+        client = self._client(vendor.token_request())
+        token: Token | Outcome | None = client.at_hand(self._clock.monotonic_s())
+        if token is None:
+            others = client.fetching.locked()  # who fetches it goes on: or nobody would, where it lives for a moment
+            token = await self._token(vendor, timeout_s, refused=None)
+            if others and left is not None and isinstance(token, Token):
+                return IN_TURN
         if not isinstance(token, Token):
             return token
-        client = self._client(vendor.token_request())
         answer = await self._outbound.send(_under(request, token), timeout_s, left)
         if not client.refuses(token, answer):
             return answer
@@ -84,12 +95,9 @@ class Tokens:
         return answer
 
     async def _token(self, vendor: TokenVendor, timeout_s: float, *, refused: Token | None) -> Token | Outcome:
-        """The client's token. While one that still lives is fetched anew, the others go on under it."""
+        """The client's token, fetched anew unless somebody else has just done so."""
         asking = vendor.token_request()
         client = self._client(asking)
-        until_s = client.ends_s if client.fetching.locked() else client.renew_s
-        if (held := client.held(refused, until_s, self._clock.monotonic_s())) is not None:
-            return held
         async with client.fetching:
             if (held := client.held(refused, client.renew_s, self._clock.monotonic_s())) is not None:
                 return held

@@ -130,17 +130,16 @@ def test_requests_that_are_refused_together_fetch_one_token_together() -> None:
     assert it.api.used[1:] == ["t1"] * 5 + ["t2"] * 5
 
 
-def test_what_is_refused_in_an_account_with_limits_goes_again_in_its_turn() -> None:
+def test_what_waits_for_a_token_in_an_account_with_limits_leaves_in_its_turn() -> None:
     async def play() -> tuple[Play, list[Answer | Outcome]]:
         it = Play()
-        await it.send(destination(), left=it_left)
+        told = list(await asyncio.gather(*(it.send(destination(), it_left) for _ in range(2))))
         it.api.revoked.add("t1")
-        told = await asyncio.gather(*(it.send(destination(), left=it_left) for _ in range(3)))
-        return it, [*told, await it.send(destination(), left=it_left)]
+        told += await asyncio.gather(*(it.send(destination(), it_left) for _ in range(3)))
+        return it, [*told, await it.send(destination(), it_left)]
 
     it, told = simulate(play())
-    assert told[:3] == [IN_TURN] * 3
-    assert isinstance(told[3], Response)
+    assert [getattr(one, "status", one) for one in told] == [202, IN_TURN, IN_TURN, IN_TURN, IN_TURN, 202]
     assert it.api.used == ["t1"] * 4 + ["t2"]
     assert it.api.issued == 2
 
@@ -149,14 +148,14 @@ def test_what_is_refused_in_an_account_with_limits_goes_again_in_its_turn() -> N
 def test_a_token_that_is_refused_right_after_another_says_so_and_the_next_call_has_one_of_its_own(left: Left) -> None:
     async def play() -> tuple[Play, list[Answer | Outcome]]:
         it = Play()
-        await it.send(destination(), left)
+        await it.send(destination())
         it.api.revoked |= {"t1", "t2"}
-        told = [await it.send(destination(), left) for _ in range(2 if left else 1)]
-        return it, [*told, await it.send(destination(), left), await it.send(destination(), left)]
+        return it, [await it.send(destination(), left) for _ in range(5)]
 
     it, told = simulate(play())
-    assert [getattr(one, "status", None) for one in told] == ([None] if left else []) + [401, 202, 202]
-    assert it.api.used == ["t1", "t1", "t2", "t3", "t3"]
+    statuses = [one.status for one in told if one != IN_TURN and isinstance(one, Response)]
+    assert statuses == [401] + [202] * (3 if left else 4)
+    assert it.api.used[:5] == ["t1", "t1", "t2", "t3", "t3"]
 
 
 def test_what_is_not_used_any_more_is_forgotten() -> None:
