@@ -227,8 +227,23 @@ class FixedWindow:
         """Nothing to win back: a refused window ends by itself."""
 
 
+class _Sendings:
+    """What left within a stretch of time: from when to when, and how many units."""
+
+    __slots__ = ("from_s", "to_s", "units")
+
+    def __init__(self, at_s: float, units: float) -> None:
+        self.from_s = self.to_s = at_s
+        self.units = units
+
+
 class _Window:
-    """One fixed window: begins with the first spending, ends `per_s` (and a reserve) later."""
+    """One fixed window: begins with the first spending, ends `per_s` (and a reserve) later.
+
+    Close to its end nobody knows in which window of the vendor's a request would be. One leaves then where no more than
+    `allow` units have left in any `per_s`: right wherever the vendor's windows are. From then on this is the rule,
+    until nothing has left for as long as a window lasts.
+    """
 
     def __init__(self, allow: float, per_s: float, spent_at_s: float | None) -> None:
         self._allow = allow
@@ -237,24 +252,37 @@ class _Window:
         self._late_s = 0.0
         self._spent = 0.0 if spent_at_s is None else allow
         self._belief = Belief(1, per_s)
+        self._sent: deque[_Sendings] = deque()
+        self._sent_units = 0.0
+        self._is_unsure = False
+        if spent_at_s is not None:
+            self._note(spent_at_s, allow)
 
     def free_at(self, now_s: float, units: float) -> float:
-        """Now, or when the next window surely begins: close to its end nobody knows in which a request would be."""
-        end_s = self._start_s + self._per_s * (1 + RESERVE) + self._late_s
-        close_s = self._start_s + self._per_s * (1 - RESERVE)
-        if now_s >= end_s or (self._spent + units <= self._allow and now_s < close_s):
-            return now_s
-        return end_s
+        """When a request of `units` may leave: now, when the next window surely begins, or when any has room."""
+        end_s = self._start_s + self._held_s()
+        if not self._is_unsure:
+            if now_s >= end_s or (self._spent + units <= self._allow and now_s < self._close_s()):
+                return now_s
+            return min(end_s, self._room_s(now_s, units))
+        return self._room_s(now_s, units)
 
     def spend(self, now_s: float, units: float) -> None:
-        if now_s >= self._start_s + self._per_s:
-            self._start_s, self._late_s, self._spent = now_s, 0.0, 0.0
+        self._forget(now_s)
+        if not self._sent or (not self._is_unsure and now_s >= self._start_s + self._held_s()):
+            self._start_s, self._late_s, self._spent, self._is_unsure = now_s, 0.0, 0.0, False
+        self._is_unsure |= now_s >= self._close_s()
         self._spent += units
+        self._note(now_s, units)
 
     def left(self, planned_s: float, now_s: float) -> None:
-        """The request that was to begin the window has left."""
+        """The request that was planned for then has left; perhaps it was to begin the window."""
         if self._start_s == planned_s:
             self._start_s = now_s
+        for one in reversed(self._sent):
+            if one.from_s <= planned_s:
+                one.to_s = max(one.to_s, now_s)
+                break
 
     def arrived(self, at_s: float, late_s: float) -> None:
         """The request that left then may have been late: so was the window, if it began it."""
@@ -263,6 +291,39 @@ class _Window:
 
     def fill(self) -> None:
         self._spent = self._allow
+        if self._sent:
+            self._note(self._sent[-1].to_s, self._allow)
+
+    def _close_s(self) -> float:
+        return self._start_s + self._per_s * (1 - RESERVE)
+
+    def _held_s(self) -> float:
+        return self._per_s * (1 + RESERVE) + self._late_s
+
+    def _note(self, at_s: float, units: float) -> None:
+        """What leaves within a thousandth of the window is kept together: however much it allows, that is little."""
+        self._sent_units += units
+        if self._sent and at_s - self._sent[-1].from_s < self._per_s / 1000:
+            self._sent[-1].to_s = max(self._sent[-1].to_s, at_s)
+            self._sent[-1].units += units
+        else:
+            self._sent.append(_Sendings(at_s, units))
+
+    def _forget(self, now_s: float) -> None:
+        while self._sent and self._sent[0].to_s + self._held_s() <= now_s:
+            self._sent_units -= self._sent.popleft().units
+
+    def _room_s(self, now_s: float, units: float) -> float:
+        """When so many units fit beside all that left in the time of a window."""
+        self._forget(now_s)
+        over = self._sent_units + units - self._allow
+        at_s = now_s
+        for one in self._sent:
+            if over <= 0:
+                break
+            over -= one.units
+            at_s = max(at_s, one.to_s + self._held_s())
+        return at_s
 
 
 class Quickest:

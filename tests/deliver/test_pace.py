@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.deliver.pace import Departure, Pace
+from gateway.sandbox.windows import FixedWindow
 from gateway.vendors.base import Burst, Limit
 
 FOUR_A_SECOND = Limit(allow=4, per_s=1.0)
@@ -321,10 +322,36 @@ def test_a_fixed_window_whose_first_request_was_late_ends_later() -> None:
     assert free_s(pace, 100.2) == pytest.approx(100.0 + 1.0 + 0.03 + 0.001)
 
 
-def test_close_to_the_end_of_a_fixed_window_nobody_knows_in_which_a_request_would_be() -> None:
+def test_close_to_the_end_of_a_fixed_window_a_request_leaves_where_it_fits_into_either() -> None:
     pace = Pace([Limit(allow=2, per_s=1.0, kind="fixed")])
     pace.spend(100.0, "default", "orders")
-    assert (free_s(pace, 100.97), free_s(pace, 100.99)) == pytest.approx((100.97, 101.02))
+    pace.spend(100.5, "default", "orders")
+    assert free_s(pace, 100.99) == pytest.approx(101.02), "nobody knows in which it would be"
+    pace.spend(101.02, "default", "orders")
+    assert free_s(pace, 102.01) == 102.01, "with one in each, there is room in both"
+    pace.spend(102.01, "default", "orders")
+    assert free_s(pace, 102.02) == pytest.approx(102.04)
+    pace.spend(102.04, "default", "orders")
+    assert free_s(pace, 102.05) == pytest.approx(103.03), "where the next window begins is not known either"
+
+
+@given(
+    allow=st.sampled_from([1, 2, 3, 10]),
+    steps=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.03, 0.2, 0.33, 1.0]), st.floats(0, 0.019)), min_size=1, max_size=60
+    ),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_fixed_window_of_a_vendor_is_overrun_however_requests_come(
+    allow: int, steps: list[tuple[float, float]]
+) -> None:
+    pace, vendor = Pace([Limit(allow=allow, per_s=1.0, kind="fixed")]), FixedWindow(allow, 1.0)
+    now_s, arrivals = 100.0, []
+    for wait_s, way_s in steps * 3:
+        now_s = free_s(pace, now_s + wait_s)
+        pace.spend(now_s, "default", "orders")
+        arrivals.append(now_s + way_s)
+    assert [vendor.take(at_s) for at_s in sorted(arrivals)] == [True] * len(arrivals)
 
 
 def test_the_rate_is_that_of_the_requests_that_may_go_fastest() -> None:
