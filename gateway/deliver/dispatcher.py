@@ -18,7 +18,7 @@ from gateway.deliver.drops import Drops
 from gateway.deliver.gate import DEFAULT, Gate
 from gateway.deliver.lane import LaneWork, is_over
 from gateway.deliver.lease import LeaseKeeper
-from gateway.deliver.lessons import note_of, recall
+from gateway.deliver.lessons import note_of, pace_before, recall
 from gateway.deliver.loop import AccountLoop
 from gateway.deliver.outbound import Outbound
 from gateway.deliver.pace import Pace
@@ -213,14 +213,15 @@ class Dispatcher:
             tell.served(account, loop.account.pace.rate_per_s(), len(loop.account.works))
             await loop.run()
         finally:
-            self._note(account)
+            self._note(account, loop.account.pace)
             self._loops.pop(account, None)
             loop.account.close()
             tell.left(account)
 
-    def _note(self, account: str) -> None:
-        """What the account has learned is told with the next renewal of its lease."""
-        self._keeper.note(account, note_of(self._loops[account].account.gate, self._setup.digest, self._now()))
+    def _note(self, account: str, pace: Pace | None = None) -> None:
+        """What the account has learned is told with the next renewal of its lease; its pace when it is let go."""
+        gate = self._loops[account].account.gate
+        self._keeper.note(account, note_of(gate, self._setup.digest, self._now(), pace))
 
     def _now(self) -> Now:
         return Now(self._clock.now_ms(), self._clock.monotonic_s())
@@ -296,14 +297,16 @@ class Dispatcher:
             tell.unreadable(lane, error)
 
     def _pace(self, name: str, lease: Lease) -> Pace:
-        """The pace starts as if the windows had just been used up, unless nobody ever held the lease before. An account
-        whose key was changed is another to us and the same to its vendor: it goes on with the pace that it had.
+        """The pace goes on where it was when the account was let go. It starts as if the windows had just been used up
+        after a crash, and not where nobody ever held the lease before. An account whose key was changed is another to
+        us and the same to its vendor: it goes on with the pace that it had.
         """
-        before = self._rekeyed.get(name, "")
-        if lease.token <= 1 and before in self._known:
-            return self._known[before][1]
-        fresh = lease.token <= 1 and not before
-        return Pace(_limits(self._setup, name), spent_at_s=None if fresh else self._clock.monotonic_s())
+        was, limits, now_s = self._rekeyed.get(name, ""), _limits(self._setup, name), self._clock.monotonic_s()
+        if lease.token <= 1 and was in self._known:
+            return self._known[was][1]
+        before = pace_before(lease.note, limits, now_s) if not was else None
+        fresh = (lease.token <= 1 and not was) or before is not None
+        return Pace(limits, spent_at_s=None if fresh else now_s, before=before)
 
     def _mine(self, lane: Lane, account: str) -> Destination | None:
         destination = self._setup.destinations.get(lane.destination)

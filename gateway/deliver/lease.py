@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.deliver import tell
+from gateway.deliver.lessons import without_pace
 from gateway.deliver.spread import to_claim, to_give
 from gateway.journal.base import Delivery
 from gateway.model import Lease
@@ -186,7 +187,8 @@ class LeaseKeeper:
         asked_s = self._clock.monotonic_s()
         lease = await self._delivery.claim(account, self._owner, row)
         if lease is not None:
-            self._held[account] = lease
+            was_let_go = row is None or not row.owner
+            self._held[account] = lease if was_let_go else replace(lease, note=without_pace(lease.note))
             self._renewed_s[account] = asked_s
 
     # --- the others -------------------------------------------------------------------------------------------------

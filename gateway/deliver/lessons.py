@@ -2,12 +2,16 @@
 what is news to those who watch; what went wrong lately; what of it outlives the process. Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from math import floor
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.deliver.gate import PROBE_EVERY_S, Gate
+from gateway.deliver.pace import Before, Pace
 from gateway.deliver.queue import Now
 from gateway.deliver.quota import exhausted, quotas
 from gateway.errors import Reason
@@ -15,6 +19,7 @@ from gateway.vendors.base import (
     Answer,
     Batch,
     Delivered,
+    Limit,
     Outcome,
     Response,
     Retry,
@@ -27,6 +32,8 @@ from gateway.vendors.base import (
 QUOTA_NEWS_S = 5.0
 """A shorter wait for a vendor's quota is the rhythm of its window, and no news."""
 DETAIL_CHARS = 120
+PLACES_MAX = 50
+"""Windows of which is told what left in them: a note is small."""
 
 
 class News(Struct, frozen=True):
@@ -47,37 +54,92 @@ class Trouble(Struct, frozen=True):
     detail: str
 
 
-class _Note(Struct, frozen=True):
+class _Spent(Struct, frozen=True):
+    """What left in one window: the limit's index, the channel or key, (milliseconds ago, units) of each sending."""
+
+    limit: int
+    place: str
+    sendings: tuple[tuple[int, float], ...]
+
+
+class _Note(Struct, frozen=True, omit_defaults=True):
     """An account that is left alone: why. Suspended: under which configuration, and when it is to be probed (None: it
-    is not). Told to rest: until when (0: it was not).
+    is not). Told to rest: until when (0: it was not). An account that is let go: what left, under which limits.
     """
 
-    reason: Reason
-    detail: str
-    config: str
+    reason: Reason | None = None
+    detail: str = ""
+    config: str = ""
     probe_at_ms: int | None = None
     rests_until_ms: int = 0
+    limits: str = ""
+    spent: tuple[_Spent, ...] = ()
 
 
-def note_of(gate: Gate, config: str, now: Now) -> str:
-    """What whoever serves the account next is to know of it, under the configuration with this digest."""
+def note_of(gate: Gate, config: str, now: Now, pace: Pace | None = None) -> str:
+    """What whoever serves the account next is to know of it, under the configuration with this digest. `pace`: that of
+    an account for which nothing is on its way any more.
+    """
+    limits, spent = _spent(pace, now.s) if pace is not None else ("", ())
     rests_s = gate.rests_until_s() - now.s
     if gate.why is None or not (gate.suspended() or rests_s > 0):
-        return ""
+        return _written(_Note(limits=limits, spent=spent)) if limits else ""
     probe_at_ms = now.ms + int((gate.opens_s(now.s) - now.s) * 1000) if gate.suspended() else None
     rests_until_ms = now.ms + int(rests_s * 1000) if rests_s > 0 else 0
-    return msgspec.json.encode(
-        _Note(gate.why, gate.detail[:DETAIL_CHARS], config, probe_at_ms, rests_until_ms)
-    ).decode()
+    detail = gate.detail[:DETAIL_CHARS]
+    return _written(_Note(gate.why, detail, config, probe_at_ms, rests_until_ms, limits, spent))
+
+
+def _written(note: _Note) -> str:
+    return msgspec.json.encode(note).decode()
+
+
+def _spent(pace: Pace, now_s: float) -> tuple[str, tuple[_Spent, ...]]:
+    """What left under which limits; nothing where that is not known, or too much to be told."""
+    before = pace.sendings(now_s)
+    if before is None or len(before) > PLACES_MAX:
+        return "", ()
+    told = {
+        place: tuple((max(floor((now_s - at_s) * 1000), 0), units) for at_s, units in sendings)
+        for place, sendings in before.items()
+    }
+    return _digest(pace.limits), tuple(_Spent(limit, name, sent) for (limit, name), sent in told.items() if sent)
+
+
+def _digest(limits: Sequence[Limit]) -> str:
+    """What tells limits apart."""
+    return blake2b(msgspec.json.encode(limits, order="deterministic"), digest_size=8).hexdigest()
+
+
+def pace_before(note: str, limits: Sequence[Limit], now_s: float) -> Before | None:
+    """What left of an account that was let go, as its note tells: as if that were now. None: it does not tell."""
+    told = _read(note)
+    if told is None or told.limits != _digest(limits):
+        return None
+    return {
+        (one.limit, one.place): [(now_s - ago_ms / 1000, units) for ago_ms, units in one.sendings] for one in told.spent
+    }
+
+
+def without_pace(note: str) -> str:
+    """What is left of the note of one who did not let go: more may have left since."""
+    told = _read(note)
+    return note if told is None or not told.limits else _written(replace(told, limits="", spent=()))
+
+
+def _read(note: str) -> _Note | None:
+    try:
+        return msgspec.json.decode(note, type=_Note)
+    except msgspec.MsgspecError:  # nothing was noted, or another version has
+        return None
 
 
 def recall(gate: Gate, note: str, config: str, now: Now) -> None:
     """What was noted of an account: it rests as long as its vendor asked. It is still suspended, and probed when it was
     to be; with another configuration it is probed at once.
     """
-    try:
-        told = msgspec.json.decode(note, type=_Note)
-    except msgspec.MsgspecError:  # nothing was noted, or another version has
+    told = _read(note)
+    if told is None or told.reason is None:
         return
     if told.rests_until_ms > now.ms:
         rest = Throttled(told.reason, (told.rests_until_ms - now.ms) / 1000, detail=told.detail)

@@ -15,7 +15,7 @@ The spacing, 2 % wider than the limit's, is the pace; it is not what keeps the l
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from math import inf
 
@@ -48,6 +48,12 @@ HEELS_S = 10.0
 NARROWER = 0.5
 QUIET_S = 15.0
 STRETCH_MAX = 16.0
+
+
+Sendings = Sequence[tuple[float, float]]
+"""When units left, and how many; oldest first."""
+Before = Mapping[tuple[int, str], Sendings]
+"""By a limit's index, and its channel or key."""
 
 
 class Sent:
@@ -109,7 +115,7 @@ class Belief:
 class SlidingWindow:
     """At most `allow` units in any `per_s` seconds, evenly spaced."""
 
-    def __init__(self, limit: Limit, *, spent_at_s: float | None) -> None:
+    def __init__(self, limit: Limit, *, spent_at_s: float | None, before: Sendings = ()) -> None:
         self.limit = limit
         self._stretch = 1.0
         self._sent: deque[Sent] = deque()
@@ -121,6 +127,10 @@ class SlidingWindow:
         self._waited_for = False
         if spent_at_s is not None:
             self._next_s = spent_at_s + limit.per_s * (1 + RESERVE)
+        for at_s, units in before:
+            self.left(at_s, at_s, units)
+            self._in_window += units
+            self._next_s = at_s + self.spacing_s() * (1 + RESERVE)
 
     def next_s(self, now_s: float, units: float) -> float:
         """When to ask again, or now: a request of `units` may leave. Infinite while that depends on one that is planned
@@ -152,6 +162,13 @@ class SlidingWindow:
         """It may have arrived so much later than others; one whose place is taken again already stays forgotten."""
         sent.free_s = max(sent.free_s, sent.at_s + self.limit.per_s + self._belief.of(late_s))
 
+    def sendings(self, now_s: float) -> Sendings:
+        """What counts in the window by now, also what has not left; oldest first."""
+        self._forget(now_s)
+        sent = sorted((max(one.at_s, one.free_s - self._held_s), one.units) for one in (*self._sent, *self._late))
+        planned = self._in_window - sum(units for _, units in sent)
+        return _together([*sent, (now_s, planned)] if planned > 0 else sent, self.limit.per_s)
+
     def spacing_s(self) -> float:
         """How far apart units are at full pace."""
         return self.limit.per_s / self.limit.allow
@@ -180,11 +197,11 @@ class SlidingWindow:
 class FixedWindow:
     """At most `allow` units per window, then `burst` units of a longer window; as many at once as are there."""
 
-    def __init__(self, limit: Limit, *, spent_at_s: float | None) -> None:
+    def __init__(self, limit: Limit, *, spent_at_s: float | None, before: Sendings = ()) -> None:
         self.limit = limit
         burst = limit.burst
-        self._main = _Window(limit.allow, limit.per_s, spent_at_s)
-        self._burst = _Window(burst.allow, burst.per_s, spent_at_s) if burst else None
+        self._main = _Window(limit.allow, limit.per_s, spent_at_s, before)
+        self._burst = _Window(burst.allow, burst.per_s, spent_at_s, before) if burst else None
 
     def next_s(self, now_s: float, units: float) -> float:
         """The earliest time at which a request of `units` may leave."""
@@ -212,6 +229,11 @@ class FixedWindow:
         for window in (self._main, self._burst):
             if window is not None:
                 window.arrived(sent.at_s, late_s)
+
+    def sendings(self, now_s: float) -> Sendings:
+        """What may count in a window by now, oldest first. With a burst, all of it in both windows."""
+        found = [one for window in (self._main, self._burst) if window is not None for one in window.sendings(now_s)]
+        return _together(sorted(found), (self.limit.burst or self.limit).per_s)
 
     def spacing_s(self) -> float:
         """How far apart units are over a window."""
@@ -245,7 +267,7 @@ class _Window:
     until nothing has left for as long as a window lasts.
     """
 
-    def __init__(self, allow: float, per_s: float, spent_at_s: float | None) -> None:
+    def __init__(self, allow: float, per_s: float, spent_at_s: float | None, before: Sendings) -> None:
         self._allow = allow
         self._per_s = per_s
         self._start_s = -1e18 if spent_at_s is None else spent_at_s
@@ -254,9 +276,9 @@ class _Window:
         self._belief = Belief(1, per_s)
         self._sent: deque[_Sendings] = deque()
         self._sent_units = 0.0
-        self._is_unsure = False
-        if spent_at_s is not None:
-            self._note(spent_at_s, allow)
+        self._is_unsure = bool(before)
+        for at_s, units in before if spent_at_s is None else [(spent_at_s, allow)]:
+            self._note(at_s, units)
 
     def free_at(self, now_s: float, units: float) -> float:
         """When a request of `units` may leave: now, when the next window surely begins, or when any has room."""
@@ -294,6 +316,11 @@ class _Window:
         if self._sent:
             self._note(self._sent[-1].to_s, self._allow)
 
+    def sendings(self, now_s: float) -> Sendings:
+        """What may count by now, oldest first."""
+        self._forget(now_s)
+        return [(one.to_s + self._late_s, one.units) for one in self._sent]
+
     def _close_s(self) -> float:
         return self._start_s + self._per_s * (1 - RESERVE)
 
@@ -326,6 +353,19 @@ class _Window:
         return at_s
 
 
+def _together(sendings: Sendings, per_s: float) -> Sendings:
+    """The same, what left within a twentieth of the window told as one, of the last of it."""
+    found: list[tuple[float, float]] = []
+    first_s = -inf
+    for at_s, units in sendings:
+        if at_s - first_s < per_s / 20:
+            found[-1] = (at_s, found[-1][1] + units)
+        else:
+            first_s = at_s
+            found.append((at_s, units))
+    return found
+
+
 class Quickest:
     """The quickest answer of late to requests of one class: what took longer may have been longer on its way there."""
 
@@ -343,12 +383,19 @@ class Quickest:
 
 class Pace:
     """All windows of an account. `key` tells the credentials of one account apart. `spent_at_s`: begin as if every
-    window had just been used up (after a take-over).
+    window had just been used up (after a take-over). `before`: what left before, where that is known.
     """
 
-    def __init__(self, limits: Sequence[Limit], *, spent_at_s: float | None = None) -> None:
-        self._limits = limits
+    def __init__(
+        self,
+        limits: Sequence[Limit],
+        *,
+        spent_at_s: float | None = None,
+        before: Before | None = None,
+    ) -> None:
+        self.limits = limits
         self._spent_at_s = spent_at_s
+        self._before = before or {}
         self._windows: dict[tuple[int, str], SlidingWindow | FixedWindow] = {}
         self._quickest: dict[str, Quickest] = {}
         self._awaited = False
@@ -411,15 +458,22 @@ class Pace:
             quickest = self._quickest.setdefault(departure.cost, Quickest())
             departure.arrived(quickest.late_s(now_s, now_s - departure.left_s))
 
+    def sendings(self, now_s: float) -> Before | None:
+        """What left in each window by now, for who goes on with the account; None while that is not known of all."""
+        longest_s = max((max(one.per_s, one.burst.per_s if one.burst else 0.0) for one in self.limits), default=0.0)
+        if self._spent_at_s is not None and now_s < self._spent_at_s + longest_s * (1 + RESERVE):
+            return None
+        return {**self._before, **{place: window.sendings(now_s) for place, window in self._windows.items()}}
+
     def rate_per_s(self) -> float | None:
         """Units a second that its tightest window allows to the class of requests that may go fastest; None without
         limits.
         """
-        if not self._limits:
+        if not self.limits:
             return None
-        classes = frozenset[str | None]().union(*(limit.classes or {None} for limit in self._limits))
+        classes = frozenset[str | None]().union(*(limit.classes or {None} for limit in self.limits))
         return max(
-            min(limit.allow / limit.per_s for limit in self._limits if limit.classes is None or one in limit.classes)
+            min(limit.allow / limit.per_s for limit in self.limits if limit.classes is None or one in limit.classes)
             for one in classes
         )
 
@@ -429,13 +483,13 @@ class Pace:
 
     def _of(self, cost: str, channel: str, key: str) -> list[tuple[SlidingWindow | FixedWindow, float]]:
         found = []
-        for index, limit in enumerate(self._limits):
+        for index, limit in enumerate(self.limits):
             if limit.classes is not None and cost not in limit.classes:
                 continue
             units = (limit.cost or {}).get(cost, 1.0)
             place = (index, {"channel": channel, "key": key}.get(limit.scope, ""))
             if place not in self._windows:
                 kind = SlidingWindow if limit.kind == "sliding" else FixedWindow
-                self._windows[place] = kind(limit, spent_at_s=self._spent_at_s)
+                self._windows[place] = kind(limit, spent_at_s=self._spent_at_s, before=self._before.get(place, ()))
             found.append((self._windows[place], units))
         return found

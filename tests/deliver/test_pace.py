@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
 from math import inf
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -352,6 +353,35 @@ def test_no_fixed_window_of_a_vendor_is_overrun_however_requests_come(
         pace.spend(now_s, "default", "orders")
         arrivals.append(now_s + way_s)
     assert [vendor.take(at_s) for at_s in sorted(arrivals)] == [True] * len(arrivals)
+
+
+@given(
+    kind=st.sampled_from(["sliding", "fixed"]),
+    allow=st.sampled_from([1, 2, 3, 10, 40]),
+    steps=st.lists(st.tuples(st.sampled_from([0.0, 0.03, 0.2, 0.33, 1]), st.booleans()), min_size=1, max_size=60),
+)
+@settings(max_examples=300, deadline=None)
+def test_whoever_goes_on_with_a_pace_overruns_no_window_either(
+    kind: Literal["sliding", "fixed"], allow: int, steps: list[tuple[float, bool]]
+) -> None:
+    limits = [Limit(allow=allow, per_s=1.0, kind=kind)]
+    pace, strict = Pace(limits), StrictSlidingWindow(allow, 1.0)
+    vendor = FixedWindow(allow, 1.0)
+    now_s, taken = 100.0, []
+    for wait_s, hands_over in steps * 3:
+        if hands_over:
+            pace = Pace(limits, before=pace.sendings(now_s))
+        now_s = free_s(pace, now_s + wait_s)
+        pace.spend(now_s, "default", "orders")
+        strict.arrive(now_s)
+        taken.append(vendor.take(now_s))
+    assert taken == [True] * len(taken)
+    assert kind == "fixed" or strict.refused == 0
+
+
+def test_what_nobody_knows_of_is_not_handed_over() -> None:
+    pace = Pace([FOUR_A_SECOND], spent_at_s=100.0)
+    assert (pace.sendings(100.5), pace.sendings(101.1)) == (None, {})
 
 
 def test_the_rate_is_that_of_the_requests_that_may_go_fastest() -> None:

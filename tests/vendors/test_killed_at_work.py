@@ -1,7 +1,7 @@
-"""Dispatchers that are killed at any moment, and followed at once: no vendor is called faster than it allows.
+"""Dispatchers that are killed or stopped at any moment, and followed at once: nobody is called faster than allowed.
 
-A lease says nothing of the requests of who held it. Whoever follows takes the windows for used up when it comes, which
-is after the last request of who was killed has left.
+A lease says nothing of the requests of who was killed. Whoever follows takes the windows for used up when it comes,
+which is after the last request of who was killed has left. Who is stopped tells what left, and nobody has to rest.
 """
 
 import asyncio
@@ -56,3 +56,46 @@ def test_who_follows_one_that_was_killed_keeps_the_pace_of_both(
     witness = ometria.witness if ometria else sandbox.octolis.witness
     assert witness.statuses[429] == 0
     assert witness.statuses.total() > 3 * kills
+
+
+@pytest.mark.parametrize(("vendor", "ends", "lives_s"), [("ometria", 60, 6.0), ("octolis", 30, 40.0)])
+def test_who_follows_one_that_was_stopped_or_killed_keeps_the_pace_of_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, ends: int, lives_s: float
+) -> None:
+    async def hour() -> AtWork:
+        rng = random.Random(3)
+        settings = {**VENDORS[vendor], "batch": {"records": 1}}
+        async with AtWork(tmp_path, {vendor: settings}, round_s=0.04, jitter_s=JITTER_S) as work:
+            monkeypatch.setattr(lease, "is_gone", work.gone.__contains__)
+            for place in range(ends):
+                await work.sent("customers/update", *(customer(40 * place + one) for one in range(40)))
+                await asyncio.sleep(rng.uniform(0.0, lives_s))
+                await (work.kill() if rng.random() < 0.2 else work.restart())
+            return work
+
+    sandbox = simulate(hour()).sandbox
+    (ometria,) = sandbox.ometria.accounts.values() if vendor == "ometria" else (None,)
+    witness = ometria.witness if ometria else sandbox.octolis.witness
+    assert witness.statuses[429] == 0
+    assert witness.statuses.total() > 3 * ends
+
+
+def test_who_follows_one_that_was_stopped_goes_on_at_once(tmp_path: Path) -> None:
+    async def minutes() -> tuple[int, int, int]:
+        settings = {**VENDORS["octolis"], "batch": {"records": 1}}
+        async with AtWork(tmp_path, {"octolis": settings}) as work:
+            taken = work.sandbox.octolis.witness.statuses.total
+            await work.sent("customers/update", *(customer(one) for one in range(200)))
+            await asyncio.sleep(20.0)
+            before = taken()
+            await work.restart()
+            await asyncio.sleep(10.0)
+            between = taken()
+            await work.kill()
+            await asyncio.sleep(40.0)
+            return before, between, taken()
+
+    before, between, after = simulate(minutes())
+    assert before == pytest.approx(17 + 2 * 20, abs=4), "the burst, then two a second"
+    assert between - before == pytest.approx(2 * 10, abs=3), "two a second still"
+    assert after == between, "of who was killed nobody knows what left in the last minute"
