@@ -78,9 +78,11 @@ def unfit(data: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[str]:
 def numbers(row: Mapping[str, Any], most: int, digits: int, *, significant: bool) -> Iterator[str]:
     """Numbers that a column cannot hold: beyond ±`most`, or fractions of more digits (after the point, or all)."""
     for name, value in row.items():
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        if type(value) is str or isinstance(value, bool) or not isinstance(value, int | float | Decimal):
             continue
-        number = Decimal(str(value))
+        if type(value) is int and -most <= value <= most:
+            continue
+        number = value if isinstance(value, Decimal) else Decimal(str(value))
         if not number.is_finite() or abs(number) > most:
             yield f"{name} is beyond ±{most}: send it as a text"
         elif _digits(number, significant=significant) > digits:
@@ -106,9 +108,12 @@ def as_cell(value: Any) -> Any:
     """A value as a table's column takes it: times as quoted UTC date-times, nested values as JSON text."""
     if isinstance(value, dict | list):
         return document.dump(value).decode()
-    if not isinstance(value, str) or not _TIME.fullmatch(value):
+    if not isinstance(value, str) or value[10:11] != "T" or not _TIME.fullmatch(value):
         return value
     try:
+        if len(value) == _UTC_FORM:  # nearly all
+            datetime.fromisoformat(value[:19])
+            return f"{value[:10]} {value[11:19]}"
         return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError):
         return value
@@ -123,4 +128,6 @@ def as_object(document: Any, vendor: str) -> dict[str, Any]:
     return document
 
 
+_UTC_FORM = 20
+"""The length of `2026-01-02T03:04:05Z`."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
