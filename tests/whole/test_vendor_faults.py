@@ -113,8 +113,8 @@ async def test_what_a_vendor_refuses_is_dead_with_the_reason_and_can_be_tried_ag
 
 async def test_a_full_queue_at_ometria_is_waited_for_and_nothing_is_parked(tmp_path: Path) -> None:
     async with running(tmp_path, lambda url: configuration(url, sink=None)) as (gateway, sandbox):
-        sandbox.faults.order(Fault(path="/ometria/*", fault="queue_full", retry_after=1, count=1))
-        sandbox.faults.order(Fault(path="/ometria/*", fault="forced_429", retry_after=1, count=1))
+        sandbox.faults.order(Fault(path="/ometria/*", method="POST", fault="queue_full", retry_after=1, count=1))
+        sandbox.faults.order(Fault(path="/ometria/*", method="POST", fault="forced_429", retry_after=1, count=1))
         await post_all(gateway.hook, [person(number) for number in range(EVENTS)])
         await until(lambda: bool(gateway.lines("account.throttled")), "the account is throttled")
         assert (await gateway.lanes())["ometria"].lane.counts.parked == 0
@@ -130,7 +130,7 @@ async def test_a_refused_key_stops_the_account_and_nothing_is_lost_or_counted_ag
     async with played(tmp_path) as (gateway, served):
         sandbox = served.sandbox
         await gateway.up()
-        refused = sandbox.faults.order(Fault(path="/ometria/*", fault="expired_token"))
+        refused = sandbox.faults.order(Fault(path="/ometria/*", method="POST", fault="expired_token"))
         await post_all(gateway.hook, [person(number) for number in range(EVENTS)])
         await until(lambda: bool(gateway.lines("account.suspended")), "the account is suspended")
         await gateway.settled(["sink"])
