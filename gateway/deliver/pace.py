@@ -466,15 +466,14 @@ class Pace:
         return {**self._before, **{place: window.sendings(now_s) for place, window in self._windows.items()}}
 
     def rate_per_s(self) -> float | None:
-        """Units a second that its tightest window allows to the class of requests that may go fastest; None without
+        """Units a second that the tightest window allows to most requests, whose limit is the first; None without
         limits.
         """
         if not self.limits:
             return None
-        classes = frozenset[str | None]().union(*(limit.classes or {None} for limit in self.limits))
         return max(
             min(limit.allow / limit.per_s for limit in self.limits if limit.classes is None or one in limit.classes)
-            for one in classes
+            for one in self.limits[0].classes or (None,)
         )
 
     def found_per_s(self) -> float | None:

@@ -384,9 +384,10 @@ def test_what_nobody_knows_of_is_not_handed_over() -> None:
     assert (pace.sendings(100.5), pace.sendings(101.1)) == (None, {})
 
 
-def test_the_rate_is_that_of_the_requests_that_may_go_fastest() -> None:
+def test_the_rate_is_that_of_most_requests_whose_limit_is_the_first() -> None:
     stream, calls = (Limit(allow, 1.0, classes=frozenset({name})) for allow, name in ((1000, "stream"), (10, "api")))
     assert Pace([stream, calls]).rate_per_s() == 1000
+    assert Pace([calls, stream]).rate_per_s() == 10
     assert Pace([stream, calls, Limit(6000, 60.0)]).rate_per_s() == 100
     assert Pace([]).rate_per_s() is None
 
