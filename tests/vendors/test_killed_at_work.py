@@ -6,6 +6,8 @@ which is after the last request of who was killed has left. Who is stopped tells
 
 import asyncio
 import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,51 +35,54 @@ def customer(number: int) -> dict[str, Any]:
     return {"id": IDS + number, "email": f"ada{number}@example.com", "created_at": "2026-01-02T03:04:05Z"}
 
 
+Ends = Callable[[AtWork, random.Random], Awaitable[None]]
+
+
+def statuses(tmp_path: Path, vendor: str, times: int, lives_s: float, ends: Ends, seed: int = 7) -> Counter[int]:
+    """What a vendor answered while dispatchers came to an end so many times, after a while that is drawn."""
+
+    async def hour() -> AtWork:
+        rng = random.Random(seed)
+        settings = {**VENDORS[vendor], "batch": {"records": 1}}
+        async with AtWork(tmp_path, {vendor: settings}, round_s=0.04, jitter_s=JITTER_S) as work:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(lease, "is_gone", work.gone.__contains__)
+                for place in range(times):
+                    await work.sent("customers/update", *(customer(40 * place + one) for one in range(40)))
+                    await asyncio.sleep(rng.uniform(0.0, lives_s))
+                    await ends(work, rng)
+            return work
+
+    sandbox = simulate(hour()).sandbox
+    (ometria,) = sandbox.ometria.accounts.values() if vendor == "ometria" else (None,)
+    return (ometria.witness if ometria else sandbox.octolis.witness).statuses
+
+
 @pytest.mark.parametrize(("vendor", "kills", "lives_s"), [("ometria", 40, 6.0), ("octolis", 8, 150.0)])
 def test_who_follows_one_that_was_killed_keeps_the_pace_of_both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, kills: int, lives_s: float
+    tmp_path: Path, vendor: str, kills: int, lives_s: float
 ) -> None:
-    async def hour() -> AtWork:
-        rng = random.Random(7)
-        settings = {**VENDORS[vendor], "batch": {"records": 1}}
-        async with AtWork(tmp_path, {vendor: settings}, round_s=0.04, jitter_s=JITTER_S) as work:
-            monkeypatch.setattr(lease, "is_gone", work.gone.__contains__)
-            for place in range(kills):
-                await work.sent("customers/update", *(customer(40 * place + one) for one in range(40)))
-                await asyncio.sleep(rng.uniform(0.0, lives_s))
-                await work.kill()
-                if rng.random() < 0.3:
-                    await asyncio.sleep(rng.uniform(0.0, 0.3))
-                    await work.kill()
-            return work
+    async def killed(work: AtWork, rng: random.Random) -> None:
+        await work.kill()
+        if rng.random() < 0.3:
+            await asyncio.sleep(rng.uniform(0.0, 0.3))
+            await work.kill()
 
-    sandbox = simulate(hour()).sandbox
-    (ometria,) = sandbox.ometria.accounts.values() if vendor == "ometria" else (None,)
-    witness = ometria.witness if ometria else sandbox.octolis.witness
-    assert witness.statuses[429] == 0
-    assert witness.statuses.total() > 3 * kills
+    found = statuses(tmp_path, vendor, kills, lives_s, killed)
+    assert found[429] == 0
+    assert found.total() > 3 * kills
 
 
-@pytest.mark.parametrize(("vendor", "ends", "lives_s"), [("ometria", 60, 6.0), ("octolis", 30, 40.0)])
+@pytest.mark.parametrize(("vendor", "times", "lives_s"), [("ometria", 60, 6.0), ("octolis", 30, 40.0)])
 def test_who_follows_one_that_was_stopped_or_killed_keeps_the_pace_of_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, ends: int, lives_s: float
+    tmp_path: Path, vendor: str, times: int, lives_s: float
 ) -> None:
-    async def hour() -> AtWork:
-        rng = random.Random(3)
-        settings = {**VENDORS[vendor], "batch": {"records": 1}}
-        async with AtWork(tmp_path, {vendor: settings}, round_s=0.04, jitter_s=JITTER_S) as work:
-            monkeypatch.setattr(lease, "is_gone", work.gone.__contains__)
-            for place in range(ends):
-                await work.sent("customers/update", *(customer(40 * place + one) for one in range(40)))
-                await asyncio.sleep(rng.uniform(0.0, lives_s))
-                await (work.kill() if rng.random() < 0.2 else work.restart())
-            return work
+    async def stopped_or_killed(work: AtWork, rng: random.Random) -> None:
+        await (work.kill() if rng.random() < 0.2 else work.restart())
 
-    sandbox = simulate(hour()).sandbox
-    (ometria,) = sandbox.ometria.accounts.values() if vendor == "ometria" else (None,)
-    witness = ometria.witness if ometria else sandbox.octolis.witness
-    assert witness.statuses[429] == 0
-    assert witness.statuses.total() > 3 * ends
+    found = statuses(tmp_path, vendor, times, lives_s, stopped_or_killed, seed=3)
+    assert found[429] == 0
+    assert found.total() > 3 * times
 
 
 def test_who_follows_one_that_was_stopped_goes_on_at_once(tmp_path: Path) -> None:
