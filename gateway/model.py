@@ -232,11 +232,10 @@ def state_of_parts(parts: Iterable[State]) -> State:
     """The state of an event from those of its parts: parked while any is, else dead if any is, else delivered if any
     is, else superseded, discarded, filtered.
     """
-    states = set(parts)
-    for state in _BEFORE_OTHERS:
-        if state in states:
-            return state
-    return State.FILTERED
+    states = tuple(parts)
+    if len(states) == 1 and states[0] in _BEFORE_OTHERS:
+        return states[0]
+    return next((state for state in _BEFORE_OTHERS if state in states), State.FILTERED)
 
 
 # --- what lies in the journal for a lane -----------------------------------------------------------------------------

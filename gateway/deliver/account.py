@@ -21,7 +21,7 @@ from gateway.deliver.lane import LaneWork
 from gateway.deliver.lessons import News, Trouble, learn, trouble
 from gateway.deliver.newer import Versions
 from gateway.deliver.pace import Departure, Pace
-from gateway.deliver.plan import Destination
+from gateway.deliver.plan import Destination, Planned
 from gateway.deliver.queue import Now, Queue
 from gateway.deliver.settle import Tried
 from gateway.deliver.still import Still
@@ -34,7 +34,6 @@ from gateway.vendors.base import (
     Delivered,
     DroppingVendor,
     Failure,
-    Outcome,
     Record,
     Refused,
     Response,
@@ -118,21 +117,31 @@ class Account:
             return min(work.destination.settings.read_ahead, COALESCE_RECORDS)
         return max(ENOUGH_RECORDS, ENOUGH_BATCHES * work.destination.rules.records)
 
-    def note(self, work: LaneWork, records: Sequence[Record]) -> None:
+    def take(self, work: LaneWork, planned: Sequence[tuple[int, Planned | None]], now: Now) -> None:
+        """Events that a lane has read, by their seq, as what they are on it; None for one that was settled before."""
+        self._note(work, [record for _, one in planned if one is not None for record in one.records])
+        for seq, one in planned:
+            if one is None:
+                work.skip(seq)
+            else:
+                self._queue(work, work.take(seq, one, now.ms), now)
+
+    def _note(self, work: LaneWork, records: Sequence[Record]) -> None:
         """A lane has planned these records: who has to know the newest states of its destination hears of them."""
-        concerned = (other for other in self.works.values() if other is not work or work.again is None)
-        for other in concerned:
-            if other.survey is not None and other.destination.name == work.destination.name:
+        for other in self.works.values():
+            its_own = other is work and work.again is not None
+            if other.survey is not None and other.destination.name == work.destination.name and not its_own:
                 other.survey.note(records)
 
-    def queue(self, work: LaneWork, records: Sequence[Record], now: Now) -> None:
+    def _queue(self, work: LaneWork, records: Sequence[Record], now: Now) -> None:
         """Records of a newly planned event. Those of a channel that rests for long are parked until then."""
+        queue = self._queues[work.destination.name]
         for record in records:
             rest_s = self.gate.channel_opens_s((work.destination.name, record.draft.channel), now.s) - now.s
             if rest_s > CHANNEL_REST_S:
                 work.rest(record, now.ms, now.ms + int(rest_s * 1000), Reason.BUSY)
-                continue
-            self._queues[work.destination.name].put(record)
+            else:
+                queue.put(record)
 
     def retry(self, work: LaneWork, record: Record) -> None:
         """A parked record whose time has come: before the newly planned ones."""
@@ -180,7 +189,8 @@ class Account:
         outcome = Refused(Reason.AMBIGUOUS, f"the gateway was cut off while it was sent{found.why}")
         tried = Tried(now.ms, 0, Failure(Reason.AMBIGUOUS, outcome.detail), 0.0)
         for record in found.batch.records if found.batch else ():
-            self._booked(record, outcome, tried)
+            if record.lane in self.works and self.works[record.lane].expects(record):
+                self.works[record.lane].failed(record, outcome, tried)
         for lane, seq, part in () if found.batch else found.intent.members:
             if lane in self.works:
                 self.works[lane].lost((seq, part), outcome, tried)
@@ -280,32 +290,32 @@ class Account:
         heapq.heapify(heap)
         self._floor = max(self._floor, heap[0][0])
         while heap and len(records) < most:
-            _, lane = heapq.heappop(heap)
+            lane = heap[0][1]
             record = queue.peek(channel, lane, now)
-            if record is None:
+            if records and record is not None:
+                if not _fits(records[0], record, size, rules):
+                    break
+                if rules.keyed and (record.batch, record.attempt) != (records[0].batch, records[0].attempt):
+                    record = None
+            if record is None or (rules.one_per_key and record.draft.key_hash in keys):
+                heapq.heappop(heap)
                 continue
-            if records and not _fits(records[0], record, size, rules):
-                break
-            if records and rules.keyed and (record.batch, record.attempt) != (records[0].batch, records[0].attempt):
-                continue
-            if rules.one_per_key and record.draft.key_hash in keys:
-                continue
-            keys.add(record.draft.key_hash)
             records.append(queue.pop(channel, lane))
             if rules.one_per_key:  # what else there is of its key steps aside
-                queue.take(records[-1:])
-            size += record.size + 1
-            heapq.heappush(heap, (self._serve(lane, rules.records), lane))
+                keys.add(record.draft.key_hash)
+                queue.take((record,))
+            size += len(record.encoded) + 1
+            heapq.heapreplace(heap, (self._serve(self.works[lane], rules.records), lane))
         if rules.keyed:  # what fails as a whole goes again in this order, from whatever lanes
             records.sort(key=lambda record: (record.lane, record.seq))
         return Batch(queue.destination.name, channel, tuple(records), now.ms)
 
-    def _serve(self, lane: int, most: int) -> float:
+    def _serve(self, work: LaneWork, most: int) -> float:
         """One record of a lane goes; gives what it has had of its share. What it did not use is no claim, and what it
         had beyond its share, since there was room beside others, is held against it for one batch at most.
         """
-        work = self.works[lane]
-        work.served = min(max(work.served, self._floor) + 1 / work.weight, self._floor + most / work.weight)
+        share = 1 / work.weight
+        work.served = min(max(work.served, self._floor) + share, self._floor + most * share)
         return work.served
 
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
@@ -338,46 +348,37 @@ class Account:
         """A batch is answered: every record gets its outcome, the gate and the pace learn from it."""
         self.in_flight -= 1
         queue = self._queues[batch.destination]
-        refused = any(isinstance(one, Throttled) and one.reason is Reason.RATE_LIMITED for one in verdict.outcomes)
+        different = verdict.different()
+        refused = any(isinstance(one, Throttled) and one.reason is Reason.RATE_LIMITED for one in different)
         self.pace.answered(now.s, refused=refused, departure=self.over(batch, now))
         news = learn(self.gate, batch, answer, verdict, self.in_flight, now)
-        self.troubles.extendleft(trouble(batch, verdict, now))
-        whole = queue.destination.rules.keyed and all(isinstance(one, Retry) for one in verdict.outcomes)
+        self.troubles.extendleft(trouble(batch, different, now))
+        whole = queue.destination.rules.keyed and all(isinstance(one, Retry) for one in different)
         tried = self._tried(answer, latency_s, now, batch.key if whole else "")
         half = queue.split_in_flight is batch
         queue.release(batch)
         back: list[Record] = []
         split: list[Record] = []
         for record, outcome in zip(batch.records, verdict.outcomes, strict=True):
-            if not self._expects(record):
+            work = self.works.get(record.lane)
+            if work is None or not work.expects(record):  # it was cut off, and a member may no longer exist
                 continue
-            if isinstance(outcome, Split) and len(batch.records) > 1:
+            if isinstance(outcome, Delivered):
+                work.delivered(record, outcome, tried)
+            elif isinstance(outcome, Split) and len(batch.records) > 1:
                 split.append(record)
             elif isinstance(outcome, Throttled | Suspended):
                 self._stopped(record, outcome, back, now)
+            elif isinstance(outcome, Superseded):
+                work.gone(record, outcome, tried)
             else:
-                self._booked(record, outcome, tried)
+                work.failed(record, outcome, tried)
         queue.give_back(batch, back, half=half)
         if split:
             queue.halve(batch, split)
-        for one in {one for one in verdict.outcomes if isinstance(one, Throttled) and one.scope == "channel"}:
+        for one in {one for one in different if isinstance(one, Throttled) and one.scope == "channel"}:
             self._rest_channel(queue, batch.channel, one.reason, now)
         return news
-
-    def _expects(self, record: Record) -> bool:
-        """Whether anybody waits for the outcome: of a batch that was cut off, a member may no longer exist."""
-        return record.lane in self.works and self.works[record.lane].expects(record)
-
-    def _booked(self, record: Record, outcome: Outcome, tried: Tried) -> None:
-        if not self._expects(record):
-            return
-        work = self.works[record.lane]
-        if isinstance(outcome, Delivered):
-            work.delivered(record, outcome, tried)
-        elif isinstance(outcome, Superseded):
-            work.gone(record, outcome, tried)
-        elif isinstance(outcome, Retry | Refused | Split):
-            work.failed(record, outcome, tried)
 
     def _stopped(self, record: Record, outcome: Throttled | Suspended, back: list[Record], now: Now) -> None:
         """Nothing is wrong with the record: it goes back, or is parked where only its channel rests for long."""
@@ -493,5 +494,5 @@ class Account:
 
 def _fits(first: Record, record: Record, size: int, rules: BatchRules) -> bool:
     """Whether a record may join a batch that began with `first` and has `size` bytes."""
-    fits = size + record.size + 1 <= rules.body_bytes
+    fits = size + len(record.encoded) + 1 <= rules.body_bytes
     return fits and not (first.draft.alone or record.draft.alone) and record.draft.cost == first.draft.cost

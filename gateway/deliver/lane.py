@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from gateway.deliver.newer import Versions
+from gateway.deliver.outcomes import Open, Unsettled
 from gateway.deliver.parked import LONGEST_WAIT_MS, ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
 from gateway.deliver.replay import Again, Survey
@@ -19,7 +20,6 @@ from gateway.journal.ranges import beyond, contains
 from gateway.model import (
     LIVE,
     Attempt,
-    Counts,
     Lane,
     LaneSettle,
     Offer,
@@ -29,38 +29,7 @@ from gateway.model import (
     State,
     state_of_parts,
 )
-from gateway.vendors.base import Delivered, Derived, Record, Refused, Retry, Split, Superseded
-
-
-class _Open:
-    """An event of which some parts have no outcome yet."""
-
-    __slots__ = ("attempts", "derived", "keys", "rows", "states", "waiting")
-
-    def __init__(self, records: Iterable[Record]) -> None:
-        self.waiting = {record.part: record for record in records}
-        self.keys = {record.draft.key_hash for record in self.waiting.values()}
-        self.states: dict[str, State] = {}
-        self.derived: list[tuple[Record, Derived]] = []
-        self.rows: list[ParkedRow] = []
-        self.attempts: list[Attempt] = []
-
-
-class _Draft:
-    """What the next settle will say of the lane."""
-
-    __slots__ = ("attempts", "counts", "derived", "parked", "resolved", "versions")
-
-    def __init__(self) -> None:
-        self.counts = dict.fromkeys((State.DELIVERED, State.FILTERED, State.SUPERSEDED), 0)
-        self.parked: dict[Ref, ParkedRow] = {}
-        self.resolved: list[Resolved] = []
-        self.attempts: list[Attempt] = []
-        self.derived: list[tuple[Record, Derived]] = []
-        self.versions: dict[bytes, int] = {}
-
-    def empty(self) -> bool:
-        return not (self.parked or self.resolved or self.attempts or any(self.counts.values()))
+from gateway.vendors.base import Delivered, Record, Refused, Retry, Split, Superseded
 
 
 class LaneWork:
@@ -86,12 +55,12 @@ class LaneWork:
         self.served = 0.0
         settings = destination.settings
         self.parked = ParkedIndex(parked, longest_wait_ms=int(settings.retry.max * 1000))
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, Open] = {}
         self._order: deque[int] = deque()
         self._done: set[int] = set()
         self._stopped_ms: dict[Ref, int] = {}
-        self._next = _Draft()
-        self._settling: _Draft | None = None
+        self._next = Unsettled()
+        self._settling: Unsettled | None = None
         self._cut_off: set[Ref] = set()
         self._gave_way: dict[int, set[bytes]] = {}
         self.survey: Survey | None = again
@@ -173,11 +142,11 @@ class LaneWork:
         """An event that was read and planned; gives the records that are to be queued. Those whose key is parked here
         are parked behind it, those that are held until their time.
         """
-        opened = _Open(planned.records)
+        opened = Open(planned.records)
         self._order.append(seq)
         self._open[seq] = opened
         for death in planned.deaths:
-            opened.rows.append(row_of_death(seq, death, now_ms))
+            opened.rows += (row_of_death(seq, death, now_ms),)
             opened.states[death.part] = State.DEAD
             opened.attempts.append(Attempt(seq, death.part, State.DEAD, reason=death.reason))
         if not planned.records and not planned.deaths:
@@ -185,8 +154,9 @@ class LaneWork:
         ours = [one for one in planned.records if not (self.withheld(one, now_ms) or self._held(one, now_ms))]
         for record in ours:
             self.parked.leaves(record.draft.key_hash, seq)
-        self._complete_if_done(seq)
-        return [record for record in ours if (seq, record.part) not in self._cut_off]
+        if not opened.waiting:
+            self._complete_if_done(seq)
+        return [record for record in ours if (seq, record.part) not in self._cut_off] if self._cut_off else ours
 
     def _held(self, record: Record, now_ms: int) -> bool:
         """Whether the record's hold is not over; it is parked until then. A receipt far in the future was told by a
@@ -223,7 +193,7 @@ class LaneWork:
     def expects(self, record: Record) -> bool:
         """Whether the record's outcome is still to be booked: it is parked here, or its event is open and waits."""
         opened = self._open.get(record.seq)
-        return (record.seq, record.part) in self.parked or (opened is not None and record.part in opened.waiting)
+        return (opened is not None and record.part in opened.waiting) or (record.seq, record.part) in self.parked
 
     def has_come_to(self, seq: int, part: str) -> bool:
         """Whether the record's event has been read since the crash, or the record is parked."""
@@ -315,7 +285,7 @@ class LaneWork:
         """What there is to settle, or None. Until `settled`, further outcomes gather for the next one."""
         if not self.dirty() or self._settling is not None:
             return None
-        self._settling, self._next = self._next, _Draft()
+        self._settling, self._next = self._next, Unsettled()
         draft = self._settling
         cursor, ahead = self._progress()
         return LaneSettle(
@@ -323,11 +293,7 @@ class LaneWork:
             version=self.lane.version,
             cursor=cursor,
             ahead=ahead,
-            counts=Counts(
-                delivered=draft.counts[State.DELIVERED],
-                filtered=draft.counts[State.FILTERED],
-                superseded=draft.counts[State.SUPERSEDED],
-            ),
+            counts=draft.counts(),
             parked=tuple(draft.parked.values()),
             resolved=tuple(draft.resolved),
             attempts=tuple(draft.attempts),
@@ -388,14 +354,12 @@ class LaneWork:
         """Whether the record does not go now: something newer went instead, or another of its key is parked before it.
         It is booked so then.
         """
-        if not self._outdated(record):
-            return self._behind(record, now_ms)
-        self.supersede(record)
-        return True
+        if record.draft.kind == "state" and self._outdated(record):
+            self.supersede(record)
+            return True
+        return self._behind(record, now_ms)
 
     def _outdated(self, record: Record) -> bool:
-        if record.draft.kind != "state":
-            return False
         if self.again is not None and self.again.is_old(record):
             return True
         return self.destination.settings.drops_stale(record.entity) and self.versions.is_stale(record)
@@ -411,9 +375,9 @@ class LaneWork:
         self._part_done(record, State.SUPERSEDED)
 
     def _behind(self, record: Record, now_ms: int) -> bool:
-        key, ref = record.draft.key_hash, (record.seq, record.part)
-        if self.destination.settings.order == "none":
+        if not self.parked or self.destination.settings.order == "none":
             return False
+        key, ref = record.draft.key_hash, (record.seq, record.part)
         if ref in self.parked:
             return self.parked.gives_way(ref, key)
         if not self.parked.blocks(key, record.seq):
@@ -429,7 +393,7 @@ class LaneWork:
             self.rewrite(row, attempt)
             return
         opened = self._open[record.seq]
-        opened.rows.append(row)
+        opened.rows += (row,)
         if attempt is not None:
             opened.attempts.append(attempt)
         if row.state is State.PARKED:
@@ -462,7 +426,8 @@ class LaneWork:
         self._complete_if_done(record.seq)
 
     def _complete_if_done(self, seq: int) -> None:
-        if self._complete(seq) and self._gave_way.pop(seq, set()):
+        if self._complete(seq) and seq in self._gave_way:
+            del self._gave_way[seq]
             for later in sorted(one for one in self._open if one > seq):
                 if self._complete(later):
                     self._gave_way.pop(later, None)
@@ -470,17 +435,19 @@ class LaneWork:
     def _complete(self, seq: int) -> bool:
         """An event of which every part has an outcome enters the next settle, once it may."""
         opened = self._open.get(seq)
-        if opened is None or opened.waiting or (self._gave_way and self._came_before(seq, opened.keys)):
+        if opened is None or opened.waiting or (self._gave_way and self._came_before(seq, opened.keys())):
             return False
         del self._open[seq]
         self._done.add(seq)
+        draft = self._next
+        draft.attempts += opened.attempts
+        draft.derived += opened.derived
+        if not opened.rows:
+            draft.states.append(state_of_parts(opened.states.values()))
+            return True
         delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
         for row in opened.rows:
-            self._next.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
-        if not opened.rows:
-            self._next.counts[state_of_parts(opened.states.values())] += 1
-        self._next.attempts.extend(opened.attempts)
-        self._next.derived.extend(opened.derived)
+            draft.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
         return True
 
     def _came_before(self, seq: int, keys: set[bytes]) -> bool:

@@ -2,7 +2,7 @@
 what is news to those who watch; what went wrong lately; what of it outlives the process. Pure.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from math import floor
 
@@ -32,6 +32,8 @@ from gateway.vendors.base import (
 QUOTA_NEWS_S = 5.0
 """A shorter wait for a vendor's quota is the rhythm of its window, and no news."""
 DETAIL_CHARS = 120
+WELL = (Delivered, Superseded)
+STOPS = (Suspended, Throttled)
 PLACES_MAX = 50
 """Windows of which is told what left in them: a note is small."""
 
@@ -155,11 +157,9 @@ def learn(gate: Gate, batch: Batch, answer: Answer, verdict: Verdict, in_flight:
     return (*_verdict(gate, batch, verdict, now), *_quota_left(gate, batch, answer, in_flight, now))
 
 
-def trouble(batch: Batch, verdict: Verdict, now: Now) -> Iterator[Trouble]:
+def trouble(batch: Batch, outcomes: Iterable[Outcome], now: Now) -> Iterator[Trouble]:
     """What is to be remembered of a batch that did not go through."""
-    wrong = next(
-        (one for one in verdict.outcomes if not (isinstance(one, Delivered | Superseded) or _is_no_wait(one))), None
-    )
+    wrong = next((one for one in outcomes if not (isinstance(one, WELL) or _is_no_wait(one))), None)
     if wrong is not None:
         yield Trouble(now.ms // 1000, batch.destination, str(wrong.reason), wrong.detail[:DETAIL_CHARS])
 
@@ -171,20 +171,21 @@ def _is_no_wait(outcome: Outcome) -> bool:
 
 def _verdict(gate: Gate, batch: Batch, verdict: Verdict, now: Now) -> Iterator[News]:
     """What the verdict means for the gate."""
-    outcomes = verdict.outcomes
-    for outcome in {*outcomes, *([verdict.ease] if verdict.ease else [])}:
+    outcomes = verdict.different()
+    stops = {one for one in (*outcomes, verdict.ease) if isinstance(one, STOPS)}
+    for outcome in stops:
         if isinstance(outcome, Throttled):
             for_s = gate.throttle(outcome, (batch.destination, batch.channel), now.s)
             if for_s:
                 yield News("account.throttled", outcome.reason, outcome.detail, for_s)
-        elif isinstance(outcome, Suspended) and gate.suspend(outcome, now.s):
+        elif gate.suspend(outcome, now.s):
             yield News("account.suspended", outcome.reason, outcome.detail)
     first = outcomes[0]
     if all(isinstance(one, Retry) for one in outcomes) and isinstance(first, Retry):
         if gate.failed(first.reason, first.detail, now.s):
             for_s = gate.opens_s(now.s) - now.s
             yield News("breaker.opened", first.reason, first.detail, for_s)
-    elif not any(isinstance(one, Suspended | Throttled) for one in outcomes):
+    elif not any(isinstance(one, STOPS) for one in outcomes):
         suspended = gate.suspended()
         if gate.succeeded(now.s):
             yield News("account.resumed" if suspended else "breaker.closed")

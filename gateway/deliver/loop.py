@@ -5,8 +5,7 @@ nothing sleeps for it here.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from gateway.clock import Clock
@@ -152,10 +151,11 @@ class AccountLoop:
         before = survey.surveyed_to
         page = await self._reader.page(work.lane.source, before)
         states = {} if work.again is not None else dict(await self._journal.states(work.id, before, page.read_to))
-        for place, event in enumerate(page.events):
-            await self._between(place)
-            if states.get(event.seq) not in NOT_SENT:
-                survey.note(self._planner.plan(event, work.destination, work.id).records)
+        for some in _slices(page.events):
+            await self._between()
+            for event in some:
+                if states.get(event.seq) not in NOT_SENT:
+                    survey.note(self._planner.plan(event, work.destination, work.id).records)
         survey.surveyed_to = page.read_to
         for ref in survey.waited() if survey.surveyed() else ():
             work.parked.durable(ref)
@@ -173,52 +173,52 @@ class AccountLoop:
         return work.read_to > before
 
     async def _plan_page(self, work: LaneWork, page: Page) -> None:
-        stage: deque[Prepared | None] = deque()
-        for place, event in enumerate(page.events):
-            if not stage:
-                room = min(STAGE, work.room(self.account.enough(work)))
-                stage = await self._prepared(work, page.events[place : place + room])
-            await self._between(place)
-            if not work.within(event.seq):
-                break
+        left = [event for event in page.events if work.within(event.seq)]
+        while left:
             if not work.wants_more(self.account.enough(work)):
                 return
-            await self._plan(work, event, stage.popleft())
-            work.has_read_to(event.seq)
+            room = min(STAGE, work.room(self.account.enough(work)))
+            stage, left = left[:room], left[room:]
+            if not await self._plan_stage(work, stage, await self._prepared(work, stage)):
+                return
         work.has_read_to(page.read_to)
 
-    async def _prepared(self, work: LaneWork, events: Sequence[Event]) -> deque[Prepared | None]:
+    async def _prepared(self, work: LaneWork, events: Sequence[Event]) -> list[Prepared | None]:
         """These events prepared for planning; None for one that is not planned."""
-        stage: deque[Prepared | None] = deque()
-        for place, event in enumerate(events):
-            await self._between(place)
-            stage.append(self._planner.prepare(event) if self._is_planned(work, event) else None)
+        stage: list[Prepared | None] = []
+        for some in _slices(events):
+            await self._between()
+            stage += [self._planner.prepare(event) if self._is_planned(work, event) else None for event in some]
         return stage
 
     def _is_planned(self, work: LaneWork, event: Event) -> bool:
-        within = work.within(event.seq) and not work.settled_already(event.seq)
-        return within and (work.again is None or work.again.means(event))
+        return not work.settled_already(event.seq) and (work.again is None or work.again.means(event))
 
-    async def _between(self, place: int) -> None:
-        """Now and then between two events that are planned: a look at everything else."""
-        if place % SLICE == SLICE - 1:
-            self._send()
-            await asyncio.sleep(0)
+    async def _plan_stage(self, work: LaneWork, events: Sequence[Event], prepared: Sequence[Prepared | None]) -> bool:
+        """These events are planned and join their lane. False when it wants no more before all of them have."""
+        for place, some in enumerate(_slices(events)):
+            await self._between()
+            if not work.wants_more(self.account.enough(work)):
+                return False
+            planned = [
+                (event.seq, self._planned(work, event, one))
+                for event, one in zip(some, prepared[place * SLICE :], strict=False)
+            ]
+            if work.destination.settings.stale:
+                await self._look_up_versions(work, [record for _, one in planned if one for record in one.records])
+            self.account.take(work, planned, self._now())
+            work.has_read_to(some[-1].seq)
+        return True
 
-    async def _plan(self, work: LaneWork, event: Event, prepared: Prepared | None) -> None:
-        if work.settled_already(event.seq):
-            work.skip(event.seq)
-            return
-        planned = self._planned(work, event, prepared)
-        if work.destination.settings.stale:
-            await self._look_up_versions(work, planned.records)
-        self.account.note(work, planned.records)
-        now = self._now()
-        self.account.queue(work, work.take(event.seq, planned, now.ms), now)
+    async def _between(self) -> None:
+        """Between two slices of events that are planned: a look at everything else."""
+        self._send()
+        await asyncio.sleep(0)
 
-    def _planned(self, work: LaneWork, event: Event, prepared: Prepared | None) -> Planned:
+    def _planned(self, work: LaneWork, event: Event, prepared: Prepared | None) -> Planned | None:
+        """What the event is on this lane; None where a settle before a restart has dealt with it."""
         if prepared is None:
-            return Planned()
+            return None if work.settled_already(event.seq) else Planned()
         only = work.again.wants if work.again is not None else None
         return self._planner.plan(event, work.destination, work.id, only=only, prepared=prepared)
 
@@ -482,6 +482,10 @@ class AccountLoop:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _slices(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
+    return (events[place : place + SLICE] for place in range(0, len(events), SLICE))
 
 
 def _any_state(planned: Planned) -> bool:

@@ -55,7 +55,11 @@ class ParkedIndex:
 
     def leaves(self, key: bytes, seq: int) -> None:
         """A record that is not parked here is on its way."""
-        insort(self._on_way.setdefault(key, []), seq)
+        seqs = self._on_way.get(key)
+        if seqs is None:
+            self._on_way[key] = [seq]
+        else:
+            insort(seqs, seq)
 
     def arrives(self, key: bytes, seq: int) -> None:
         """It is no longer: delivered, refused or parked. What waited for it may be due."""
@@ -65,7 +69,8 @@ class ParkedIndex:
         seqs.remove(seq)
         if not seqs:
             del self._on_way[key]
-        self._look_at(key)
+        if self._rows:
+            self._look_at(key)
 
     def chain(self, key: bytes) -> tuple[Ref, ...]:
         """The rows of a key, oldest first."""

@@ -44,17 +44,22 @@ class Queue:
         self._taken: set[bytes] = set()
         self._waiting: dict[bytes, deque[Record]] = {}
         self._ordered = destination.settings.order == "entity"
+        self._coalescing = bool(destination.settings.coalesce)
         self._since_s: dict[str, float] = {}
 
     def put(self, record: Record, *, first: bool = False) -> None:
         """A record joins its lane's queue: at its end, or first (a retry, or one given back)."""
-        if self._coalesces(record):
+        if self._coalescing and self._coalesces(record):
             self._newest.joins(record)
         self._line_up(record, first=first)
 
     def _line_up(self, record: Record, *, first: bool) -> None:
-        lanes = self._channels.setdefault(record.draft.channel, {})
-        queue = lanes.setdefault(record.lane, deque())
+        lanes = self._channels.get(record.draft.channel)
+        if lanes is None:
+            lanes = self._channels[record.draft.channel] = {}
+        queue = lanes.get(record.lane)
+        if queue is None:
+            queue = lanes[record.lane] = deque()
         if first:
             queue.appendleft(record)
         else:
@@ -88,7 +93,7 @@ class Queue:
         withholds it.
         """
         key = record.draft.key_hash
-        if self._coalesces(record) and self._newest.replaces(record):
+        if self._coalescing and self._coalesces(record) and self._newest.replaces(record):
             self._newest.leaves(record)
             self._supersede(record)
             return True
@@ -101,12 +106,11 @@ class Queue:
         return False
 
     def _no_longer_waits(self, record: Record) -> None:
-        if self._coalesces(record):
+        if self._coalescing and self._coalesces(record):
             self._newest.leaves(record)
 
     def _coalesces(self, record: Record) -> bool:
-        settings = self.destination.settings
-        return bool(settings.coalesce) and record.draft.kind == "state" and settings.coalesces(record.entity)
+        return record.draft.kind == "state" and self.destination.settings.coalesces(record.entity)
 
     def head(self, channel: str, lane: int) -> Record:
         """The next record of a lane that `heads` named."""
@@ -148,7 +152,7 @@ class Queue:
     def take(self, records: Iterable[Record]) -> None:
         """Nothing else of these records' keys may be sent."""
         if self._ordered:
-            self._taken.update(record.draft.key_hash for record in records)
+            self._taken.update([record.draft.key_hash for record in records])
 
     def release(self, batch: Batch) -> None:
         """The keys of this batch are free again, but for those of halves that still have to go: what waited for them
@@ -160,9 +164,9 @@ class Queue:
             return
         keys = {record.draft.key_hash for record in batch.records}
         keys -= {record.draft.key_hash for half in self.splits for record in half.records}
-        for key in keys:
-            self._taken.discard(key)
-            for record in reversed(self._waiting.pop(key, ())):
+        self._taken -= keys
+        for key in keys & self._waiting.keys():
+            for record in reversed(self._waiting.pop(key)):
                 self._line_up(record, first=True)
                 if not self.destination.limits:  # it has waited, and no request is short
                     self._since_s[batch.channel] = -inf

@@ -295,6 +295,10 @@ class Verdict(Struct, frozen=True):
     outcomes: tuple[Outcome, ...]
     ease: Throttled | None = None
 
+    def different(self) -> tuple[Outcome, ...]:
+        """The outcomes, one that many records share only once."""
+        return tuple({id(one): one for one in self.outcomes}.values())
+
 
 class Step(Struct, frozen=True):
     """What follows in a call of several requests: its name, the vendor's own handle (an upload's receipt), in how many

@@ -82,4 +82,4 @@ def feed(made: Account, one: LaneWork, *records: Record, at_s: float = 100.0) ->
     """Each record as an event of its own."""
     for each in records:
         one.read_to = each.seq
-        made.queue(one, one.take(each.seq, planned(each), int(at_s * 1000)), now(at_s))
+        made.take(one, [(each.seq, planned(each))], now(at_s))
