@@ -1,11 +1,13 @@
 """Reading the log for many lanes: near the head each event is read once, whatever the number of lanes.
 
 The tail holds the last events of all sources; a lane whose reading has come so far is served from it. A lane that lags
-reads its own source from the journal, page by page; the last pages are kept for lanes that lag together.
+reads its own source from the journal, page by page; the last pages are kept for lanes that lag together, and who asks
+for a page that is being read waits for it.
 """
 
+import asyncio
 from bisect import bisect_right
-from collections import deque
+from collections import defaultdict, deque
 
 from gateway.journal.base import Head, Log, Page
 from gateway.model import Event
@@ -30,6 +32,7 @@ class Reader:
         self._bytes = 0
         self._by_source: dict[str, list[Event]] = {}
         self._pages: deque[tuple[str, int, Page]] = deque(maxlen=PAGES)
+        self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def swap(self, revision: int) -> None:
         """Events up to this revision are given from now on."""
@@ -63,13 +66,14 @@ class Reader:
         """The next events of a source."""
         if after_seq >= self._low:
             return self._seen(self._from_tail(source, after_seq))
-        for name, first, page in self._pages:
-            if name == source and first <= after_seq < page.read_to:
-                return self._seen(_rest_of(page, after_seq))
-        page = await self._log.read(after_seq, sources=(source,), limit=PAGE_EVENTS)
-        if page.events:
-            self._pages.append((source, after_seq, page))
-        return self._seen(page)
+        async with self._reading[source]:
+            for name, first, page in self._pages:
+                if name == source and first <= after_seq < page.read_to:
+                    return self._seen(_rest_of(page, after_seq))
+            page = await self._log.read(after_seq, sources=(source,), limit=PAGE_EVENTS)
+            if page.events:
+                self._pages.append((source, after_seq, page))
+            return self._seen(page)
 
     def _from_tail(self, source: str, after_seq: int) -> Page:
         events = self._by_source.get(source, [])

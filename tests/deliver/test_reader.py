@@ -1,5 +1,6 @@
 """Reading the log for many lanes: near the head from memory, behind it page by page, and no page twice."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ class Counting:
 
     async def read(self, *args: Any, **kwargs: Any) -> Page:
         self.reads += 1
+        await asyncio.sleep(0)
         return await self._journal.read(*args, **kwargs)
 
 
@@ -59,6 +61,14 @@ async def test_a_lane_that_lags_reads_its_own_source_and_no_page_twice() -> None
     assert seqs(await one.page("a", 0)) == [1, 3, 5, 7, 9]
     assert seqs(await one.page("a", 5)) == [7, 9]
     assert log.reads == 1
+
+
+async def test_lanes_that_lag_together_read_a_page_once_while_it_is_being_read() -> None:
+    log = await filled(10, ("a", "b"))
+    one = Reader(log, await log.head(), 0)
+    pages = await asyncio.gather(one.page("a", 0), one.page("a", 0), one.page("b", 0), one.page("a", 5))
+    assert [seqs(page) for page in pages] == [[1, 3, 5, 7, 9], [1, 3, 5, 7, 9], [2, 4, 6, 8, 10], [7, 9]]
+    assert log.reads == 2
 
 
 async def test_the_tail_is_bounded_and_who_falls_behind_it_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
