@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from gateway.mapping import standard, types
 from gateway.mapping.table import (
+    BITS_MAX,
     FUNCTIONS,
     VALUES_MAX,
     Function,
@@ -105,7 +106,7 @@ def _split(text: str, separator: str) -> list[str]:
     parts = text.split(separator, VALUES_MAX)
     if len(parts) > VALUES_MAX:
         raise EvaluationError(f"a list of more than {VALUES_MAX} elements", "too-large")
-    return [part.strip() for part in parts if part.strip()]
+    return list(filter(None, map(str.strip, parts)))
 
 
 @function("replace", "string", "string", "string", group="text", passes_null=True, grows=True)
@@ -176,11 +177,13 @@ def _compact(value: Any) -> Any:
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 
+_MULTIPLIED = ARITHMETIC.multiply
+
 
 def _operand(value: Any) -> Number:
     """A number, or a text of one: shops write money as text."""
     found = value if type(value) is int else types.number(value)
-    return exact(found) if type(found) is int else found
+    return exact(found) if type(found) is int and found.bit_length() > BITS_MAX else found
 
 
 @function("add", "number|string*", group="numbers", passes_null=True)
@@ -199,7 +202,10 @@ def _sub(left: Any, right: Any) -> Number:
 
     sub(`10`, '2.50') -> 7.50
     """
-    return total([_operand(left), -_operand(right)])
+    one, other = _operand(left), -_operand(right)
+    if type(one) is int and type(other) is int:
+        return exact(one + other)
+    return total([one, other])
 
 
 @function("mul", "number|string*", group="numbers", passes_null=True)
@@ -209,15 +215,11 @@ def _mul(number: Any, *more: Any) -> Number:
     mul('2.50', `3`) -> 7.50
     """
     product: Number = _operand(number)
-    for factor in map(_operand, more):
-        product = _product(product, factor)
+    for each in more:
+        factor = _operand(each)
+        whole = type(product) is int and type(factor) is int
+        product = exact(product * factor) if whole else decimal(_MULTIPLIED, product, factor)
     return product
-
-
-def _product(left: Number, right: Number) -> Number:
-    if type(left) is int and type(right) is int:
-        return exact(left * right)
-    return decimal(ARITHMETIC.multiply, left, right)
 
 
 @function("div", "number|string", "number|string", group="numbers", passes_null=True)

@@ -177,11 +177,16 @@ def exact(value: Any) -> Number:
 
 def total(values: Sequence[Any]) -> Number:
     total: Number = 0
-    for value in values:
-        known = type(value) is Decimal and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX
-        found = value if known else exact(value)
-        whole = type(found) is int and type(total) is int
-        total = exact(total + found) if whole else decimal(_ADD, total, found)
+    try:
+        for value in values:
+            if type(value) is Decimal and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX:
+                total = _ADD(total, value)
+                continue
+            found = exact(value)
+            whole = type(found) is int and type(total) is int
+            total = exact(total + found) if whole else _ADD(total, found)
+    except DecimalException as error:
+        raise _failed(error) from None
     return total
 
 
@@ -189,7 +194,11 @@ def decimal(compute: Callable[[Any, Any], Decimal], left: Number, right: Number)
     try:
         return compute(left, right)
     except DecimalException as error:
-        raise EvaluationError(f"arithmetic: {type(error).__name__}", "invalid-value") from None
+        raise _failed(error) from None
+
+
+def _failed(error: DecimalException) -> EvaluationError:
+    return EvaluationError(f"arithmetic: {type(error).__name__}", "invalid-value")
 
 
 # --- limits --------------------------------------------------------------------------------------------------------
@@ -210,21 +219,24 @@ def bounded(value: Any) -> int:
     """How many values a document holds. Raises where they are more than VALUES_MAX, their texts longer than TEXTS_MAX
     together, or nested deeper than a document may be. What is shared counts as often as it would be written.
     """
-    values = characters = 0
-    level = [value]
-    for _ in range(document.MAX_DEPTH + 1):
+    values = depth = 0
+    characters = len(value) if type(value) is str else 0
+    level = [value] if type(value) is dict or type(value) is list else []
+    while level:
         below: list[Any] = []
         for node in level:
-            if type(node) is dict or type(node) is list:
-                values += len(node)
-                if values > VALUES_MAX:
-                    raise EvaluationError(f"a result of more than {VALUES_MAX} values", "too-large")
-                below.extend(node.values() if type(node) is dict else node)
-            elif type(node) is str:
-                characters += len(node)
-        if characters > TEXTS_MAX:
-            raise EvaluationError(f"a result of more than {TEXTS_MAX} characters", "too-large")
-        if not below:
-            return values
+            values += len(node)
+            if values > VALUES_MAX:
+                raise EvaluationError(f"a result of more than {VALUES_MAX} values", "too-large")
+            if node and depth == document.MAX_DEPTH:
+                raise EvaluationError(f"a result nested deeper than {document.MAX_DEPTH}", "too-large")
+            for one in node.values() if type(node) is dict else node:
+                if type(one) is str:
+                    characters += len(one)
+                elif type(one) is dict or type(one) is list:
+                    below.append(one)
         level = below
-    raise EvaluationError(f"a result nested deeper than {document.MAX_DEPTH}", "too-large")
+        depth += 1
+    if characters > TEXTS_MAX:
+        raise EvaluationError(f"a result of more than {TEXTS_MAX} characters", "too-large")
+    return values

@@ -95,22 +95,22 @@ def string(value: Any) -> str:
     """A text. Of a number its exact digits (12.0 and 12 are `12`: ids stay ids), of a boolean `true` or `false`."""
     if type(value) is str:
         return value
+    if type(value) is int:
+        try:
+            return str(value)
+        except ValueError:
+            raise Unfit("string", value, "more digits than can be written") from None
     if type(value) is bool:
         return "true" if value else "false"
-    if type(value) is int or type(value) is Decimal:
+    if type(value) is Decimal:
         return _digits(value)
     raise Unfit("string", value)
 
 
-def _digits(value: int | Decimal) -> str:
-    if isinstance(value, Decimal):
-        if not value.is_finite() or abs(value.adjusted()) > DIGITS_MAX:
-            raise Unfit("string", value, f"more than {DIGITS_MAX} digits")
-        return str(int(value)) if value == value.to_integral_value() else format(value, "f")
-    try:
-        return str(value)
-    except ValueError:
-        raise Unfit("string", value, "more digits than can be written") from None
+def _digits(value: Decimal) -> str:
+    if not value.is_finite() or abs(value.adjusted()) > DIGITS_MAX:
+        raise Unfit("string", value, f"more than {DIGITS_MAX} digits")
+    return str(int(value)) if value == value.to_integral_value() else format(value, "f")
 
 
 def integer(value: Any) -> int:
@@ -127,10 +127,13 @@ def integer(value: Any) -> int:
 
 def number(value: Any) -> int | Decimal:
     """A number, exact: whole ones as int, fractions as Decimal. Also from a text of one (`398.00`)."""
+    if type(value) is str:
+        whole, _, fraction = value.partition(".")
+        if whole.isdigit() and fraction.isdigit() and value.isascii() and len(value) <= DIGITS_MAX:  # as `398.00`
+            return Decimal(value)
+        return _number_in(value)
     if type(value) is Decimal and value.is_finite() and -DIGITS_MAX <= value.adjusted() <= DIGITS_MAX:
         return value
-    if type(value) is str:
-        return _number_in(value)
     if type(value) is int:
         return value
     if type(value) is float:
@@ -147,12 +150,6 @@ def to_number(value: Any) -> int | Decimal | None:
 
 
 def _number_in(text: str) -> int | Decimal:
-    whole, point, fraction = text.partition(".")
-    if whole.isdigit() and text.isascii() and len(text) <= DIGITS_MAX:  # nearly all: `12`, `398.00`
-        if not point:
-            return int(text)
-        if fraction.isdigit():
-            return Decimal(text)
     found = _NUMBER.fullmatch(text)
     if found is None or len(text) > DIGITS_MAX:
         raise Unfit("number", text)
@@ -265,8 +262,11 @@ def utc_datetime(value: Any, timezone: str | None = None) -> str:
     if length == _UTC_FORM and value[19] == "Z" and _spelt_out(value):
         return value if value[10] == "T" else f"{value[:10]}T{value[11:]}"
     if length == _OFFSET_FORM and value[22] == ":" and (local := _spelt_out(value)):
+        offset = _offset(value[19:])
+        if not offset:
+            return f"{value[:10]}T{value[11:19]}Z"
         try:
-            return (local - _offset(value[19:])).isoformat() + "Z"
+            return f"{(local - offset).isoformat()}Z"
         except OverflowError:
             raise Unfit("datetime", value) from None
     return _naive_utc(value, timezone).isoformat()[:19] + "Z"
@@ -378,19 +378,25 @@ _OTHER_COUNTRIES = {"uk": "GB", "el": "GR", "xk": "XK", "kosovo": "XK", "great b
 
 @cache
 def _countries() -> dict[str, str]:
-    """Every spelling of a country in lower case -> alpha-2. Built on first use: the table costs 20 ms to read."""
+    """Every spelling of a country in lower case, and alpha-2 itself -> alpha-2. Built on first use: to read the table
+    costs 20 ms.
+    """
     found: dict[str, str] = {}
     for entry in pycountry.countries:
         spellings = (
             getattr(entry, key, None) for key in ("alpha_2", "alpha_3", "name", "official_name", "common_name")
         )
         found.update((spelling.lower(), entry.alpha_2) for spelling in spellings if spelling)
+        found[entry.alpha_2] = entry.alpha_2
     return found | _OTHER_COUNTRIES
 
 
 def country(value: Any) -> str:
     """ISO 3166-1 alpha-2, from alpha-2, alpha-3 or the English name."""
-    found = _countries().get(value.strip().lower()) if type(value) is str else None
+    found = None
+    if type(value) is str:
+        known = _countries()
+        found = known.get(value) or known.get(value.strip().lower())
     if found is None:
         raise Unfit("country", value)
     return found
