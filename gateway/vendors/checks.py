@@ -75,18 +75,45 @@ def unfit(data: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[str]:
             yield f"{name} is not {form.wanted}"
 
 
-def numbers(row: Mapping[str, Any], most: int, digits: int, *, significant: bool) -> Iterator[str]:
-    """Numbers that a column cannot hold: beyond ±`most`, or fractions of more digits (after the point, or all)."""
-    for name, value in row.items():
-        if type(value) is str or isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-            continue
-        if type(value) is int and -most <= value <= most:
-            continue
+class Columns(Struct, frozen=True):
+    """What the columns of a table hold: whole numbers up to ±`most` (which has more than `digits` digits), fractions of
+    `digits` digits after the point, or of so many in all (`significant`).
+    """
+
+    most: int
+    digits: int
+    significant: bool
+
+    def row(self, fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The fields as cells (times as quoted UTC date-times, nested values as JSON text), and what is wrong with
+        numbers among them. In one pass, short texts and numbers first: they are nearly all.
+        """
+        cells: dict[str, Any] = {}
+        faults: list[str] = []
+        short = self.digits + 1
+        for name, value in fields.items():
+            kind = type(value)
+            if kind is str:
+                cells[name] = value if len(value) < _UTC_FORM or value[10] != "T" else _date_time(value)
+            elif kind is Decimal and len(text := str(value)) <= short and "E" not in text and value.is_finite():
+                cells[name] = value
+            elif isinstance(value, dict | list):
+                cells[name] = document.dump(value).decode()
+            else:
+                cells[name] = value
+                if kind is not bool and isinstance(value, int | float | Decimal):
+                    faults += self._faults(name, value)
+        return cells, faults
+
+    def _faults(self, name: str, value: float | Decimal) -> Iterator[str]:
+        """A number that a column cannot hold."""
+        if isinstance(value, int) and -self.most <= value <= self.most:
+            return
         number = value if isinstance(value, Decimal) else Decimal(str(value))
-        if not number.is_finite() or abs(number) > most:
-            yield f"{name} is beyond ±{most}: send it as a text"
-        elif _digits(number, significant=significant) > digits:
-            yield f"{name} has more than {digits} {'significant digits' if significant else 'decimals'}"
+        if not number.is_finite() or abs(number) > self.most:
+            yield f"{name} is beyond ±{self.most}: send it as a text"
+        elif _digits(number, significant=self.significant) > self.digits:
+            yield f"{name} has more than {self.digits} {'significant digits' if self.significant else 'decimals'}"
 
 
 def _digits(number: Decimal, *, significant: bool) -> int:
@@ -97,26 +124,24 @@ def _digits(number: Decimal, *, significant: bool) -> int:
     return len(digits) if significant else -exponent
 
 
+def _date_time(text: str) -> str:
+    """A time with its zone as a quoted UTC date-time; a text that is none stays as it is."""
+    if not _TIME.fullmatch(text):
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+        if len(text) == _UTC_FORM:  # nearly all
+            return text[:19].replace("T", " ")
+        return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        return text
+
+
 def refuse_if_any(what: str, *faults: Iterable[str]) -> None:
     """Raise Refusal, INCOMPLETE, with the first fault of `what`."""
     for found in faults:
         for first in found:
             raise Refusal(Reason.INCOMPLETE, f"{what}: {first}")
-
-
-def as_cell(value: Any) -> Any:
-    """A value as a table's column takes it: times as quoted UTC date-times, nested values as JSON text."""
-    if isinstance(value, dict | list):
-        return document.dump(value).decode()
-    if not isinstance(value, str) or value[10:11] != "T" or not _TIME.fullmatch(value):
-        return value
-    try:
-        if len(value) == _UTC_FORM:  # nearly all
-            datetime.fromisoformat(value[:19])
-            return f"{value[:10]} {value[11:19]}"
-        return datetime.fromisoformat(value).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError):
-        return value
 
 
 def as_object(document: Any, vendor: str) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from gateway.config.schema import DestinationSettings, Section
 from gateway.config.values import Secret
 from gateway.errors import Reason
 from gateway.model import NormalEvent
-from gateway.vendors import answers, base, checks
+from gateway.vendors import answers, base, checks, octolis_answers
+from gateway.vendors.octolis_answers import MASTER
 
 
 class Dataset(Section):
@@ -77,6 +78,8 @@ class Octolis:
         self._settings = settings
         self._base_url = (settings.base_url or BASE_URL).rstrip("/")
         self._by_id = {dataset.id: dataset for dataset in settings.datasets.values()}
+        self._known_by = {id_: tuple((name,) for name in dataset.known_by) for id_, dataset in self._by_id.items()}
+        self._columns = checks.Columns(INT32, DIGITS, settings.float_digits == "significant")
 
     def account(self) -> str:
         return base.account_name(self.name, base.host_of(self._base_url), self._settings.api_key.reveal())
@@ -120,13 +123,10 @@ class Octolis:
         return [self._row(self._settings.datasets[entity], checks.as_object(one, "Octolis")) for one in documents or ()]
 
     def _row(self, dataset: Dataset, fields: Mapping[str, Any]) -> base.Draft:
-        data = {name: checks.as_cell(value) for name, value in fields.items()}
-        keys = tuple((name,) for name in dataset.known_by)
-        significant = self._settings.float_digits == "significant"
-        checks.refuse_if_any(
-            dataset.id, checks.missing(data, keys), checks.numbers(data, INT32, DIGITS, significant=significant)
-        )
-        key = "/".join(str(data[name]) for name in dataset.known_by)
+        known_by = self._known_by[dataset.id]
+        data, faults = self._columns.row(fields)
+        checks.refuse_if_any(dataset.id, checks.missing(data, known_by), faults)
+        key = "/".join([str(data[name]) for (name,) in known_by])
         return base.Draft(dataset.id, key, data, cost="write")
 
     def _to_webhook(self, event: NormalEvent, documents: Sequence[Any] | None) -> Iterator[base.Draft]:
@@ -160,40 +160,16 @@ class Octolis:
     def judge(self, batch: base.Batch, answer: base.Answer) -> base.Verdict:
         webhook = batch.channel.startswith(WEBHOOK)
         if isinstance(answer, base.Response) and answer.status // 100 == TAKEN:
+            if not webhook:
+                return octolis_answers.rows(batch, answer, self.secrets())
             trace = answers.bounded(answer.headers.get(TRACE_HEADER, ""), self.secrets(), answers.RECEIPT_CHARS)
-            return base.alone(base.Delivered(trace), batch) if webhook else self._rows(batch, answer)
+            return base.alone(base.Delivered(trace), batch)
         said = None
         if isinstance(answer, base.Response):
-            said = f"{answers.words(answer, 'detail', 'title')}{_faulty(answers.json_of(answer))}{_traces(answer)}"
+            faulty = octolis_answers.faulty(answers.json_of(answer))
+            said = f"{answers.words(answer, 'detail', 'title')}{faulty}{_traces(answer)}"
         outcome = answers.by_status(STATUSES, batch, answer, self.secrets(), said)
         return base.alone(outcome, batch) if webhook else base.same(outcome, batch)
-
-    def _rows(self, batch: base.Batch, answer: base.Response) -> base.Verdict:
-        """`{"results": [{"written": true, "record": ...} or {"written": false, "error": ...}]}`, in the order sent."""
-        results = answers.object_of(answers.json_of(answer)).get("results")
-        if isinstance(results, list) and len(results) == len(batch.records):
-            return base.Verdict(tuple(self._outcome(answers.object_of(result)) for result in results))
-        detail = answers.bounded(f"{answer.status} {answers.text_of(answer)}", self.secrets())
-        if len(answer.body) >= LONG_BYTES and len(batch.records) > 1:
-            return base.same(base.Split(Reason.UNEXPECTED_ANSWER, "the answer is too long to be read"), batch)
-        return base.same(base.Retry(Reason.UNEXPECTED_ANSWER, detail), batch)
-
-    def _outcome(self, result: Mapping[str, Any]) -> base.Outcome:
-        if result.get("written") is True:
-            columns = answers.object_of(result.get("warnings")).get("protected_columns")
-            note = f"protected columns left alone: {', '.join(map(str, columns))}" if isinstance(columns, list) else ""
-            master = answers.object_of(result.get("record")).get(MASTER)
-            return base.Delivered(answers.bounded(answers.text_in(master), self.secrets()), answers.bounded(note))
-        error = answers.object_of(result.get("error"))
-        said = f"{answers.text_in(error.get('detail')) or answers.text_in(error.get('title'))}{_faulty(error)}"
-        meaning = RESULTS.get(answers.whole(error.get("status")) or 0, RESULTS[0])
-        return meaning(answers.bounded(said or "not written, and not told why", self.secrets()), None)
-
-
-def _faulty(error: Any) -> str:
-    """The columns that an error names."""
-    lists = [found for name in ("missing", "errors") if isinstance(found := answers.object_of(error).get(name), list)]
-    return f" ({', '.join(str(one) for found in lists for one in found[:20])})" if lists else ""
 
 
 def _traces(answer: base.Response) -> str:
@@ -213,8 +189,6 @@ BODY_BYTES = 8_000_000
 """No size is published. Octolis answers as AWS's gateway does, which takes 10 MB."""
 ANSWER_BYTES = 16 << 20
 """An answer holds every row with all its columns."""
-LONG_BYTES = 1 << 20
-MASTER = "__masterid__"
 WEBHOOK = "webhook:"
 TRACE_HEADER = "apigw-requestid"
 HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
@@ -230,13 +204,3 @@ STATUSES: answers.Statuses = {
     429: answers.throttle(Reason.RATE_LIMITED, 1.0),
 }
 """By status. 423 is a dataset that is busy (about 5 s); 404 one that is not there: it rests alone, the others go on."""
-
-RESULTS: Mapping[int, answers.Meaning] = {
-    0: answers.retry(Reason.UNEXPECTED_ANSWER),
-    **dict.fromkeys(range(400, 500), answers.refuse(Reason.RECORD_REFUSED)),
-    **dict.fromkeys(range(500, 600), answers.retry(Reason.SERVER_ERROR)),
-    409: answers.refuse(Reason.CONFLICT),
-    423: answers.retry(Reason.BUSY),
-    429: answers.retry(Reason.RATE_LIMITED),
-}
-"""By the status inside a row's own error; 0: none that is known."""

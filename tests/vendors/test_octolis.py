@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from gateway.vendors.base import Response, Retry, Split
+from gateway.document import dump
+from gateway.vendors.base import Delivered, Response, Retry, Split
 from gateway.vendors.octolis import Octolis
 from tests.vendors.samples import a_vendor, an_event, the_batch, the_vendor
 
@@ -74,6 +75,33 @@ def test_an_answer_that_was_cut_for_its_length_halves_the_batch() -> None:
     cut = Response(200, {}, b'{"results":[{"written":true,"record":{"note":"' + b"x" * (1 << 20))
     assert {type(one) for one in the_vendor("octolis").judge(the_batch("octolis", 3), cut).outcomes} == {Split}
     assert {type(one) for one in the_vendor("octolis").judge(the_batch("octolis"), cut).outcomes} == {Retry}
+
+
+MIXED: list[dict[str, Any]] = [
+    {"written": True, "record": {"__masterid__": "m-1", "email": "a@example.test", "total": 1.5}},
+    {"written": True, "record": {"__masterid__": "m-2"}, "warnings": {"protected_columns": ["vip"]}},
+    {"written": True, "record": {}, "warnings": None},
+    {"written": False, "error": {"title": "Busy", "status": 423, "missing": ["a", 1.25]}},
+    {"written": False, "error": None},
+]
+
+
+@pytest.mark.parametrize(
+    "odd", [{}, {"record": {"__masterid__": 7}}, {"record": []}, {"warnings": "none"}, {"error": 3}, {"written": 1}]
+)
+def test_a_result_means_the_same_whatever_stands_beside_it(odd: dict[str, Any]) -> None:
+    """Results that look as Octolis writes them are read quickly; an odd one among them has them all read with care."""
+    vendor = the_vendor("octolis")
+    for first in MIXED:
+        plain = vendor.judge(the_batch("octolis", 2), Response(200, {}, dump({"results": [first, MIXED[0]]})))
+        beside = vendor.judge(the_batch("octolis", 2), Response(200, {}, dump({"results": [first, MIXED[0] | odd]})))
+        assert plain.outcomes[0] == beside.outcomes[0]
+        assert plain.outcomes[1] == Delivered("m-1")
+
+
+def test_of_a_row_that_was_written_nothing_else_is_read() -> None:
+    body = b'{"results":[{"written":true,"record":{"__masterid__":"m-1","name":"\xff","n":%s}}]}' % (b"9" * 5000)
+    assert the_vendor("octolis").judge(the_batch("octolis"), Response(200, {}, body)).outcomes == (Delivered("m-1"),)
 
 
 def test_rows_can_be_read_back_and_counted() -> None:
