@@ -82,6 +82,7 @@ class Account:
         self._chance = chance
         self._planned: dict[int, Departure] = {}
         self._queues: dict[str, Queue] = {}
+        self._most = self._concurrency()
         self._still = Still()
         self._versions: dict[str, Versions] = {}
         self._floor = 0.0
@@ -103,6 +104,7 @@ class Account:
     def _serves(self, destination: Destination) -> None:
         """A destination has its first lane here."""
         self._queues[destination.name] = Queue(destination, self._count, self._withheld, self._supersede)
+        self._most = self._concurrency()
         self._still.add(destination)
         if self._tells_drops is None and isinstance(destination.vendor, DroppingVendor):
             self._tells_drops = (destination, destination.vendor)
@@ -167,7 +169,7 @@ class Account:
 
     def step_of(self, batch: Batch) -> Step | None:
         """Where a call of several requests was cut off, the first time it is asked."""
-        return self._steps.pop(batch.key, None)
+        return self._steps.pop(batch.key, None) if self._steps else None
 
     def intent_done(self, batch: Batch) -> None:
         """The next settle ends the batch's intent."""
@@ -201,9 +203,9 @@ class Account:
 
     def concurrency(self, now_s: float) -> int:
         """Requests in flight, at most. After a breaker they grow back."""
-        return 1 if self.gate.probing() else max(1, int(self._most() * self.gate.share(now_s)))
+        return 1 if self.gate.probing() else max(1, int(self._most * self.gate.share(now_s)))
 
-    def _most(self) -> int:
+    def _concurrency(self) -> int:
         told = [queue.destination.settings.concurrency for queue in self._queues.values()]
         rate = self.pace.rate_per_s()
         default = CONCURRENCY if rate is None else min(CONCURRENCY_MAX, max(CONCURRENCY, ceil(rate * LATENCY_S)))

@@ -394,6 +394,7 @@ class Pace:
         before: Before | None = None,
     ) -> None:
         self.limits = limits
+        self._rate_per_s = _rate_per_s(limits)
         self._spent_at_s = spent_at_s
         self._before = before or {}
         self._windows: dict[tuple[int, str], SlidingWindow | FixedWindow] = {}
@@ -469,12 +470,7 @@ class Pace:
         """Units a second that the tightest window allows to most requests, whose limit is the first; None without
         limits.
         """
-        if not self.limits:
-            return None
-        return max(
-            min(limit.allow / limit.per_s for limit in self.limits if limit.classes is None or one in limit.classes)
-            for one in self.limits[0].classes or (None,)
-        )
+        return self._rate_per_s
 
     def found_per_s(self) -> float | None:
         """Requests per second that the account was found to take, None where limits are declared or none was met."""
@@ -492,3 +488,12 @@ class Pace:
                 self._windows[place] = kind(limit, spent_at_s=self._spent_at_s, before=self._before.get(place, ()))
             found.append((self._windows[place], units))
         return found
+
+
+def _rate_per_s(limits: Sequence[Limit]) -> float | None:
+    if not limits:
+        return None
+    return max(
+        min(limit.allow / limit.per_s for limit in limits if limit.classes is None or one in limit.classes)
+        for one in limits[0].classes or (None,)
+    )

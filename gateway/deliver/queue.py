@@ -68,8 +68,9 @@ class Queue:
 
     def channels(self) -> Iterable[str]:
         """The channels that have records. Those that are empty are forgotten: there may be one for every entity."""
-        self._channels = {channel: lanes for channel, lanes in self._channels.items() if lanes}
-        self._since_s = {channel: at_s for channel, at_s in self._since_s.items() if channel in self._channels}
+        if not all(self._channels.values()):
+            self._channels = {channel: lanes for channel, lanes in self._channels.items() if lanes}
+            self._since_s = {channel: at_s for channel, at_s in self._since_s.items() if channel in self._channels}
         return list(self._channels)
 
     def heads(self, channel: str, now: Now) -> list[int]:
@@ -135,6 +136,7 @@ class Queue:
     def clear(self, channel: str) -> list[Record]:
         """Take every record of a channel that is not in flight, those too that wait for their key."""
         taken = [record for queue in self._channels.pop(channel, {}).values() for record in queue]
+        self._since_s.pop(channel, None)
         for record in taken:
             self._count(record.lane, -1)
         for key, waiting in list(self._waiting.items()):

@@ -19,7 +19,10 @@ EPOCH_S = 1e9
 """A number from here on is a moment, in seconds since the epoch; from a thousand times that on, in milliseconds."""
 EPOCH_MS = 1e12
 TEXT_CHARS = 2_000
+STEMS = ("ratelimit", "x-ratelimit", "x-rate-limit")
 REQUESTS_LEFT = "x-rate-limit-requests-left"
+TOLD = frozenset({"ratelimit", *(f"{stem}-remaining" for stem in STEMS), REQUESTS_LEFT})
+"""What stands in every answer that tells of one."""
 
 _NUMBER = re.compile(r"\d{1,15}(\.\d{1,6})?", re.ASCII)
 _STRING = r'"(?:[^"\\]|\\.)*"'
@@ -44,9 +47,11 @@ def exhausted(told: Iterable[Quota], in_flight: int) -> Quota | None:
 
 def quotas(headers: Mapping[str, str], now_ms: int) -> Iterator[Quota]:
     """Every quota that an answer tells of."""
+    if TOLD.isdisjoint(headers):
+        return
     if "ratelimit" in headers:
         yield from _structured(headers["ratelimit"], headers.get("ratelimit-policy", ""))
-    for stem in ("ratelimit", "x-ratelimit", "x-rate-limit"):
+    for stem in STEMS:
         if f"{stem}-remaining" in headers:
             yield from _plain(headers, stem, now_ms)
     left = _number(headers.get(REQUESTS_LEFT, ""))

@@ -22,6 +22,8 @@ class Still:
 
     def look(self, now: Now) -> bool:
         """Look at the time. Whether something else is quiet now than before."""
+        if not self._hours:
+            return False
         before = self._until_ms
         ends = ((name, hours.until_ms(now.ms)) for name, hours in self._hours.items())
         self._until_ms = {name: until_ms for name, until_ms in ends if until_ms is not None}
