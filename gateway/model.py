@@ -11,6 +11,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.document import read
+
 Headers = tuple[tuple[str, str], ...]
 """Header pairs in the order they came, names in lower case."""
 
@@ -131,8 +133,8 @@ def seq_of(event: str) -> int | None:
 
 class NormalEvent(Struct, frozen=True):
     """An event in the gateway's own vocabulary. `type` is `<entity>.<verb>` (the topic, where nothing normalised it),
-    `subject` the entity's id, `time` RFC 3339 UTC, `data` the entity. `id` is the event's, with `.2`, `.3` where one
-    event makes several.
+    `subject` the entity's id, `time` RFC 3339 UTC, `held` the entity: a document, or the `Text` that nobody has read
+    yet. `id` is the event's, with `.2`, `.3` where one event makes several.
     """
 
     id: str
@@ -143,12 +145,21 @@ class NormalEvent(Struct, frozen=True):
     time: str
     topic: str
     entity: str | None
-    data: Any
+    held: Any
     received_at_ms: int
     traceparent: str | None = None
 
+    @property
+    def data(self) -> Any:
+        """The entity as a document."""
+        return read(self.held)
+
     def document(self) -> dict[str, Any]:
-        """The CloudEvents 1.0 envelope: what `when` and destination mappings read, and what `http` sends."""
+        """The event in its envelope: what `when` and destination mappings read."""
+        return self.envelope(self.data)
+
+    def envelope(self, data: Any) -> dict[str, Any]:
+        """The CloudEvents 1.0 envelope around the entity, or around what was made of it: what `http` sends."""
         envelope: dict[str, Any] = {
             "specversion": "1.0",
             "id": self.id,
@@ -156,7 +167,7 @@ class NormalEvent(Struct, frozen=True):
             "type": self.type,
             "time": self.time,
             "datacontenttype": "application/json",
-            "data": self.data,
+            "data": data,
             "gatewayseq": str(self.seq),
             "topic": self.topic,
         }

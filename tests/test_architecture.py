@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "gateway"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "model", "clock", "document"}),
+    frozenset({"document"}),
+    frozenset({"errors", "model", "clock"}),
     frozenset({"config"}),
     frozenset({"telemetry", "spawn"}),
     frozenset({"mapping", "journal"}),

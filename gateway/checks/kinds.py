@@ -116,6 +116,6 @@ def example(source: str, kind: Kind, type_: str) -> NormalEvent:
         time="2026-01-02T03:04:05Z",
         topic=type_,
         entity=kind.entity,
-        data=data,
+        held=data,
         received_at_ms=0,
     )

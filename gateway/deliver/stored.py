@@ -1,6 +1,6 @@
 """Records as they lie in parked rows and intents: JSON that an operator can read. Pure."""
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -34,7 +34,7 @@ class Packed(Struct, frozen=True):
     time: str
     traceparent: str | None
     received_at_ms: int
-    data: Any
+    data: msgspec.Raw
     entity: str | None = None
     version_ms: int = 0
     mapping: str = ""
@@ -80,21 +80,23 @@ def unpack(lane: int, row: ParkedRow) -> Record:
 def read(stored: bytes, shape: type[Shape]) -> Shape:
     """What is stored, as what it is meant to be. Raises Illegible."""
     try:
-        return msgspec.convert(document.parse(stored), shape)
-    except (document.Unreadable, msgspec.ValidationError) as error:
+        document.check(stored)
+        return msgspec.json.decode(stored, type=shape)
+    except (document.Unreadable, msgspec.DecodeError) as error:
         raise Illegible(error) from None
 
 
 def record_of(held: Packed, *, lane: int, seq: int, part: str, attempt: int, generation: int) -> Record:
-    """What `packed` made of a record, and what it leaves out."""
-    draft = Draft(held.channel, held.key, held.data, held.kind, held.cost, alone=held.alone)
+    """What `packed` made of a record, and what it leaves out. It has the bytes that it had."""
+    encoded = bytes(held.data)
+    draft = Draft(held.channel, held.key, document.parse(encoded), held.kind, held.cost, alone=held.alone)
     return Record(
         lane=lane,
         seq=seq,
         source=held.source,
         part=part,
         draft=draft,
-        encoded=document.dump(draft.data),
+        encoded=encoded,
         event_id=held.event_id,
         event_type=held.event_type,
         time=held.time,

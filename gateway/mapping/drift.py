@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import Any
 
 from gateway.clock import Clock, SystemClock
+from gateway.document import read
 from gateway.mapping.shape import Drift, Shape, dotted, drift
 from gateway.telemetry import log as logs
 from gateway.telemetry import metrics
@@ -36,11 +37,11 @@ class Watch:
         self._topics: OrderedDict[str, _Topic] = OrderedDict()
 
     def look(self, topic: str, body: Any) -> None:
-        """One payload more. Where many come, most are passed over."""
+        """One payload more, as a document or its text. Where many come, most are passed over."""
         if self.recalling:
             return
         watched = self._topic(topic)
-        if watched.wants(self._clock.monotonic_s()) and watched.add(body):
+        if watched.wants(self._clock.monotonic_s()) and watched.add(read(body)):
             self._tell(topic, watched)
 
     def recall(self, topic: str, body: Any) -> None:

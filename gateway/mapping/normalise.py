@@ -12,7 +12,7 @@ import xmltodict
 
 from gateway import document as documents
 from gateway.config.schema import Source
-from gateway.document import Unreadable
+from gateway.document import Text, Unreadable
 from gateway.errors import MappingError
 from gateway.mapping import rules, types
 from gateway.mapping.book import Book
@@ -81,7 +81,7 @@ class Normaliser:
         Raises `MappingError`: the body cannot be read, or the mapping cannot take it.
         """
         mapping_name = self._mapping_of(event.topic)
-        body = self._body(event, mapping_name or "normalise")
+        body = self._body(event, mapping_name)
         if self._watch is not None:
             self._watch.look(event.topic, body)
         received = _instant(event)
@@ -113,17 +113,21 @@ class Normaliser:
             "received_at": received,
         }
 
-    def _body(self, event: Event, mapping: str) -> Any:
+    def _body(self, event: Event, mapping: str | None) -> Any:
+        """What the body holds; JSON that nothing maps as it came, until somebody reads it."""
         try:
-            return read_body(event.headers, event.body)
+            return read_body(event.headers, event.body, documents.parse if mapping else documents.hold)
         except Unreadable as error:
-            raise MappingError(mapping, "body", f"cannot be read: {error}") from None
+            raise MappingError(mapping or "normalise", "body", f"cannot be read: {error}") from None
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read_body(headers: Headers, body: bytes) -> Any:
+Reader = Callable[[bytes], Any]
+
+
+def read_body(headers: Headers, body: bytes, json: Reader = documents.parse) -> Any:
     """The document in a body, by its content type: forms and XML where it says so, else JSON; an empty body is null.
 
     A form is an object of texts, with lists where a name comes more than once. XML is as `xmltodict` has it: attributes
@@ -131,22 +135,20 @@ def read_body(headers: Headers, body: bytes) -> Any:
     """
     if not body.strip():
         return None
-    read: Callable[[bytes], Any] = documents.parse
     for name, value in headers:
         if name == "content-type":
-            read = _reader(value)
-            break
-    return read(body)
+            return (_reader(value) or json)(body)
+    return json(body)
 
 
 @lru_cache(maxsize=64)
-def _reader(content_type: str) -> Callable[[bytes], Any]:
-    """What reads a body of this content type."""
+def _reader(content_type: str) -> Reader | None:
+    """What reads a body of this content type; None: whatever reads JSON."""
     media = content_type.partition(";")[0].strip().lower()
     if media == "application/x-www-form-urlencoded":
         return _form
     xml = media in {"application/xml", "text/xml"} or media.endswith("+xml")
-    return _xml if xml else documents.parse
+    return _xml if xml else None
 
 
 def _form(body: bytes) -> dict[str, Any]:
@@ -238,7 +240,7 @@ def _normal(event: Event, place: int, kind: str, entity: str | None, data: Any, 
 
 
 def _subject(data: Any) -> str | None:
-    found = data.get("id") if type(data) is dict else None
+    found = data.get("id") if type(data) is dict else data.id if type(data) is Text else None
     if type(found) is str:
         return found
     return types.string(found) if type(found) is int else None

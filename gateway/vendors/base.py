@@ -76,9 +76,10 @@ class Draft(Struct, frozen=True, dict=True):
     """A record as a vendor makes it from an event.
 
     `channel`: what may share a batch and can be stopped alone (a record type, a dataset, a stream). `key`: the vendor's
-    own key of the record, by which order is kept. `data`: the document as it will travel. `kind`: state (an upsert of
-    the whole: a newer one may replace it) or fact (each counts). `cost`: the request's cost class. `alone`: it shares
-    no request, whatever the rules allow (a call that takes one thing at an API that else takes batches).
+    own key of the record, by which order is kept. `data`: the document as it will travel; JSON that nobody read is a
+    `Text` in it. `kind`: state (an upsert of the whole: a newer one may replace it) or fact (each counts). `cost`: the
+    request's cost class. `alone`: it shares no request, whatever the rules allow (a call that takes one thing at an API
+    that else takes batches).
     """
 
     channel: str

@@ -85,22 +85,14 @@ class HttpSettings(DestinationSettings):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         """Raises ValueError for what cannot be written."""
-        several = self.is_list or self.content != "json"
+        shape, content = self.shape, self.content
+        several = self.is_list or content != "json"
         for holds, cause in (
-            (
-                self.shape == "cloudevents-binary" and several,
-                "`format: cloudevents-binary` is one event a request in JSON",
-            ),
-            (self.shape != "data" and self.content in ("form", "xml"), f"`content: {self.content}` is `format: data`"),
-            (
-                self.content == "form" and self.is_list,
-                "`content: form` holds one record: no `batch.records`, no `wrap`",
-            ),
-            (
-                self.content == "ndjson" and self.wrap is not None,
-                "`content: ndjson` is lines: nothing goes around them",
-            ),
-            (self.content == "xml" and isinstance(self.wrap, dict), "`wrap` is an element's name in XML"),
+            (shape == "cloudevents-binary" and several, "`format: cloudevents-binary` is one event a request in JSON"),
+            (shape != "data" and content in ("form", "xml"), f"`content: {content}` is `format: data`"),
+            (content == "form" and self.is_list, "`content: form` holds one record: no `batch.records`, no `wrap`"),
+            (content == "ndjson" and self.wrap is not None, "`content: ndjson` is lines: nothing goes around them"),
+            (content == "xml" and isinstance(self.wrap, dict), "`wrap` is an element's name in XML"),
         ):
             if holds:
                 raise ValueError(cause)
@@ -120,6 +112,8 @@ class Http:
         self._secrets = (*self._auth.secrets, *unmarked(settings.url, settings.headers))
         self._head = Head(settings.method, settings.url, settings.headers)
         self._body: Body = body_of(settings.content, settings.wrap, settings.element, is_list=settings.is_list)
+        unseen = settings.content in ("json", "ndjson") and settings.shape != "cloudevents-binary"
+        self._passes_on = unseen and not self._head.has_places
         rules = {name: getattr(settings, name) for name in ("success_when", "retry_when", "error")}
         self._meaning = Meaning(
             [codes for one in settings.success if (codes := range_of(one))], rules, settings.results
@@ -150,14 +144,15 @@ class Http:
         return self._settings.body
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
-        """The event itself, or one draft for each document that its mapping makes. Each event counts (a fact), but for
-        entities of which the destination is to have only the newest state (`coalesce`, `stale`).
+        """The event itself, as it came where it only stands in a body; or one draft for each document that its mapping
+        makes. Each event counts (a fact), but for entities of which the destination is to have only the newest state
+        (`coalesce`, `stale`).
         """
-        whole = event.document()
-        made = [whole["data"]] if documents is None else documents
-        return [self._draft(event, whole, one, number) for number, one in enumerate(made, start=1)]
+        own = event.held if self._passes_on else event.data
+        made = [own] if documents is None else documents
+        return [self._draft(event, one, number) for number, one in enumerate(made, start=1)]
 
-    def _draft(self, event: NormalEvent, whole: Mapping[str, Any], record: Any, number: int) -> base.Draft:
+    def _draft(self, event: NormalEvent, record: Any, number: int) -> base.Draft:
         """What travels. Where the head has places it holds their values too: `{"places": ..., "record": ...}`."""
         key = f"{event.source}/{event.entity}/{event.subject}" if event.entity and event.subject else event.id
         data: Any = self._body.checked(record)
@@ -165,10 +160,12 @@ class Http:
         newest = settings.coalesces(event.entity) or settings.drops_stale(event.entity)
         kind = "state" if newest else "fact"
         if settings.shape != "data":
-            data = {**whole, "id": event.id if number == 1 else f"{event.id}-{number}", "data": record}
+            data = event.envelope(record)
+            if number > 1:
+                data["id"] = f"{event.id}-{number}"
         if not self._head.has_places:
             return base.Draft(PLAIN, key, data, kind)
-        values = self._head.values({**whole, "entity": event.entity, "record": record})
+        values = self._head.values({**event.document(), "entity": event.entity, "record": record})
         return base.Draft(self._channel(values), key, {"places": values, "record": data}, kind)
 
     def _channel(self, values: Mapping[str, str]) -> str:

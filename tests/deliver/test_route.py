@@ -30,10 +30,10 @@ def test_what_is_known_of_a_type_does_not_decide_for_its_next_event_or_another_s
     def wanted(**changes: object) -> list[str]:
         return list(router.targets(replace(EVENT, **changes)))
 
-    assert wanted(data={"total": 10}) == ["large", "mine", "all"]
-    assert wanted(data={"total": 1}) == ["mine", "all"]
-    assert wanted(data={"total": 10}, source="other") == ["large", "all"]
-    assert wanted(data={"total": 10}) == ["large", "mine", "all"]
+    assert wanted(held={"total": 10}) == ["large", "mine", "all"]
+    assert wanted(held={"total": 1}) == ["mine", "all"]
+    assert wanted(held={"total": 10}, source="other") == ["large", "all"]
+    assert wanted(held={"total": 10}) == ["large", "mine", "all"]
 
 
 def test_what_one_event_was_told_is_its_own() -> None:

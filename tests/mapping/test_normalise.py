@@ -47,7 +47,7 @@ def test_an_event_becomes_a_normal_event() -> None:
         time="2026-01-01T09:00:00Z",
         topic="orders/create",
         entity="order",
-        data={"id": "820982911946154508", "updated_at": "2026-01-01T10:00:00+01:00"},
+        held={"id": "820982911946154508", "updated_at": "2026-01-01T10:00:00+01:00"},
         received_at_ms=1767323045000,
     )
 

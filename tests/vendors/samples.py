@@ -41,7 +41,7 @@ def an_event(
         "entity": entity,
         "received_at_ms": SENT_AT_MS,
     }
-    return NormalEvent(type=type_, subject=subject, data=data if data is not None else {"id": subject}, **fields | more)
+    return NormalEvent(type=type_, subject=subject, held=data if data is not None else {"id": subject}, **fields | more)
 
 
 CONTACT = {"id": "C-1", "email": "ada@example.test", "firstname": "Zoë 🌍", "properties": {"größe": "XL"}}
