@@ -125,6 +125,8 @@ class Dispatcher:
             await self._stop_loops()
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+            if self._reader is not None:
+                self._reader.close()
             await self._release()
 
     # --- leases -------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Reading the log for many lanes: near the head each event is read once, whatever the number of lanes.
 
 The tail holds the last events of all sources; a lane whose reading has come so far is served from it. A lane that lags
-reads its own source from the journal, page by page; the last pages are kept for lanes that lag together, and who asks
-for a page that is being read waits for it.
+reads its own source from the journal, page by page; the next one while this one is planned. The last pages are kept for
+lanes that lag together, and who asks for a page that is being read waits for it.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ TAIL_EVENTS = 5_000
 TAIL_BYTES = 32 << 20
 PAGE_EVENTS = 200
 PAGES = 16
+LAG_MAX = PAGES // 2
+"""With more sources that lag a page is not read ahead: others would push it out before it is asked for."""
 
 
 class Reader:
@@ -33,6 +35,7 @@ class Reader:
         self._by_source: dict[str, list[Event]] = {}
         self._pages: deque[tuple[str, int, Page]] = deque(maxlen=PAGES)
         self._reading: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ahead: set[asyncio.Task[Page]] = set()
 
     def swap(self, revision: int) -> None:
         """Events up to this revision are given from now on."""
@@ -51,6 +54,11 @@ class Reader:
         self._pages.clear()
         self._bytes = 0
 
+    def close(self) -> None:
+        """Nothing is read ahead any more."""
+        for ahead in self._ahead:
+            ahead.cancel()
+
     async def advance(self, head: Head) -> None:
         """Read the tail on to the head."""
         while self._high < head.seq:
@@ -66,14 +74,39 @@ class Reader:
         """The next events of a source."""
         if after_seq >= self._low:
             return self._seen(self._from_tail(source, after_seq))
+        page = await self._page(source, after_seq)
+        if page.read_to < self._low and self._is_next(source, page.read_to):
+            ahead = asyncio.create_task(self._page(source, page.read_to))
+            self._ahead.add(ahead)
+            ahead.add_done_callback(self._has_read_ahead)
+        return self._seen(page)
+
+    async def _page(self, source: str, after_seq: int) -> Page:
         async with self._reading[source]:
-            for name, first, page in self._pages:
-                if name == source and first <= after_seq < page.read_to:
-                    return self._seen(_rest_of(page, after_seq))
-            page = await self._log.read(after_seq, sources=(source,), limit=PAGE_EVENTS)
-            if page.events:
-                self._pages.append((source, after_seq, page))
-            return self._seen(page)
+            page = self._known(source, after_seq)
+            if page is None:
+                page = await self._log.read(after_seq, sources=(source,), limit=PAGE_EVENTS)
+                if page.events:
+                    self._pages.append((source, after_seq, page))
+            return page
+
+    def _known(self, source: str, after_seq: int) -> Page | None:
+        """What follows in a page that was read."""
+        for name, first, page in self._pages:
+            if name == source and first <= after_seq < page.read_to:
+                return _rest_of(page, after_seq)
+        return None
+
+    def _is_next(self, source: str, after_seq: int) -> bool:
+        """Whether this page is to be read ahead: nobody reads of this source, and few sources lag."""
+        few = len({name for name, _, _ in self._pages}) <= LAG_MAX
+        return few and not self._reading[source].locked() and self._known(source, after_seq) is None
+
+    def _has_read_ahead(self, ahead: asyncio.Task[Page]) -> None:
+        """A page was read ahead, or could not be: then who asks for it hears why."""
+        self._ahead.discard(ahead)
+        if not ahead.cancelled():
+            ahead.exception()
 
     def _from_tail(self, source: str, after_seq: int) -> Page:
         events = self._by_source.get(source, [])

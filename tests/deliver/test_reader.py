@@ -7,6 +7,7 @@ import pytest
 
 from gateway.deliver import reader as reading
 from gateway.deliver.reader import Reader
+from gateway.errors import JournalUnavailable
 from gateway.journal.base import Head, Page
 from gateway.journal.memory import MemoryJournal
 from gateway.model import Group, Offer
@@ -18,6 +19,7 @@ class Counting:
     def __init__(self, journal: MemoryJournal) -> None:
         self._journal = journal
         self.reads = 0
+        self.fails = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._journal, name)
@@ -25,6 +27,9 @@ class Counting:
     async def read(self, *args: Any, **kwargs: Any) -> Page:
         self.reads += 1
         await asyncio.sleep(0)
+        if self.fails:
+            self.fails -= 1
+            raise JournalUnavailable("the disk stands still")
         return await self._journal.read(*args, **kwargs)
 
 
@@ -69,6 +74,41 @@ async def test_lanes_that_lag_together_read_a_page_once_while_it_is_being_read()
     pages = await asyncio.gather(one.page("a", 0), one.page("a", 0), one.page("b", 0), one.page("a", 5))
     assert [seqs(page) for page in pages] == [[1, 3, 5, 7, 9], [1, 3, 5, 7, 9], [2, 4, 6, 8, 10], [7, 9]]
     assert log.reads == 2
+
+
+async def test_the_next_page_of_a_lane_that_lags_is_read_while_this_one_is_planned() -> None:
+    log = await filled(450)
+    one = Reader(log, await log.head(), 0)
+    assert seqs(await one.page("shop", 0))[-1] == 200
+    await asyncio.sleep(0.001)
+    assert log.reads == 2
+    assert seqs(await one.page("shop", 200)) == list(range(201, 401))
+    assert seqs(await one.page("shop", 400)) == list(range(401, 451))
+    await asyncio.sleep(0.001)
+    assert log.reads == 3
+
+
+async def test_nothing_is_read_ahead_where_many_sources_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "LAG_MAX", 1)
+    log = await filled(900, ("a", "b"))
+    one = Reader(log, await log.head(), 0)
+    await one.page("a", 0)
+    await one.page("b", 0)
+    await asyncio.sleep(0.001)
+    assert log.reads == 3
+
+
+async def test_what_cannot_be_read_ahead_is_read_when_it_is_asked_for() -> None:
+    log = await filled(250)
+    one = Reader(log, await log.head(), 0)
+    log.fails = 1
+    with pytest.raises(JournalUnavailable):
+        await one.page("shop", 0)
+    await one.page("shop", 0)
+    log.fails = 1
+    await asyncio.sleep(0.001)
+    assert log.fails == 0
+    assert seqs(await one.page("shop", 200))[0] == 201
 
 
 async def test_the_tail_is_bounded_and_who_falls_behind_it_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
