@@ -14,6 +14,7 @@ DO $$
 DECLARE
     one record;
 BEGIN
+    DROP VIEW IF EXISTS gateway.newest_identities;
     FOR one IN SELECT id FROM gateway.identity_buckets LOOP
         EXECUTE format('DROP TABLE IF EXISTS gateway.identities_%s', one.id);
     END LOOP;

@@ -116,6 +116,37 @@ async def test_a_bucket_takes_a_million_seqs_at_most(journal: PostgresJournal, s
     assert receipts[0].id == first.id
 
 
+async def test_the_next_bucket_waits_for_nobody_who_reads_the_view_of_the_newest(
+    journal: PostgresJournal, session: Any
+) -> None:
+    (first,) = await journal.append(group(offer("a")))
+    await session.execute("UPDATE gateway.identity_buckets SET from_seq = from_seq - 1048576")
+    reader = session.transaction()
+    await reader.start()
+    await session.fetch("SELECT * FROM gateway.newest_identities")
+    async with asyncio.timeout(1):
+        receipts = await journal.append(group(offer("a"), offer("b")))
+    assert [one.duplicate for one in receipts] == [True, False]
+    assert await session.fetchval("SELECT count(*) FROM gateway.identity_buckets") == 1
+    await reader.rollback()
+    again = await journal.append(group(offer("a"), offer("b"), offer("c")))
+    assert [one.id for one in again[:2]] == [first.id, receipts[1].id]
+    assert await session.fetchval("SELECT count(*) FROM gateway.newest_identities") == 1
+    assert await session.fetchval("SELECT until_ms IS NOT NULL FROM gateway.identity_buckets WHERE id = 1")
+
+
+async def test_replicas_write_to_the_bucket_that_another_has_begun(journal: PostgresJournal, session: Any) -> None:
+    """A connection keeps the plans of what it sends: they follow the view."""
+    async with opened(PostgresJournal(databases.url())) as other:
+        for number, one in enumerate((journal, other, journal, other)):
+            await one.append(group(offer(f"{number}")))
+            await session.execute("UPDATE gateway.identity_buckets SET from_seq = from_seq - 1048576")
+            assert await session.fetchval("SELECT count(*) FROM gateway.newest_identities") == 1
+            assert await session.fetchval("SELECT count(*) FROM gateway.identity_buckets") == number + 1
+        receipts = await other.append(group(*(offer(f"{number}") for number in range(5))))
+    assert [one.duplicate for one in receipts] == [True] * 4 + [False]
+
+
 async def test_a_database_that_was_away_is_asked_again_what_its_buckets_are(
     journal: PostgresJournal, session: Any
 ) -> None:

@@ -54,6 +54,7 @@ FROZEN = {
         "0007_every_state.sql": "363975db55471d5d",
         "0008_accept.sql": "c289eb257061d74f",
         "0009_event_tables.sql": "07aac52ec45bde22",
+        "0010_newest_identities.sql": "c53c40443468d6c0",
     },
     "sqlite": {
         "0001_journal.sql": "30851d98046263fb",
