@@ -1,7 +1,7 @@
-"""Closures: what a compiled mapping is made of.
+"""Fields: what a compiled mapping is made of, written out as Python source.
 
-A field is a closure from the scope (the document's names, inside `each` also `item` and `parent`) to its value, None
-where there is nothing to send, `NULL` where a null is to be sent.
+A field leaves its value in the variable `value`: None where there is nothing to send, `NULL` where a null is to be
+sent. The variable `path` holds the field that is being made, for its faults.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -11,15 +11,23 @@ from gateway.errors import MappingError
 from gateway.mapping import types
 from gateway.mapping.blocks import Block, plain
 from gateway.mapping.expressions import Meter
-from gateway.mapping.source import Code, Writer
+from gateway.mapping.source import Code, Writer, constant
 from gateway.mapping.table import bounded
 from gateway.mapping.types import EvaluationError, Unfit
 
 Scope = dict[str, Any]
 Field = Callable[[Scope], Any]
+"""What is made of a scope: the document's names, inside `each` also `item` and `parent`."""
+
+Lines = Callable[[Writer], list[str]]
+"""Writes statements that leave what they find in `value`."""
 
 NULL: Any = object()
 """What a field gives where a null is to be sent."""
+INLINE_MAX = 4
+"""Objects within objects that are written out: each is three blocks, and Python's compiler takes twenty. Below, an
+object has a function of its own.
+"""
 _UNSET: Any = object()  # an option that is not there, where null would be one
 
 
@@ -43,22 +51,29 @@ class Step(NamedTuple):
     containers: bool = False
 
 
-def nothing(_scope: Scope) -> None:
-    """A field that is not there."""
+nothing: Code = constant(None)
+"""What stands in for nothing, where nothing does."""
 
 
 class Member(NamedTuple):
-    """A field on its way into the object around it: where its value comes from, its conversions, and what stands in:
+    """A field on its way into the object around it: what finds its value, its conversions, and what stands in:
     `absent` where there was nothing, `unfit` for what did not fit (None: it is a fault), `missing` where nothing is
     left. `sends_null`: it may be NULL.
     """
 
-    code: Code
+    source: Lines
     steps: tuple[Step, ...] = ()
-    absent: Field = nothing
-    missing: Field = nothing
-    unfit: Field | None = None
+    absent: Code = nothing
+    missing: Code = nothing
+    unfit: Code | None = None
     sends_null: bool = False
+
+
+class Members(NamedTuple):
+    """An object on its way: the mapping's name, and key, path and member of each field."""
+
+    mapping: str
+    fields: list[tuple[str, str, Member]]
 
 
 # --- scopes ----------------------------------------------------------------------------------------------------------
@@ -74,63 +89,130 @@ def each_root(root: Field, meter: Meter, width: int) -> Callable[[Scope], Iterab
     else one. `width` is how many fields each is used for.
     """
 
-    def scopes(document: Scope) -> Iterable[Scope]:
+    def scopes(document: Scope) -> Iterator[Scope]:
         found = root(document)
         elements = found if type(found) is list else [found]
         meter.spend_values(len(elements) * width)
-        return _inner_scopes(document, elements)
+        parent = document.get("item", document)
+        return ({**document, "item": one, "parent": parent} for one in elements if one is not None)
 
     return scopes
-
-
-def _inner_scopes(scope: Scope, elements: Iterable[Any]) -> Iterator[Scope]:
-    parent = scope.get("item", scope)
-    return ({**scope, "item": one, "parent": parent} for one in elements if one is not None)
 
 
 # --- objects and lists -----------------------------------------------------------------------------------------------
 
 
-def object_of(name: str, members: list[tuple[str, str, Member]]) -> Field:
-    """An object of fields, key, path and member of each, as one function that is written out."""
+def function_of(members: Members) -> Field:
+    """An object of fields as a function of the scope."""
     writer = Writer()
-    body = ["made = {}", "path = ''", "try:"]
-    for key, path, member in members:
-        body.append(f"    path = {path!r}")
-        body += [f"    {line}" for line in _lines(member, writer)]
-        value = f"value if value is not {writer.constant(NULL)} else None" if member.sends_null else "value"
-        body += [f"    if value is not None: made[{key!r}] = {value}"]
-    body += ["    pass", *_told(name, writer), "return made"]
-    return writer.made(body)
+    return writer.made([*_object(members, "made", writer), "return made"])
 
 
-def labelled(name: str, path: str, member: Member) -> Field:
+def from_code(code: Code) -> Lines:
+    """What an expression finds."""
+    return lambda writer: [f"value = {code(writer)}"]
+
+
+def nested(members: Members) -> Lines:
+    """An object of fields. One of which nothing is there is not there itself."""
+
+    def write(writer: Writer) -> list[str]:
+        if writer.objects == INLINE_MAX:
+            return [f"value = {writer.constant(function_of(members))}({writer.scope()}) or None"]
+        made = writer.temporary("o")
+        writer.objects += 1
+        lines = _object(members, made, writer)
+        writer.objects -= 1
+        return [*lines, f"value = {made} or None"]
+
+    return write
+
+
+def made_from(source: Code, inner: Lines) -> Lines:
+    """What is made of another object, which is its `item`."""
+
+    def write(writer: Writer) -> list[str]:
+        text, item = source(writer), writer.temporary("i")
+        with writer.inside(item, known=True) as frame:
+            lines = inner(writer)
+        return [
+            f"value = {item} = {text}",
+            "if value is not None:",
+            "    if type(value) is not dict: raise Unfit('object', value)",
+            *_indented([*frame.heads, *lines]),
+        ]
+
+    return write
+
+
+def listed(source: Code, element: Lines, meter: Meter, width: int) -> Lines:
+    """A list of what each element of another list comes to, unless it is null or comes to nothing. `width` is how many
+    fields each is used for.
+    """
+
+    def write(writer: Writer) -> list[str]:
+        text, item, made = source(writer), writer.temporary("i"), writer.temporary("l")
+        with writer.inside(item, known=False) as frame:
+            lines = element(writer)
+        return [
+            f"value = {text}",
+            "if value is not None:",
+            "    if type(value) is not list: raise Unfit('list', value)",
+            f"    {writer.constant(meter.spend_values)}(len(value) * {width})",
+            f"    {made} = []",
+            f"    for {item} in value:",
+            f"        if {item} is None: continue",
+            *_indented(_indented([*frame.heads, *lines])),
+            f"        if value is not None: {made}.append(value)",
+            f"    value = {made}",
+        ]
+
+    return write
+
+
+def labelled(mapping: str, path: str, member: Member) -> Lines:
     """A field outside of an object, with a path for its faults."""
-    writer = Writer()
-    lines = [f"    {line}" for line in _lines(member, writer)]
-    return writer.made([f"path = {path!r}", "try:", *lines, *_told(name, writer), "return value"])
+    return lambda writer: [f"path = {path!r}", *_guarded(mapping, _lines(member, writer), writer)]
 
 
-def _told(name: str, writer: Writer) -> list[str]:
-    raised = f"raise MappingError({writer.constant(name)}, path, str(error)) from None"
-    return ["except EvaluationError as error:", f"    {raised}"]
+def _object(members: Members, made: str, writer: Writer) -> list[str]:
+    """The source of an object, which it leaves in the variable `made`."""
+    lines = ["path = ''"]
+    for key, path, member in members.fields:
+        value = f"value if value is not {writer.constant(NULL)} else None" if member.sends_null else "value"
+        lines += [
+            f"path = {path!r}",
+            *_lines(member, writer),
+            f"if value is not None: {made}[{key!r}] = {value}",
+        ]
+    return [f"{made} = {{}}", *_guarded(members.mapping, lines, writer)]
+
+
+def _guarded(mapping: str, lines: list[str], writer: Writer) -> list[str]:
+    """Lines whose faults are told with their path. What is around them does not take them for its own."""
+    raised = f"raise MappingError({writer.constant(mapping)}, path, str(error)) from None"
+    return ["try:", *_indented(lines), "except EvaluationError as error:", f"    {raised}"]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"    {line}" for line in lines]
 
 
 def _lines(member: Member, writer: Writer) -> list[str]:
     """The source of a member, which leaves its value in `value`."""
-    lines = [f"value = {member.code(writer)}"]
-    missing = [] if member.missing is nothing else [f"if value is None: value = {writer.constant(member.missing)}(s)"]
+    lines = member.source(writer)
+    missing = [] if member.missing is nothing else [f"if value is None: value = {member.missing(writer)}"]
     if member.steps:
         then = [line for number, step in enumerate(member.steps) for line in _step(step, number, writer)]
-        lines += ["if value is not None:", *(f"    {line}" for line in (*then, *missing))]
+        lines += ["if value is not None:", *_indented([*then, *missing])]
         if member.absent is not nothing:
-            lines += ["else:", f"    value = {writer.constant(member.absent)}(s)"]
+            lines += ["else:", f"    value = {member.absent(writer)}"]
     elif member.absent is not nothing:
-        lines.append(f"if value is None: value = {writer.constant(member.absent)}(s)")
+        lines.append(f"if value is None: value = {member.absent(writer)}")
     if member.unfit is None:
         return lines
-    instead = [f"value = {writer.constant(member.unfit)}(s)", *missing]
-    return ["try:", *(f"    {line}" for line in lines), "except EvaluationError:", *(f"    {line}" for line in instead)]
+    instead = [f"value = {member.unfit(writer)}", *missing]
+    return ["try:", *_indented(lines), "except EvaluationError:", *_indented(instead)]
 
 
 _UNCHANGED: dict[Callable[..., Any], type] = {
@@ -155,58 +237,20 @@ def _step(step: Step, number: int, writer: Writer) -> list[str]:
         lines = [*found, f"value = {convert}(value, {name})"]
     else:
         lines = [f"value = {convert}(value)"]
-    return ["if value is not None:", *(f"    {line}" for line in lines)] if number else lines
+    return ["if value is not None:", *_indented(lines)] if number else lines
 
 
 def _place(place: Place, writer: Writer) -> tuple[str, list[str]]:
-    """The variable that holds a place, and the source that finds it. What several fields of an object name alike is
-    found once, by the first of them that has a value.
+    """The variable that holds a place, and the source that finds it. What several fields name alike is found once, by
+    the first of them that has a value.
     """
     setting = f"{writer.table(('source',))}.get({place.setting!r})"
-    own = place.own(writer) if place.own else ""
-    name = writer.known((own, place.setting, place.check.__name__))
+    own, name = writer.shared(place.own, place.setting, place.check.__name__)
     found = [f"place = {own or setting}"]
     if own:
         found.append(f"if place is None or place == '': place = {setting}")
     found.append(f"{name} = {writer.constant(place.check)}(place) if place is not None else None")
-    return name, [f"if {name} is UNSET:", *(f"    {line}" for line in found)]
-
-
-def unless_empty(build: Field) -> Field:
-    """An object of which nothing is there is not there itself."""
-    return lambda scope: build(scope) or None
-
-
-def nested(source: Field, build: Field) -> Field:
-    """An object made from another one, which its fields see as `item`."""
-
-    def run(scope: Scope) -> Any:
-        found = source(scope)
-        if found is None:
-            return None
-        if type(found) is not dict:
-            raise Unfit("object", found)
-        return build({**scope, "item": found, "parent": scope.get("item", scope)}) or None
-
-    return run
-
-
-def listed(source: Field, element: Callable[[Any], Any], meter: Meter, width: int, *, bare: bool = False) -> Field:
-    """A list with one element for each of another list that is not null and comes to something. `bare`: what it becomes
-    is told by the element alone, which is handed over without a scope around it.
-    """
-
-    def run(scope: Scope) -> Any:
-        found = source(scope)
-        if found is None:
-            return None
-        if type(found) is not list:
-            raise Unfit("list", found)
-        meter.spend_values(len(found) * width)
-        inner = found if bare else _inner_scopes(scope, found)
-        return [made for one in inner if one is not None and (made := element(one)) is not None]
-
-    return run
+    return name, [f"if {name} is UNSET:", *_indented(found)]
 
 
 def whole(source: Field, meter: Meter) -> Field:
@@ -230,33 +274,31 @@ def sized(meter: Meter) -> Step:
     return Step(count, containers=True)
 
 
-# --- values ----------------------------------------------------------------------------------------------------------
+# --- what stands in --------------------------------------------------------------------------------------------------
 
 
-def always(constant: Any) -> Field:
-    return lambda _: constant
-
-
-def refused(name: str, path: str) -> Field:
+def refused(mapping: str, path: str) -> Code:
     """A field that must be there."""
 
-    def run(_scope: Scope) -> Any:
-        raise MappingError(name, path, "required, and there is no value")
+    def run() -> Any:
+        raise MappingError(mapping, path, "required, and there is no value")
 
-    return run
+    return lambda writer: f"{writer.constant(run)}()"
 
 
-def null_or(held: Field, missing: Field) -> Field:
+def null_or(held: Field, missing: Code) -> Code:
     """A null where the document holds one, else what stands in for something missing."""
-    return lambda scope: NULL if held(scope) else missing(scope)
+    return lambda writer: (
+        f"({writer.constant(NULL)} if {writer.constant(held)}({writer.scope()}) else {missing(writer)})"
+    )
 
 
-def left_out(count: Callable[[], None]) -> Field:
+def left_out(count: Callable[[], None]) -> Code:
     """What becomes of a value that does not fit under `unfit: omit`."""
-    return lambda _: count()
+    return lambda writer: f"{writer.constant(count)}()"
 
 
-def kept(source: Field, count: Callable[[], None]) -> Field:
+def kept(source: Field, count: Callable[[], None]) -> Code:
     """What becomes of it under `unfit: keep`: it stays as it is, unless the expression itself failed."""
 
     def run(scope: Scope) -> Any:
@@ -266,7 +308,7 @@ def kept(source: Field, count: Callable[[], None]) -> Field:
         except EvaluationError:
             return None
 
-    return run
+    return lambda writer: f"{writer.constant(run)}({writer.scope()})"
 
 
 # --- conversions -----------------------------------------------------------------------------------------------------

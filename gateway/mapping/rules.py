@@ -15,8 +15,8 @@ from gateway.errors import MappingError
 from gateway.mapping import blocks, fields, types
 from gateway.mapping.blocks import Block, Path
 from gateway.mapping.expressions import Expression, ExpressionError, Meter, compile_expression
-from gateway.mapping.fields import Field, Member, Scope, Step
-from gateway.mapping.source import called, constant, function, itself
+from gateway.mapping.fields import Field, Lines, Member, Members, Scope, Step
+from gateway.mapping.source import Code, constant, function
 from gateway.mapping.table import VALUES_MAX, bounded, truthy
 from gateway.mapping.types import EvaluationError
 from gateway.telemetry import metrics
@@ -28,7 +28,7 @@ DEPTH_MAX = 16
 
 _FEW_VALUES = 300  # in lists and copied containers: with more, the whole result is looked at
 _CONTAINERS = ("object", "list")
-_FAULTY = Member(constant(None))  # of a mapping that is not made
+_FAULTY = Member(fields.from_code(constant(None)))  # of a mapping that is not made
 _UTC_ENDINGS = ("_gmt", "_utc")  # a field that says its times are UTC, as WooCommerce's date_created_gmt
 
 
@@ -97,6 +97,7 @@ class _Compiler:
         self.problems: list[Problem] = []
         self._name = name
         self._meter = Meter()
+        self._sized = fields.sized(self._meter)
         self._unfit: Counter[str] = Counter()
         self._fields = 0
 
@@ -114,8 +115,11 @@ class _Compiler:
             self._problem(path, "a mapping has `fields`: a table of names and expressions")
             return None
         build = self._object(("fields",), members, "")
+        if self.problems:
+            return None
         scopes = fields.each_root(root.run, self._meter, self._fields) if root else fields.one_scope
-        return _Made(scopes, _run(when) if when else None, build, self._meter, self._unfit)
+        asked = function(when.code) if when else None
+        return _Made(scopes, asked, fields.function_of(build), self._meter, self._unfit)
 
     def _word(self, path: Path, value: Any) -> None:
         plain = isinstance(value, str) and value.replace("_", "").isalnum() and value == value.lower()
@@ -125,12 +129,12 @@ class _Compiler:
 
     # --- objects and fields
 
-    def _object(self, path: Path, raw: Block, label: str) -> Field:
-        """A closure that builds an object from fields; `label` is the object's dotted path in the result."""
+    def _object(self, path: Path, raw: Block, label: str) -> Members:
+        """An object made of fields; `label` is the object's dotted path in the result."""
         self._fields += len(raw)
         if self._fields > FIELDS_MAX or len(path) > 2 * DEPTH_MAX:
             self._problem(path, f"more than {FIELDS_MAX} fields, or nested deeper than {DEPTH_MAX}")
-            return fields.nothing
+            return Members(self._name, [])
         members = []
         for name, member in raw.items():
             if not isinstance(name, str):
@@ -138,12 +142,12 @@ class _Compiler:
                 continue
             inner = f"{label}.{name}" if label else name
             members.append((name, inner, self._field((*path, name), member, inner)))
-        return fields.object_of(self._name, members)
+        return Members(self._name, members)
 
     def _field(self, path: Path, raw: Any, label: str) -> Member:
         if isinstance(raw, str):
             expression = self._expression(path, raw)
-            return Member(expression.code, (fields.sized(self._meter),)) if expression else _FAULTY
+            return Member(fields.from_code(expression.code), (self._sized,)) if expression else _FAULTY
         if not isinstance(raw, dict):
             hint = "a list is {each: ..., fields: ...}" if isinstance(raw, list) else "a constant is {value: ...}"
             self._problem(path, f"a field is an expression or a block, not {blocks.named(raw)}", hint)
@@ -166,38 +170,39 @@ class _Compiler:
         if "fields" in raw or "each" in raw:
             return self._container(path, raw, label)
         if "value" in raw:
-            return self._settled(raw, label, Member(constant(blocks.plain(raw["value"])), self._steps(path, raw, "")))
+            source = fields.from_code(constant(blocks.plain(raw["value"])))
+            return self._settled(raw, label, Member(source, self._steps(path, raw, "")))
         expression = self._expression((*path, "from"), raw["from"])
         if expression is None:
             return _FAULTY
         steps = self._steps(path, raw, expression.last_name)
         if not steps or raw.get("type") in _CONTAINERS:
-            steps = (fields.sized(self._meter), *steps)
-        return self._settled(raw, label, Member(expression.code, steps), expression)
+            steps = (self._sized, *steps)
+        return self._settled(raw, label, Member(fields.from_code(expression.code), steps), expression)
 
     def _container(self, path: Path, raw: Block, label: str) -> Member:
         key = "each" if "each" in raw else "from"
         if key not in raw:
-            build = self._object((*path, "fields"), raw["fields"], label)
-            return self._settled(raw, label, Member(called(fields.unless_empty(build))))
+            made = fields.nested(self._object((*path, "fields"), raw["fields"], label))
+            return self._settled(raw, label, Member(made))
         expression = self._expression((*path, key), raw[key])
         before = self._fields
         if key == "each":
             element = self._each(path, raw, f"{label}[]")
             width = self._fields - before + 1
-            source = fields.listed(_run(expression), element, self._meter, width, bare=_bare(raw))
+            source = fields.listed(_code(expression), element, self._meter, width)
         else:
-            source = fields.nested(_run(expression), self._object((*path, "fields"), raw["fields"], label))
-        return self._settled(raw, label, Member(called(source)), expression)
+            inner = fields.nested(self._object((*path, "fields"), raw["fields"], label))
+            source = fields.made_from(_code(expression), inner)
+        return self._settled(raw, label, Member(source), expression)
 
-    def _each(self, path: Path, raw: Block, label: str) -> Field:
+    def _each(self, path: Path, raw: Block, label: str) -> Lines:
         """What each element of a list becomes: an object, or one value."""
         if "fields" in raw:
-            return fields.unless_empty(self._object((*path, "fields"), raw["fields"], label))
+            return fields.nested(self._object((*path, "fields"), raw["fields"], label))
         keys = ("from", "values", "else", "type", "unfit", *blocks.TYPE_KEYS)
         block = {"from": "item"} | {key: raw[key] for key in keys if key in raw}
-        member = self._block(path, block, label)
-        return fields.labelled(self._name, label, member._replace(code=itself) if _bare(raw) else member)
+        return fields.labelled(self._name, label, self._block(path, block, label))
 
     # --- what becomes of a value
 
@@ -209,12 +214,12 @@ class _Compiler:
         unfit = self._unfit_way(raw, label, expression)
         return member._replace(absent=absent, missing=missing, unfit=unfit, sends_null=sends)
 
-    def _missing(self, raw: Block, label: str) -> Field:
+    def _missing(self, raw: Block, label: str) -> Code:
         if "default" in raw:
-            return fields.always(blocks.plain(raw["default"]))
+            return constant(blocks.plain(raw["default"]))
         return fields.refused(self._name, label) if raw.get("required") else fields.nothing
 
-    def _unfit_way(self, raw: Block, label: str, expression: Expression | None) -> Field | None:
+    def _unfit_way(self, raw: Block, label: str, expression: Expression | None) -> Code | None:
         policy = raw.get("unfit", "dead")
         if policy == "dead":
             return None
@@ -269,12 +274,6 @@ class _Compiler:
         self.problems.append(Problem(path, cause, hint))
 
 
-def _bare(raw: Block) -> bool:
-    """Whether elements of a list become values by a type that looks at nothing beside them."""
-    alone = not {"fields", "from"} & raw.keys() and raw.get("type") in types.PLAIN
-    return alone and raw.get("unfit") != "keep"
-
-
-def _run(expression: Expression | None) -> Field:
-    """An expression as a function of the scope; of one that has a fault, any."""
-    return function(expression.code) if expression else fields.nothing
+def _code(expression: Expression | None) -> Code:
+    """An expression as source; of one that has a fault, any."""
+    return expression.code if expression else constant(None)

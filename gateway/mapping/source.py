@@ -1,4 +1,4 @@
-"""Python source: what runs for every field of every event is written out as one function for each object, so that a
+"""Python source: what runs for every field of every event is written out as one function for each mapping, so that a
 simple field is a line of Python and not a chain of calls. What is not simple is called as the closure it is.
 
 Nothing of a mapping's text becomes source but as a quoted literal; everything else is handed over as a constant.
@@ -12,18 +12,33 @@ from typing import Any, NamedTuple
 from gateway.errors import MappingError
 from gateway.mapping import closures
 from gateway.mapping.closures import Run, equal, merged
-from gateway.mapping.types import EvaluationError
+from gateway.mapping.types import EvaluationError, Unfit
 
 Code = Callable[["Writer"], str]
 """Writes an expression: given the writer of the function in which it is to stand, Python for its value. The writer
-knows which variable holds what it is about: the function's argument `s`, a mapping's scope and always a dict, or an
-element of a list inside of a projection."""
+knows what it is about: a mapping's scope, or an element of a list inside of a projection."""
 
 NEST_MAX = 12
 """Parts within parts that are written out. Python's parser has its limits; below it closures are called."""
 _EMPTY: dict[str, Any] = {}
 _NUMBERS = frozenset({int, Decimal, float})
 _UNSET: Any = object()
+_INNER = ("item", "parent")
+"""Names of a scope that a block has of its own."""
+
+
+class Frame:
+    """Where one scope is in force: the whole function, whose argument `s` is the scope, or a block of it, where the
+    scope has an `item` of its own, in a variable. `heads` are the lines that the block begins with.
+    """
+
+    def __init__(self, item: str = "") -> None:
+        self.item = item
+        self.heads: list[str] = []
+        self.tables: dict[tuple[str, ...], str] = {}
+        """The variables for objects of the scope, by their place in it."""
+        self.shared: dict[tuple[str, ...], str] = {}
+        """The variables for what several places want alike."""
 
 
 class Writer:
@@ -35,13 +50,17 @@ class Writer:
             "NUMBERS": _NUMBERS,
             "EvaluationError": EvaluationError,
             "MappingError": MappingError,
+            "Unfit": Unfit,
             "UNSET": _UNSET,
         }
         self.depth = 0
-        self.subject = "s"
-        self._heads: list[str] = []
-        self._known: dict[tuple[str, ...], str] = {}
-        self._tables: dict[tuple[str, ...], str] = {(): "s"}
+        """Parts of an expression around the one that is written."""
+        self.objects = 0
+        """Objects of fields around the one that is written."""
+        self.subject: str | None = None
+        """The variable that holds what an expression is about, inside of a projection; else it is the scope."""
+        self.frames = [Frame()]
+        self._reach = 0
         self._temporaries = 0
 
     def constant(self, value: Any) -> str:
@@ -52,28 +71,75 @@ class Writer:
         self.constants[name] = value
         return name
 
-    def temporary(self) -> str:
+    def temporary(self, letter: str = "t") -> str:
         """A variable that nothing else uses."""
         self._temporaries += 1
-        return f"t{self._temporaries}"
+        return f"{letter}{self._temporaries}"
+
+    # --- the scope
+
+    def found(self, names: tuple[str, ...]) -> str:
+        """The value at this place of the scope."""
+        if len(names) > 1:
+            return f"{self.table(names[:-1])}.get({names[-1]!r})"
+        if len(self.frames) == 1 or names[0] not in _INNER:
+            return f"s.get({names[0]!r})"
+        self._reach = len(self.frames) - 1
+        return self.frames[-1].item if names == ("item",) else self._parent()
 
     def table(self, names: tuple[str, ...]) -> str:
         """A variable that holds the object at this place of the scope, or an empty one where there is none. It is
-        looked up once, before everything else.
+        looked up once, where the frame begins that it belongs to.
         """
-        if names not in self._tables:
-            around = self.table(names[:-1])
-            name = f"d{len(self._tables)}"
-            self._heads += [f"{name} = {around}.get({names[-1]!r})", f"if type({name}) is not dict: {name} = EMPTY"]
-            self._tables[names] = name
-        return self._tables[names]
+        reach = len(self.frames) - 1 if names[0] in _INNER else 0
+        self._reach = max(self._reach, reach)
+        known = self.frames[reach].tables
+        if names not in known:
+            value, name = self.found(names), self.temporary("d")
+            self.frames[reach].heads += [f"{name} = {value}", f"if type({name}) is not dict: {name} = EMPTY"]
+            known[names] = name
+        return known[names]
 
-    def known(self, what: tuple[str, ...]) -> str:
-        """A variable that holds what several places of the function want alike; UNSET until the first has made it."""
-        if what not in self._known:
-            self._known[what] = name = f"p{len(self._known)}"
-            self._heads.append(f"{name} = UNSET")
-        return self._known[what]
+    def scope(self) -> str:
+        """The whole scope, for closures and for `@`: that of a block is made by the first who wants it."""
+        if len(self.frames) == 1:
+            return "s"
+        self._reach = len(self.frames) - 1
+        name = self._variable(("@",), "s", "UNSET")
+        inner = f"{{**s, 'item': {self.frames[-1].item}, 'parent': {self._parent()}}}"
+        return f"({name} if {name} is not UNSET else ({name} := {inner}))"
+
+    def _parent(self) -> str:
+        """The item around that of a block; outermost, the whole document."""
+        if len(self.frames) > 2:  # noqa: PLR2004  the function, the block around, the block
+            return self.frames[-2].item
+        return self._variable(("parent",), "o", "s.get('item', s)")
+
+    def _variable(self, what: tuple[str, ...], letter: str, value: str, reach: int = -1) -> str:
+        frame = self.frames[reach]
+        if what not in frame.shared:
+            frame.shared[what] = self.temporary(letter)
+            frame.heads.append(f"{frame.shared[what]} = {value}")
+        return frame.shared[what]
+
+    def shared(self, code: Code | None, *what: str) -> tuple[str, str]:
+        """An expression that several places want alike, with a variable for what they make of it (`what` tells it from
+        others): UNSET until the first has made it. It is made once in the outermost frame that the expression knows.
+        """
+        before, self._reach = self._reach, 0
+        text = code(self) if code else ""
+        reach, self._reach = self._reach, max(before, self._reach)
+        return text, self._variable((text, *what), "p", "UNSET", reach)
+
+    @contextmanager
+    def inside(self, item: str, *, known: bool) -> Iterator[Frame]:
+        """What is written inside has this variable as its `item`. `known`: it holds an object."""
+        frame = Frame(item)
+        if known:
+            frame.tables["item",] = item
+        self.frames.append(frame)
+        yield frame
+        self.frames.pop()
 
     @contextmanager
     def about(self, subject: str) -> Iterator[None]:
@@ -84,7 +150,7 @@ class Writer:
 
     def made(self, body: Sequence[str]) -> Callable[[Any], Any]:
         """The function of the scope with this body."""
-        lines = ["def run(s):", *(f"    {line}" for line in (*self._heads, *body))]
+        lines = ["def run(s):", *(f"    {line}" for line in (*self.frames[0].heads, *body))]
         space = dict(self.constants)
         exec(compile("\n".join(lines), "<mapping>", "exec"), space)  # noqa: S102  written here, of quoted literals alone
         made: Callable[[Any], Any] = space["run"]
@@ -99,7 +165,7 @@ def function(code: Code) -> Run:
 
 def called(run: Run) -> Code:
     """A closure, called with what the expression is about."""
-    return lambda writer: f"{writer.constant(run)}({writer.subject})"
+    return lambda writer: f"{writer.constant(run)}({itself(writer)})"
 
 
 def constant(value: Any) -> Code:
@@ -110,8 +176,8 @@ def chain(names: Sequence[str]) -> Code:
     """`a.b.c`."""
 
     def write(writer: Writer) -> str:
-        if writer.subject == "s":
-            return f"{writer.table(tuple(names[:-1]))}.get({names[-1]!r})"
+        if writer.subject is None:
+            return writer.found(tuple(names))
         if len(names) > NEST_MAX:
             return called(closures.chain(list(names)))(writer)
         text = f"({writer.subject}.get({names[0]!r}) if type({writer.subject}) is dict else None)"
@@ -125,7 +191,7 @@ def chain(names: Sequence[str]) -> Code:
 
 def itself(writer: Writer) -> str:
     """`@`."""
-    return writer.subject
+    return writer.subject or writer.scope()
 
 
 def in_turn(steps: Sequence[Code], run: Run) -> Code:
@@ -147,6 +213,8 @@ def element(place: int) -> Code:
 
     def write(writer: Writer) -> str:
         found = writer.subject
+        if found is None:
+            return "None"
         there = f"len({found}) > {place}" if place >= 0 else f"len({found}) >= {-place}"
         return f"({found}[{place}] if type({found}) is list and {there} else None)"
 
@@ -189,7 +257,7 @@ def listed(parts: Sequence[Code], run: Run) -> Code:
 
     def write(writer: Writer) -> str:
         values = f"[{', '.join(part(writer) for part in parts)}]"
-        return values if writer.subject == "s" else f"({values} if {writer.subject} is not None else None)"
+        return values if writer.subject is None else f"({values} if {writer.subject} is not None else None)"
 
     return _nested(write, run)
 
@@ -247,7 +315,7 @@ def named(parts: Mapping[str, Code], run: Run) -> Code:
 
     def write(writer: Writer) -> str:
         values = f"{{{', '.join(f'{name!r}: {part(writer)}' for name, part in parts.items())}}}"
-        return values if writer.subject == "s" else f"({values} if {writer.subject} is not None else None)"
+        return values if writer.subject is None else f"({values} if {writer.subject} is not None else None)"
 
     return _nested(write, run)
 
