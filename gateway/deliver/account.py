@@ -13,6 +13,7 @@ from math import ceil
 from msgspec.structs import replace
 
 from gateway.clock import Chance
+from gateway.deliver import ahead
 from gateway.deliver.cut_off import CutOff, Found
 from gateway.deliver.drops import Asking, Drop, Drops
 from gateway.deliver.gate import Gate
@@ -55,11 +56,7 @@ CHANNEL_REST_S = 1.0
 """A channel that rests longer than this has its records parked, so that the others pass."""
 TROUBLES = 3
 """What went wrong lately that is remembered, for those who look on."""
-ENOUGH_BATCHES = 3
-ENOUGH_RECORDS = 64
 TOO_MANY_REQUESTS = 429
-COALESCE_RECORDS = 2_000
-"""Records that a lane keeps queued where the newest of an entity goes for all."""
 
 
 class Account:
@@ -114,10 +111,8 @@ class Account:
         return [queue.destination for queue in self._queues.values()]
 
     def enough(self, work: LaneWork) -> int:
-        """How many records a lane keeps queued: a few batches; more where a newer one may go instead."""
-        if work.destination.settings.coalesce:
-            return min(work.destination.settings.read_ahead, COALESCE_RECORDS)
-        return max(ENOUGH_RECORDS, ENOUGH_BATCHES * work.destination.rules.records)
+        """How many records a lane keeps queued."""
+        return ahead.enough(work, self._queues[work.destination.name], self._queues.values(), self._most)
 
     def take(self, work: LaneWork, planned: Sequence[tuple[int, Planned | None]], now: Now) -> None:
         """Events that a lane has read, by their seq, as what they are on it; None for one that was settled before."""

@@ -6,6 +6,7 @@ from math import inf
 
 from msgspec import Struct
 
+from gateway.deliver.ahead import at_once
 from gateway.deliver.newer import Waiting
 from gateway.deliver.plan import Destination
 from gateway.vendors.base import Batch, Record
@@ -37,6 +38,9 @@ class Queue:
         self._withheld = withheld
         self._supersede = supersede
         self._newest = Waiting()
+        self.at_once = at_once(destination.limits)
+        self.queued = 0
+        self.bytes = 0
         self.splits: deque[Batch] = deque()
         self.split_in_flight: Batch | None = None
         self._count = count
@@ -64,7 +68,12 @@ class Queue:
             queue.appendleft(record)
         else:
             queue.append(record)
-        self._count(record.lane, 1)
+        self._counted(record, 1)
+
+    def _counted(self, record: Record, change: int) -> None:
+        self.queued += change
+        self.bytes += change * len(record.encoded)
+        self._count(record.lane, change)
 
     def channels(self) -> Iterable[str]:
         """The channels that have records. Those that are empty are forgotten: there may be one for every entity."""
@@ -85,8 +94,7 @@ class Queue:
         """The next record of a lane, once what waits for its key has stepped aside."""
         queue = self._channels[channel][lane]
         while queue and self._steps_aside(queue[0], now):
-            queue.popleft()
-            self._count(lane, -1)
+            self._counted(queue.popleft(), -1)
         return queue[0] if queue else None
 
     def _steps_aside(self, record: Record, now: Now) -> bool:
@@ -128,8 +136,8 @@ class Queue:
 
     def pop(self, channel: str, lane: int) -> Record:
         """Take the record that `peek` gave."""
-        self._count(lane, -1)
         record = self._channels[channel][lane].popleft()
+        self._counted(record, -1)
         self._no_longer_waits(record)
         return record
 
@@ -138,7 +146,7 @@ class Queue:
         taken = [record for queue in self._channels.pop(channel, {}).values() for record in queue]
         self._since_s.pop(channel, None)
         for record in taken:
-            self._count(record.lane, -1)
+            self._counted(record, -1)
         for key, waiting in list(self._waiting.items()):
             if waiting[0].draft.channel == channel:
                 taken.extend(self._waiting.pop(key))

@@ -24,8 +24,9 @@ class Signal:
         self._is_set = False
 
     async def wait(self, timeout_s: float) -> None:
-        """Return when it is set, or after `timeout_s`."""
+        """Return when it is set, or after `timeout_s`; others have had a turn by then."""
         if self._is_set:
+            await asyncio.sleep(0)
             return
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
