@@ -91,6 +91,10 @@ class LaneWork:
         """How many more events `wants_more` would take if each made one record; at least one."""
         return max(1, min(enough - self.queued, self.destination.settings.read_ahead - len(self._order)))
 
+    def runs_low(self, enough: int, most: int) -> bool:
+        """Whether so many more events should be read that they are worth a turn: half of `enough`, or `most`."""
+        return self.wants_more(enough) and self.room(enough) >= min(enough // 2, most)
+
     def within(self, seq: int) -> bool:
         """Whether an event with this seq can be the lane's: it lies before its end."""
         return self.lane.end_seq is None or seq <= self.lane.end_seq

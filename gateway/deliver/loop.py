@@ -34,9 +34,7 @@ IDLE_S = 5.0
 SLICE = 10
 """Events planned between two looks at everything else: a few milliseconds, or what is to leave leaves late."""
 STAGE = 100
-"""Events of a page that are normalised before the first of them is mapped: one kind of work at a time finds its code
-and its data in the processor's caches.
-"""
+"""Events that are normalised before the first of them is mapped: work of one kind stays in the processor's caches."""
 TURN_S = 0.002
 """A turn of the loop costs as much as a small request: at a fast pace two or three leave in one."""
 SOON_S = 0.005
@@ -46,8 +44,7 @@ TOGETHER = 500
 RETRY_ROWS = 200
 NOT_SENT = (State.DEAD, State.DISCARDED, State.FILTERED)
 """What became of events that the destination has not heard of."""
-JOURNAL_WAIT_S = 0.25
-JOURNAL_WAIT_MAX_S = 5.0
+JOURNAL_WAIT_S, JOURNAL_WAIT_MAX_S = 0.25, 5.0
 
 
 class AccountLoop:
@@ -104,7 +101,7 @@ class AccountLoop:
                 self._wake.clear()
                 self._stopping |= self.account.overtaken()
                 self.account.look(self._now())
-                busy = await self._read() if self._reading() else False
+                busy = not (self._stopping or self._journal_fails) and await self._read()
                 await self._retry()
                 self._ask()
                 self._send()
@@ -123,9 +120,6 @@ class AccountLoop:
         for work in self.account.works.values():
             work.leave(self._clock.now_ms())
         return self._settle is None and not self.account.dirty()
-
-    def _reading(self) -> bool:
-        return not self._stopping and not self._journal_fails
 
     def _now(self) -> Now:
         return Now(self._clock.now_ms(), self._clock.monotonic_s())
@@ -306,7 +300,8 @@ class AccountLoop:
             return
         only = work.again.wants if work.again is not None else None
         planned = self._planner.plan(event, work.destination, work.id, row.generation, only)
-        ref, judged = (row.seq, row.part), not row.every_state and _any_state(planned)
+        ref = (row.seq, row.part)
+        judged = not row.every_state and any(record.draft.kind == "state" for record in planned.records)
         if judged and not work.knows_newer(ref, self._reader.high, self._clock.monotonic_s()):
             return
         fresh = [record for record in planned.records if not (judged and work.is_old(record))]
@@ -329,14 +324,12 @@ class AccountLoop:
         """What may leave now leaves; of much, some, and the rest with the next turn, which follows at once."""
         self._next_s = None
         records = 0
-        while not self._stopping and not self._journal_fails and self._may_send():
+        while not (self._stopping or self._lost or self._journal_fails) and self._may_send():
             found = self.account.next_batch(self._now())
             if not isinstance(found, Batch):
                 self._next_s = found
                 return
-            task = asyncio.create_task(self._deliver(found))
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            self._sends.add(asyncio.create_task(self._deliver(found)))
             records += len(found.records)
             if records >= TOGETHER:
                 self._wake.set()
@@ -346,13 +339,27 @@ class AccountLoop:
         """Send one batch and book what came of it. Whatever else happens, what the journal holds must be read again."""
         try:
             await self._deliver_once(batch)
+            self._go_on(batch)
         except Exception as error:  # noqa: BLE001  it is raised by `run`: the account starts again
-            self._failure, self._lost = error, True
+            self._failure = error
+            self.lose()
         finally:
-            now = self._now()
-            self.account.over(batch, now)
-            if self._lost or self._next_s is None or self._next_s > now.s + SOON_S:
+            self.account.over(batch, self._now())
+            self._sends -= {asyncio.current_task()}
+
+    def _go_on(self, batch: Batch) -> None:
+        """What may leave in the place of a request does; a turn begins where it has more to do than that."""
+        before_s = self._next_s
+        if before_s is None or before_s > self._clock.monotonic_s() + SOON_S:
+            self._send()
+            if self._next_s != before_s or self._settles() or self._runs_low(batch):
                 self._wake.set()
+
+    def _runs_low(self, batch: Batch) -> bool:
+        """Whether a lane of the batch has more to read, and room for a good part of what it keeps queued."""
+        lanes = {record.lane for record in batch.records} & self.account.works.keys()
+        more = [work for lane in lanes if (work := self.account.works[lane]).read_to < self._reader.high]
+        return any(work.runs_low(self.account.enough(work), STAGE) for work in more)
 
     async def _deliver_once(self, batch: Batch) -> None:
         if not self._may_send():  # a process that was frozen since it planned this: the lease may be another's by now
@@ -369,12 +376,11 @@ class AccountLoop:
             tell.conflict(self.account.name, error)
             self.lose()
             return
-        latency_s = self._clock.monotonic_s() - started_s
+        now = self._now()
+        latency_s = now.s - started_s
         if intended:
             self.account.intent_done(batch)
-        kept = masked(answer, destination.vendor.secrets())
-        news = self.account.finished(batch, kept, verdict, latency_s, self._now())
-        now = self._now()
+        news = self.account.finished(batch, masked(answer, destination.vendor.secrets()), verdict, latency_s, now)
         tell.sent(batch, answer, verdict, latency_s, now.ms)
         for one in news:
             tell.standing(self.account.name, one, self.account.gate.standing(now.s))
@@ -392,9 +398,7 @@ class AccountLoop:
             return
         asking = self.account.asking(self._now())
         if asking is not None:
-            task = asyncio.create_task(self._ask_once(asking))
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            self._sends.add(asyncio.create_task(self._ask_once(asking)))
 
     async def _ask_once(self, asking: Asking) -> None:
         def left() -> None:
@@ -403,22 +407,22 @@ class AccountLoop:
 
         try:
             answer = await self._exchange.ask(asking.destination, asking.request, left)
-            news = self.account.told(asking, answer, self._now())
-            tell.dropped(self.account.name, news)
+            tell.dropped(self.account.name, self.account.told(asking, answer, self._now()))
         except Exception as error:  # noqa: BLE001  it is raised by `run`: the account starts again
             self._failure, self._lost = error, True
         finally:
-            asking.departure.left(self._clock.monotonic_s())
-            self._wake.set()
+            self._sends -= {asyncio.current_task()}
+            left()
 
     # --- settle -------------------------------------------------------------------------------------------------
 
+    def _settles(self) -> bool:
+        due = self._stopping or self._clock.monotonic_s() >= self._settled_s + SETTLE_EVERY_S
+        return due and self._settle is None
+
     def _start_settle(self) -> None:
-        now_s = self._clock.monotonic_s()
-        early = now_s < self._settled_s + SETTLE_EVERY_S and not self._stopping
-        if self._settle is not None or early:
-            return
-        settlement = self.account.settlement(self._clock.now_ms(), self._config, self._revision)
+        now_ms = self._clock.now_ms()
+        settlement = self.account.settlement(now_ms, self._config, self._revision) if self._settles() else None
         if settlement is not None:
             self._settle = asyncio.create_task(self._settle_until_done(settlement))
 
@@ -467,8 +471,9 @@ class AccountLoop:
         until_s = [now.s + IDLE_S]
         if self._next_s is not None:
             until_s.append(max(self._next_s, now.s + TURN_S))
-        if self.account.dirty() and self._settle is None:
-            until_s.append(self._settled_s + SETTLE_EVERY_S)
+        settle_s = self._settled_s + SETTLE_EVERY_S
+        if self._settle is None and (self.account.dirty() or (self._sends and settle_s > now.s)):
+            until_s.append(settle_s)
         if self._journal_fails:
             self._journal_fails = self._settle is not None
             until_s.append(now.s + JOURNAL_WAIT_S)
@@ -493,7 +498,3 @@ class AccountLoop:
 
 def _slices(events: Sequence[Event]) -> Iterator[Sequence[Event]]:
     return (events[place : place + SLICE] for place in range(0, len(events), SLICE))
-
-
-def _any_state(planned: Planned) -> bool:
-    return any(record.draft.kind == "state" for record in planned.records)
