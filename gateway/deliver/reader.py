@@ -82,6 +82,9 @@ class Reader:
         return self._seen(page)
 
     async def _page(self, source: str, after_seq: int) -> Page:
+        known = self._known(source, after_seq)
+        if known is not None:  # whatever is read ahead meanwhile
+            return known
         async with self._reading[source]:
             page = self._known(source, after_seq)
             if page is None:
