@@ -70,7 +70,7 @@ class Receipt(Struct, frozen=True, gc=False):
     duplicate: bool
 
 
-class Event(Struct, frozen=True):
+class Event(Struct, frozen=True, gc=False):
     """One accepted webhook, as it is read back. Body and headers are what was received, byte for byte."""
 
     seq: int

@@ -5,7 +5,8 @@ to write than the events by themselves).
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -13,7 +14,20 @@ import zstandard
 from msgspec import Struct
 
 from gateway.journal.ranges import flat, paired
-from gateway.model import Attempt, Counts, Event, Headers, Intent, Offer, Ranges, Receipt, Rejection, Replay, event_id
+from gateway.model import (
+    Attempt,
+    Counts,
+    Event,
+    Headers,
+    Intent,
+    Offer,
+    Ranges,
+    Receipt,
+    Rejection,
+    Replay,
+    event_id,
+    event_ids,
+)
 
 LEVEL = 1
 UNPACKED_BYTES_MAX = 1 << 30
@@ -114,11 +128,16 @@ def unpack_stored(payload: bytes) -> list[Stored]:
 
 def event_of(stored: Stored, seq: int, group_id: bytes) -> Event:
     """A stored event with its seq and id."""
-    return identified(stored, seq, event_id(seq, group_id))
+    return _identified(seq, event_id(seq, group_id), stored)
 
 
-def identified(stored: Stored, seq: int, id_: str) -> Event:
-    """The same, where its id is known."""
+def events_of(batch: Sequence[Stored], first_seq: int, group_id: bytes) -> Iterator[Event]:
+    """The events of a whole batch, in order."""
+    ids = event_ids(first_seq, len(batch), group_id)
+    return map(_identified, count(first_seq), ids, batch)
+
+
+def _identified(seq: int, id_: str, stored: Stored) -> Event:
     return Event(
         seq,
         id_,

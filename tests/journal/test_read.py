@@ -81,6 +81,19 @@ async def test_everything_up_to_read_to_is_in_the_page(journal: Journal) -> None
     assert seen == [event.seq for event in (await journal.read(0)).events if event.source == "b"]
 
 
+async def test_several_sources_are_read_page_by_page_in_one_order(journal: Journal) -> None:
+    for number in range(20):
+        await journal.append(group(*(offer(source="abcd"[(number * place) % 4]) for place in range(1, 4))))
+    wanted = [event.seq for event in (await journal.read(0)).events if event.source in "ac"]
+    for limit in (1, 2, 5):
+        after, seen = 0, []
+        while (page := await journal.read(after, sources=["c", "nobody", "a"], limit=limit)).read_to != after:
+            assert len(page.events) <= limit
+            seen += [event.seq for event in page.events]
+            after = page.read_to
+        assert seen == wanted
+
+
 async def test_a_page_is_bounded_in_bytes_but_never_empty(journal: Journal) -> None:
     await journal.append(group(*(offer(body=b"x" * 1_000) for _ in range(10))))
     page = await journal.read(0, limit_bytes=3_500)

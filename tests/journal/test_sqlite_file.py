@@ -50,6 +50,14 @@ async def test_what_is_committed_is_there_after_reopening(tmp_path: Path) -> Non
         assert len(await journal.parked(hand.lane.id)) == 1
 
 
+async def test_a_page_ends_where_a_batch_does_so_that_none_is_unpacked_twice(journal: SqliteJournal) -> None:
+    for _ in range(3):
+        await accept(journal, 3)
+    pages = [await journal.read(after, limit=5) for after in (0, 3, 4)]
+    assert [[event.seq for event in page.events] for page in pages] == [[1, 2, 3], [4, 5, 6], [5, 6, 7, 8, 9]]
+    assert [page.read_to for page in pages] == [3, 6, 9]
+
+
 async def test_opening_twice_is_the_same_as_once(journal: SqliteJournal) -> None:
     await journal.open()
     await accept(journal, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.journal.base import Head, Journal
-from gateway.journal.sqlite import SqliteJournal, bell, watcher
+from gateway.journal.sqlite import SqliteJournal, bell, log, watcher
 from tests.journal.making import accept, group, offer, opened
 
 LATE_S = 60.0
@@ -50,6 +50,27 @@ async def test_who_listens_looks_seldom(path: Path, monkeypatch: pytest.MonkeyPa
         assert await other.wait(seen, 0.4) == seen
 
     assert len(looks) <= 2
+
+
+async def test_the_head_is_read_again_only_after_a_commit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[Head] = []
+    head = log.head
+
+    def noted(db: sqlite3.Connection) -> Head:
+        reads.append(head(db))
+        return reads[-1]
+
+    monkeypatch.setattr(log, "head", noted)
+    async with _two(path) as (one, other):
+        seen = await other.wait(Head(0, 0), 0)
+        for _ in range(3):
+            seen = await other.wait(seen, 0.01)
+        assert len(reads) == 1
+        for number in range(2):
+            await one.append(group(offer(f"n{number}")))
+            seen = await other.wait(seen, LATE_S)
+            assert seen.seq == number + 1
+        assert (await other.wait(seen, 0.01), len(reads)) == (seen, 3)
 
 
 async def test_where_nobody_can_listen_it_is_looked_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,6 +68,7 @@ class SqliteJournal:
         self._desk = Reader(self._path, busy_timeout_s, "journal-desk")
         self._identities = Identities()
         self._place = keeping.Place()
+        self._known: tuple[int | None, Head] = (None, Head(0, 0))
         self._closed = False
 
     async def open(self) -> None:
@@ -116,13 +117,19 @@ class SqliteJournal:
         while True:
             promise = self._watcher.promise()
             try:
-                now = await self.head()
+                now = await self._head_at(self._watcher.version)
                 left_s = until_s - loop.time()
                 if now != seen or left_s <= 0 or self._closed:
                     return now
                 await asyncio.wait((promise,), timeout=left_s)
             finally:
                 self._watcher.forget(promise)
+
+    async def _head_at(self, version: int | None) -> Head:
+        """The head at this version of the file, or later: not read again while nobody has committed."""
+        if version is None or version != self._known[0]:
+            self._known = (version, await self.head())
+        return self._known[1]
 
     async def probe(self) -> None:
         await self._writer.run(_probe)

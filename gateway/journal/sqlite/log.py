@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from heapq import merge
 from itertools import groupby
+from operator import itemgetter
 from sqlite3 import IntegrityError
 
 from gateway.journal.admission import GROUP_ID_BYTES, Admitted, admit, check, check_text
@@ -11,7 +12,7 @@ from gateway.journal.base import Head, Page
 from gateway.journal.parts import bitmap
 from gateway.journal.records import (
     event_of,
-    identified,
+    events_of,
     pack_duplicates,
     pack_offers,
     pack_whole,
@@ -22,12 +23,11 @@ from gateway.journal.records import (
 from gateway.journal.sqlite.connection import Db
 from gateway.journal.sqlite.counting import head_seq, source_id
 from gateway.journal.sqlite.identities import Identities
-from gateway.model import Event, Group, Offer, Receipt, Rejection, event_ids
+from gateway.model import Event, Group, Offer, Receipt, Rejection
 
 REJECTED_PER_SOURCE = 1_000
 REJECTED_MAX = 50_000
 """Rejections of all sources together, whatever the sources are called."""
-BATCHES_PER_LOOK = 64
 
 
 class Append:
@@ -157,19 +157,23 @@ def head(db: Db) -> Head:
 
 
 def read(db: Db, after_seq: int, sources: Collection[str] | None, limit: int, limit_bytes: int) -> Page:
-    """Events in order, batch by batch, up to the limits."""
+    """Events in order, batch by batch, up to the limits. A batch that would go beyond `limit` is left to the next page:
+    it is unpacked once.
+    """
     wanted = frozenset(sources) if sources is not None else None
-    end_seq = head_seq(db)
     events: list[Event] = []
     size = 0
-    for event in _scan(db, after_seq, wanted):
-        size += len(event.body)
-        if events and size > limit_bytes:
+    for first_seq, count, group_id, payload in _batches(db, after_seq, wanted):
+        if events and len(events) + count > limit:
             return Page(tuple(events), events[-1].seq)
-        events.append(event)
-        if len(events) >= limit:
-            return Page(tuple(events), event.seq)
-    return Page(tuple(events), max(end_seq, after_seq))
+        for event in events_of(unpack_stored(payload), first_seq, group_id):
+            if event.seq <= after_seq or (wanted is not None and event.source not in wanted):
+                continue
+            size += len(event.body)
+            if events and (size > limit_bytes or len(events) >= limit):
+                return Page(tuple(events), events[-1].seq)
+            events.append(event)
+    return Page(tuple(events), max(head_seq(db), after_seq))
 
 
 def event(db: Db, seq: int) -> Event | None:
@@ -215,58 +219,36 @@ def group_of(db: Db, seq: int) -> bytes | None:
     return row[2] if row is not None and seq < row[0] + row[1] else None
 
 
-def _scan(db: Db, after_seq: int, wanted: frozenset[str] | None) -> Iterator[Event]:
-    firsts = _all_batches(db, after_seq) if wanted is None else _batches_of(db, after_seq, wanted)
-    for first_seq in firsts:
-        row = db.execute("SELECT group_id, payload FROM batches WHERE first_seq = ?", (first_seq,)).fetchone()
-        group_id, payload = row or (b"", None)
-        batch = unpack_stored(payload) if payload else []
-        ids = event_ids(first_seq, len(batch), group_id)
-        for seq, (id_, stored) in enumerate(zip(ids, batch, strict=True), first_seq):
-            if seq > after_seq and (wanted is None or stored.source in wanted):
-                yield identified(stored, seq, id_)
+_Batch = tuple[int, int, bytes, bytes]
+"""Where it begins, how many of its events may be wanted, its group's id, its payload."""
 
 
-def _all_batches(db: Db, after_seq: int) -> Iterator[int]:
-    """Where the batches begin that hold something above a seq, in order."""
-    row = db.execute(
-        "SELECT first_seq FROM batches WHERE first_seq <= ? ORDER BY first_seq DESC LIMIT 1", (after_seq + 1,)
-    ).fetchone()
-    next_seq = row[0] if row else 0
-    while True:
-        found = db.execute(
-            "SELECT first_seq FROM batches WHERE first_seq >= ? ORDER BY first_seq LIMIT ?",
-            (next_seq, BATCHES_PER_LOOK),
-        ).fetchall()
-        yield from (row[0] for row in found)
-        if len(found) < BATCHES_PER_LOOK:
-            return
-        next_seq = found[-1][0] + 1
-
-
-def _batches_of(db: Db, after_seq: int, wanted: frozenset[str]) -> Iterator[int]:
-    """The same of some sources only: their lists merged."""
+def _batches(db: Db, after_seq: int, wanted: frozenset[str] | None) -> Iterator[_Batch]:
+    """The batches that hold something above a seq, in order, each read when it is its turn. Of some sources only: their
+    lists merged.
+    """
+    if wanted is None:
+        return db.execute(_ALL, (after_seq,))
     numbers = [number for name in sorted(wanted) if (number := source_id(db, name)) is not None]
-    lists = [_batches_of_source(db, after_seq, number) for number in numbers]
-    for first_seq, _ in groupby(merge(*lists)):
-        yield first_seq
+    lists = [db.execute(_OF_SOURCE, (after_seq, number)) for number in numbers]
+    return lists[0] if len(lists) == 1 else _merged(lists)
 
 
-def _batches_of_source(db: Db, after_seq: int, number: int) -> Iterator[int]:
-    row = db.execute(
-        "SELECT first_seq, last_seq FROM batch_sources WHERE source_id = ? AND first_seq <= ?"
-        " ORDER BY first_seq DESC LIMIT 1",
-        (number, after_seq),
-    ).fetchone()
-    if row is not None and row[1] > after_seq:
-        yield row[0]
-    next_seq = after_seq + 1
-    while True:
-        found = db.execute(
-            "SELECT first_seq FROM batch_sources WHERE source_id = ? AND first_seq >= ? ORDER BY first_seq LIMIT ?",
-            (number, next_seq, BATCHES_PER_LOOK),
-        ).fetchall()
-        yield from (row[0] for row in found)
-        if len(found) < BATCHES_PER_LOOK:
-            return
-        next_seq = found[-1][0] + 1
+def _merged(lists: Sequence[Iterator[_Batch]]) -> Iterator[_Batch]:
+    for _, same in groupby(merge(*lists, key=itemgetter(0)), key=itemgetter(0)):
+        (first_seq, count, group_id, payload), *others = same
+        yield first_seq, count + sum(other[1] for other in others), group_id, payload
+
+
+_ALL = """
+SELECT first_seq, count, group_id, payload FROM batches
+WHERE first_seq + count > ?1 + 1
+    AND first_seq >= coalesce((SELECT max(first_seq) FROM batches WHERE first_seq <= ?1), 0)
+ORDER BY first_seq
+"""
+_OF_SOURCE = """
+SELECT s.first_seq, s.count, b.group_id, b.payload FROM batch_sources s JOIN batches b ON b.first_seq = s.first_seq
+WHERE s.source_id = ?2 AND s.last_seq > ?1 AND s.first_seq >= coalesce(
+    (SELECT max(first_seq) FROM batch_sources WHERE source_id = ?2 AND first_seq <= ?1), 0)
+ORDER BY s.first_seq
+"""

@@ -24,7 +24,8 @@ class Watcher:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db: Db | None = None
-        self._version: int | None = None
+        self.version: int | None = None
+        """What tells of commits: another one with each look after which there were some (None: not to be told)."""
         self._waiting: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.TimerHandle | None = None
@@ -41,13 +42,14 @@ class Watcher:
                 return
 
     def promise(self) -> "asyncio.Future[None]":
-        """Something that is done at the next commit after this call. To be given back by `forget`."""
+        """Something that is done at the next commit after this call, which looks. To be given back by `forget`."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._listen(self._loop)
         future: asyncio.Future[None] = self._loop.create_future()
+        if self._has_changed():
+            self._wake()
         if not self._waiting:
-            self._has_changed()
             self._looking = self._loop.call_later(self._every_s(), self._look_again)
         self._waiting.add(future)
         return future
@@ -109,10 +111,10 @@ class Watcher:
 
     def _has_changed(self) -> bool:
         """Whether others have committed since the last look. A bell that did not tell of it is not trusted for long."""
-        before, self._version = self._version, self._look()
-        if self._version == before:
+        before, self.version = self.version, self._look()
+        if self.version == before:
             return False
-        if self._ear is not None and before is not None:
+        if self._ear is not None and None not in (before, self.version):
             self._missed += 1
             self._hear()
             if self._missed >= MISSED:
