@@ -27,6 +27,12 @@ _INNER = ("item", "parent")
 """Names of a scope that a block has of its own."""
 
 
+class Condition(str):
+    """Source of an expression that gives true or false."""
+
+    __slots__ = ()
+
+
 class Frame:
     """Where one scope is in force: the whole function, whose argument `s` is the scope, or a block of it, where the
     scope has an `item` of its own, in a variable. `heads` are the lines that the block begins with.
@@ -229,7 +235,7 @@ def flattened(base: Code, run: Run) -> Code:
 
     def write(writer: Writer) -> str:
         found, merge = writer.temporary(), writer.constant(merged)
-        return f"({merge}({found}) if type({found} := {base(writer)}) is list else None)"
+        return f"(({found} and {merge}({found})) if type({found} := {base(writer)}) is list else None)"
 
     return _nested(write, run)
 
@@ -247,7 +253,7 @@ def projected(base: Code, each: Code, run: Run, condition: Code | None = None) -
             value = each(writer)
         results = f"[{made} for {one} in {found} if ({made} := {value}) is not None]"
         results = f"({kept}{results})[1]" if kept else results
-        return f"({results} if type({found} := {text}) is list else None)"
+        return f"(({found} and {results}) if type({found} := {text}) is list else None)"
 
     return _nested(write, run)
 
@@ -266,8 +272,10 @@ def either(left: Code, right: Code, run: Run) -> Code:
     """`a || b`; `run` is the same as a closure."""
 
     def write(writer: Writer) -> str:
-        found = writer.temporary()
-        return f"({found} if {_true(found, left(writer))} else {right(writer)})"
+        found, one, other = writer.temporary(), left(writer), right(writer)
+        if type(one) is Condition:
+            return type(other)(f"({one} or {other})")
+        return f"({found} if {_true(found, one)} else {other})"
 
     return _nested(write, run)
 
@@ -276,15 +284,17 @@ def both(left: Code, right: Code, run: Run) -> Code:
     """`a && b`."""
 
     def write(writer: Writer) -> str:
-        found = writer.temporary()
-        return f"({right(writer)} if {_true(found, left(writer))} else {found})"
+        found, one, other = writer.temporary(), left(writer), right(writer)
+        if type(one) is Condition:
+            return type(other)(f"({one} and {other})")
+        return f"({other} if {_true(found, one)} else {found})"
 
     return _nested(write, run)
 
 
 def negated(inner: Code, run: Run) -> Code:
     """`!a`."""
-    return _nested(lambda writer: f"(not {_true(writer.temporary(), inner(writer))})", run)
+    return _nested(lambda writer: Condition(f"(not {_true(writer.temporary(), inner(writer))})"), run)
 
 
 def chosen(condition: Code, then: Code, otherwise: Code, run: Run) -> Code:
@@ -322,22 +332,26 @@ def named(parts: Mapping[str, Code], run: Run) -> Code:
 
 def is_null(left: Code, run: Run, *, wanted: bool) -> Code:
     """`a == null`, `a != null`."""
-    return _nested(lambda writer: f"({left(writer)} {'is' if wanted else 'is not'} None)", run)
+    return _nested(lambda writer: Condition(f"({left(writer)} {'is' if wanted else 'is not'} None)"), run)
 
 
 def is_of_type(value: Code, kind: type, run: Run, *, wanted: bool) -> Code:
     """`type(a) == 'array'` and the like."""
-    return _nested(lambda writer: f"(type({value(writer)}) {'is' if wanted else 'is not'} {kind.__name__})", run)
+    sign = "is" if wanted else "is not"
+    return _nested(lambda writer: Condition(f"(type({value(writer)}) {sign} {kind.__name__})"), run)
 
 
 def same(left: Code, right: Code, run: Run, *, wanted: bool) -> Code:
     """`a == b`, `a != b`."""
-    return _nested(lambda writer: f"({writer.constant(equal)}({left(writer)}, {right(writer)}) is {wanted})", run)
+    return _nested(
+        lambda writer: Condition(f"({writer.constant(equal)}({left(writer)}, {right(writer)}) is {wanted})"), run
+    )
 
 
 def same_text(left: Code, text: str, run: Run, *, wanted: bool) -> Code:
     """`a == 'text'`, `a != 'text'`."""
-    return _nested(lambda writer: f"({left(writer)} {'==' if wanted else '!='} {writer.constant(text)})", run)
+    sign = "==" if wanted else "!="
+    return _nested(lambda writer: Condition(f"({left(writer)} {sign} {writer.constant(text)})"), run)
 
 
 def call(of_values: Callable[..., Any], arguments: Sequence[Code], run: Run) -> Code:
@@ -389,7 +403,11 @@ def call_where_fit(
 
 
 def _tests(argument: Argument, name: str, writer: Writer) -> list[str]:
-    tests = [] if argument.kinds is None else [f"type({name}) in {writer.constant(argument.kinds)}"]
+    tests = []
+    if argument.kinds is not None:
+        alone = len(argument.kinds) == 1
+        kinds = next(iter(argument.kinds)).__name__ if alone else writer.constant(argument.kinds)
+        tests.append(f"type({name}) {'is' if alone else 'in'} {kinds}")
     if argument.elements:
         tests.append(f"{writer.constant(argument.elements)}.issuperset(map(type, {name}))")
     return tests
@@ -400,7 +418,9 @@ def _holds(condition: Code, writer: Writer) -> str:
 
 
 def _true(name: str, value: str) -> str:
-    """JMESPath's truth of a value, which has the name from then on."""
+    """JMESPath's truth of a value, which has the name from then on where it is no condition."""
+    if type(value) is Condition:
+        return value
     return f"(({name} := {value}) or type({name}) in NUMBERS)"
 
 

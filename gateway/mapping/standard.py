@@ -17,7 +17,7 @@ from gateway.mapping.table import (
     room_for,
     total,
 )
-from gateway.mapping.types import ARITHMETIC, EvaluationError, kind
+from gateway.mapping.types import ARITHMETIC, EvaluationError, Unfit, kind
 
 
 @function("abs", "number")
@@ -242,7 +242,10 @@ def _to_number(value: Any) -> Number | None:
     to_number('1.50') -> 1.50
     to_number('abc') -> null
     """
-    return types.to_number(value)
+    try:
+        return types.number(value)
+    except Unfit:
+        return None
 
 
 @function("to_string", "any", grows=True)

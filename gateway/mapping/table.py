@@ -168,6 +168,8 @@ def truthy(value: Any) -> bool:
 
 def exact(value: Any) -> Number:
     """A number that arithmetic may be done on."""
+    if type(value) is int and value.bit_length() <= BITS_MAX:
+        return value
     found: Number = Decimal(repr(value)) if isinstance(value, float) else value
     large = found.bit_length() > BITS_MAX if isinstance(found, int) else abs(found.adjusted()) > DIGITS_MAX
     if large:

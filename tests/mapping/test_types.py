@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, DecimalException
 from time import process_time
 from typing import Any
@@ -144,6 +145,8 @@ def test_a_number_keeps_its_value_in_text_and_back(value: Decimal) -> None:
         "20260102T030405Z",
         "Fri, 02 Jan 2026 03:04:05 GMT",
         " 2026-01-02T03:04:05Z ",
+        "2026-01-02T08:34:05+05:30",
+        "2026-W01-5T03:04:05Z",
         "1767323045",
         "1767323045999",
         1767323045,
@@ -174,6 +177,8 @@ def test_a_time_without_an_offset_is_in_the_zone_given_else_in_utc() -> None:
         "0001-01-01T00:00:00+01:00",
         "9999-12-31T23:59:59-01:00",
         "2026-W01-1",
+        "2026-01-02T12:30+00Z",
+        "2026-01-02T03:04+05+01:00",
         "Fri, 99 Jan 2026 03:04:05 GMT",
         "9" * 300,
         10**20,
@@ -185,6 +190,21 @@ def test_a_time_without_an_offset_is_in_the_zone_given_else_in_utc() -> None:
 def test_what_is_no_time_does_not_fit(value: Any) -> None:
     with pytest.raises(Unfit, match=r"^expected datetime"):
         types.utc_datetime(value)
+
+
+def test_a_time_is_the_same_the_second_time_and_a_zone_is_not_taken_for_another() -> None:
+    for _ in range(2):
+        assert types.utc_datetime("2026-07-02T01:04:05+02:00") == "2026-07-01T23:04:05Z"
+        assert types.utc_datetime("2026-07-02 01:04:05", "Europe/Berlin") == "2026-07-01T23:04:05Z"
+        assert types.utc_datetime("2026-07-02 01:04:05", "Asia/Tokyo") == "2026-07-01T16:04:05Z"
+
+
+def test_no_more_times_are_remembered_than_may_be() -> None:
+    begins = datetime(2026, 1, 1, tzinfo=UTC)
+    for minute in range(types.CACHED):
+        text = (begins + timedelta(minutes=minute)).isoformat()
+        assert types.utc_datetime(text) == f"{text[:19]}Z"
+    assert len(types._times) <= types.CACHED + 2
 
 
 def test_an_unknown_zone_does_not_fit() -> None:
