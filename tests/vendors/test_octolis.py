@@ -99,6 +99,18 @@ def test_a_result_means_the_same_whatever_stands_beside_it(odd: dict[str, Any]) 
         assert plain.outcomes[1] == Delivered("m-1")
 
 
+@pytest.mark.parametrize(
+    ("master", "receipt"),
+    [("m-1", "m-1"), ("its k is k", "its *** is ***"), ("a\n b ", "a b"), ("x" * 300, "x" * 200), ("", "")],
+)
+def test_a_receipt_is_short_on_one_line_and_holds_no_secret(master: str, receipt: str) -> None:
+    results = [{"written": True, "record": {"__masterid__": one}} for one in (master, "m-2")]
+    told = octolis(datasets={"customer": CUSTOMERS}).judge(
+        the_batch("octolis", 2), Response(200, {}, dump({"results": results}))
+    )
+    assert told.outcomes == (Delivered(receipt), Delivered("m-2"))
+
+
 def test_of_a_row_that_was_written_nothing_else_is_read() -> None:
     body = b'{"results":[{"written":true,"record":{"__masterid__":"m-1","name":"\xff","n":%s}}]}' % (b"9" * 5000)
     assert the_vendor("octolis").judge(the_batch("octolis"), Response(200, {}, body)).outcomes == (Delivered("m-1"),)
