@@ -214,15 +214,9 @@ def unpack_rejection(packed: bytes) -> Rejection:
 def receipts_again(
     group_id: bytes, first_seq: int, places: int, duplicates: Sequence[Duplicate]
 ) -> tuple[Receipt, ...]:
-    """The receipts of a group of `places` offers as they were given when it was committed."""
-    repeated = {one.place: one for one in duplicates}
-    receipts: list[Receipt] = []
-    seq = first_seq
-    for place in range(places):
-        other = repeated.get(place)
-        if other is None:
-            receipts.append(Receipt(event_id(seq, group_id), seq, duplicate=False))
-            seq += 1
-        else:
-            receipts.append(Receipt(event_id(other.seq, other.tail), other.seq, duplicate=True))
+    """The receipts of a group of `places` offers as they were given when it was committed. Duplicates are in order."""
+    ids = event_ids(first_seq, places - len(duplicates), group_id)
+    receipts = [Receipt(id_, seq, duplicate=False) for seq, id_ in enumerate(ids, first_seq)]
+    for one in duplicates:
+        receipts.insert(one.place, Receipt(event_id(one.seq, one.tail), one.seq, duplicate=True))
     return tuple(receipts)

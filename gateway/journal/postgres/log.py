@@ -3,11 +3,12 @@
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from gateway.journal import records
 from gateway.journal.admission import GROUP_ID_BYTES, Key, check, check_text
 from gateway.journal.base import Head, Page
 from gateway.journal.postgres.connection import Asks, Connections, Row
 from gateway.journal.postgres.filters import Filters, Hints
-from gateway.journal.records import Duplicate, event_of, pack_offers, pack_whole, receipts_again, unpack_stored
+from gateway.journal.records import Duplicate, pack_offers, pack_whole, receipts_again, unpack_stored
 from gateway.model import Event, Group, Offer, Receipt
 
 BATCHES_PER_LOOK = 64
@@ -203,9 +204,8 @@ async def seq_at(db: Asks, at_ms: int) -> int:
 def events_of(row: Row) -> Iterator[Event]:
     """The events of a batch, in order: what its payload holds but for the places that repeat others."""
     if row["payload"] is None:
-        return
-    seq, repeats = row["first_seq"], set(row["places"] or ())
-    for place, stored in enumerate(unpack_stored(row["payload"])):
-        if place not in repeats:
-            yield event_of(stored, seq, row["group_id"])
-            seq += 1
+        return iter(())
+    batch, repeats = unpack_stored(row["payload"]), set(row["places"] or ())
+    if repeats:
+        batch = [stored for place, stored in enumerate(batch) if place not in repeats]
+    return records.events_of(batch, row["first_seq"], row["group_id"])
