@@ -3,10 +3,10 @@
 What does not depend on the destination (parsing, normalising, routing) is done once for all lanes and kept for a while.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ from gateway.vendors.base import BatchRules, Draft, Limit, Record, Vendor
 
 REMEMBERED = 4096
 """Normal events that are kept for the other lanes, at most."""
+NOBODY: Mapping[str | None, float] = {}
 NO_LOOKUPS: Mapping[str, Sequence[str]] = {}
 
 
@@ -59,14 +60,6 @@ Prepared = Routed | MappingError
 """An event's normal forms with who wants each, or why there are none: what is the same for every lane."""
 
 
-class _Stem(NamedTuple):
-    """What a draft was made of: the normal event, how long it is held, and by which mapping (empty: none)."""
-
-    normal: NormalEvent
-    hold_s: float
-    mapping: str
-
-
 class Planner:
     """The pure way from an event to a lane's records, for one configuration. `lookups`: the names of each source's."""
 
@@ -82,6 +75,10 @@ class Planner:
         self._router = router
         self._book = book
         self._routed: OrderedDict[int, Prepared] = OrderedDict()
+        self._alone = frozenset(
+            source for source in normalisers if len({*router.reach(source), *lookups.get(source, ())}) <= 1
+        )
+        """Sources whose events one destination alone may want: planned once, they are remembered for nobody."""
 
     def plan(
         self,
@@ -98,22 +95,22 @@ class Planner:
         routed = prepared if prepared is not None else self.prepare(event)
         if isinstance(routed, MappingError):
             return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
-        made: list[tuple[Draft, _Stem]] = []
-        deaths: list[Death] = []
+        made = _Maker(event, destination, lane, generation)
         for normal, targets in routed:
             if only is not None and not only(normal):
                 continue
-            for mapping, hold_s in targets.get(destination.name, {}).items():
+            for mapping, hold_s in targets.get(destination.name, NOBODY).items():
                 try:
                     name, drafts = self._drafts(normal, destination, mapping)
                 except MappingError as error:
-                    deaths.append(Death("", Reason.MAPPING_FAILED, str(error), error.mapping))
+                    made.deaths.append(Death("", Reason.MAPPING_FAILED, str(error), error.mapping))
                 except Refusal as error:
-                    deaths.append(Death(f"refused:{normal.id}", error.reason, error.detail, mapping or ""))
+                    made.deaths.append(Death(f"refused:{normal.id}", error.reason, error.detail, mapping or ""))
                 else:
-                    stem = _Stem(normal, hold_s, name)
-                    made += [(draft, stem) for draft in drafts]
-        return _planned(event, destination, lane, generation, made, deaths)
+                    made.take(normal, drafts, hold_s, name)
+        if event.source in self._alone:
+            self._routed.pop(event.seq, None)
+        return made.planned()
 
     def routed(self, event: Event) -> Routed:
         """The event's normal forms with who wants each. What a look-up found is not looked up again. Raises
@@ -127,7 +124,9 @@ class Planner:
         return tuple((normal, self._router.targets(normal) | asked) for normal in normals)
 
     def prepare(self, event: Event) -> Prepared:
-        """The part of planning that is the same for every lane. Remembered for a while; raises nothing."""
+        """The part of planning that is the same for every lane. Remembered until it is planned, and for a while where
+        another lane may want it; raises nothing.
+        """
         found = self._routed.get(event.seq)
         if found is None:
             try:
@@ -151,45 +150,60 @@ class Planner:
         return name or "", tuple(destination.vendor.records(normal, documents))
 
 
-def _planned(
-    event: Event,
-    destination: Destination,
-    lane: int,
-    generation: int,
-    made: list[tuple[Draft, _Stem]],
-    deaths: list[Death],
-) -> Planned:
-    records: list[Record] = []
-    parts: set[str] = set()
-    versions = destination.settings.knows_versions()
-    for draft, (normal, hold_s, mapping) in made:
-        part = _distinct(draft.part, parts)
-        encoded = document.dump(draft.data)
-        if len(encoded) > destination.rules.record_bytes:
-            detail = f"{len(encoded)} bytes; {destination.settings.vendor} takes {destination.rules.record_bytes}"
-            deaths.append(Death(part, Reason.TOO_LARGE, detail, mapping))
-            continue
-        records.append(
-            Record(
-                lane=lane,
-                seq=event.seq,
-                source=event.source,
-                part=part,
-                draft=draft,
-                encoded=encoded,
-                event_id=normal.id,
-                event_type=normal.type,
-                time=normal.time,
-                generation=generation,
-                traceparent=normal.traceparent,
-                received_at_ms=event.received_at_ms,
-                hold_ms=int(hold_s * 1000),
-                entity=normal.entity,
-                version_ms=_version_ms(normal) if versions else 0,
-                mapping=mapping,
+class _Maker:
+    """Makes the records of one event on one lane: each has its bytes, and a name of its own."""
+
+    __slots__ = ("_destination", "_event", "_generation", "_lane", "_parts", "_records", "deaths")
+
+    def __init__(self, event: Event, destination: Destination, lane: int, generation: int) -> None:
+        self._event = event
+        self._destination = destination
+        self._lane = lane
+        self._generation = generation
+        self._parts: set[str] = set()
+        self._records: list[Record] = []
+        self.deaths: list[Death] = []
+
+    def take(self, normal: NormalEvent, drafts: Sequence[Draft], hold_s: float, mapping: str) -> None:
+        """What one mapping (empty: none) and the vendor made of a normal event that is held so long."""
+        event, destination = self._event, self._destination
+        most = destination.rules.record_bytes
+        version_ms = _version_ms(normal) if drafts and destination.settings.knows_versions() else 0
+        for draft in drafts:
+            part = draft.part
+            if part in self._parts:
+                part = _distinct(part, self._parts)
+            self._parts.add(part)
+            encoded = document.dump(draft.data)
+            if len(encoded) > most:
+                detail = f"{len(encoded)} bytes; {destination.settings.vendor} takes {most}"
+                self.deaths.append(Death(part, Reason.TOO_LARGE, detail, mapping))
+                continue
+            self._records.append(
+                Record(
+                    self._lane,
+                    event.seq,
+                    event.source,
+                    part,
+                    draft,
+                    encoded,
+                    event_id=normal.id,
+                    event_type=normal.type,
+                    time=normal.time,
+                    generation=self._generation,
+                    traceparent=normal.traceparent,
+                    received_at_ms=event.received_at_ms,
+                    hold_ms=int(hold_s * 1000),
+                    entity=normal.entity,
+                    version_ms=version_ms,
+                    mapping=mapping,
+                )
             )
-        )
-    return Planned(tuple(records), _merged(deaths) if deaths else ())
+
+    def planned(self) -> Planned:
+        """All that was made. One death per part: a row is found by it."""
+        deaths = {death.part: death for death in reversed(self.deaths)}
+        return Planned(tuple(self._records), tuple(deaths.values()))
 
 
 def _version_ms(normal: NormalEvent) -> int:
@@ -205,17 +219,8 @@ def _version_ms(normal: NormalEvent) -> int:
 
 
 def _distinct(part: str, parts: set[str]) -> str:
-    name, count = part, 1
-    while name in parts:
-        count += 1
-        name = f"{part}#{count}"
-    parts.add(name)
-    return name
-
-
-def _merged(deaths: list[Death]) -> tuple[Death, ...]:
-    """One death per part: a row is found by it."""
-    return tuple({death.part: death for death in reversed(deaths)}.values())
+    """The part with the first number that makes it another than those."""
+    return next(name for count in itertools.count(2) if (name := f"{part}#{count}") not in parts)
 
 
 class Setup(Struct, frozen=True):

@@ -64,6 +64,11 @@ class Router:
                 holds[mapping] = max(holds.get(mapping, 0.0), route.hold_s)
         return found
 
+    def reach(self, source: str) -> set[str]:
+        """The destinations that may want events of this source."""
+        routes = (route for route in self._routes if route.sources is None or source in route.sources)
+        return {destination for route in routes for destination, _ in route.to}
+
     def _match(self, source: str, type_: str) -> tuple[tuple[int, _Compiled], ...]:
         """The routes that events of this source and type may take, with their places."""
         return tuple((index, route) for index, route in enumerate(self._routes) if not _mismatch(route, source, type_))

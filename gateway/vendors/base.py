@@ -144,7 +144,7 @@ class Record(Struct, frozen=True):
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-class Batch(Struct, frozen=True):
+class Batch(Struct, frozen=True, dict=True):
     """Records that travel in one request, of one destination and channel, oldest first. Never empty."""
 
     destination: str
@@ -152,7 +152,7 @@ class Batch(Struct, frozen=True):
     records: tuple[Record, ...]
     sent_at_ms: int = 0
 
-    @property
+    @Once
     def key(self) -> str:
         """The batch's idempotency key: that of its only record, or a hash over those of all."""
         if len(self.records) == 1:
@@ -447,7 +447,17 @@ def verb_of(event: NormalEvent) -> str:
 
 def json_array(batch: Batch) -> bytes:
     """The batch's records as one JSON array, byte for byte as they were measured."""
-    return b"[" + b",".join(record.encoded for record in batch.records) + b"]"
+    return json_list([record.encoded for record in batch.records])
+
+
+def json_list(encoded: Sequence[bytes], before: bytes = b"[", after: bytes = b"]") -> bytes:
+    """JSON records, one at least, and what stands around them. A body is long: it is written once, and nothing of it
+    twice.
+    """
+    pieces = list(encoded)
+    pieces[0] = before + pieces[0]
+    pieces[-1] += after
+    return b",".join(pieces)
 
 
 def host_of(url: str) -> str:

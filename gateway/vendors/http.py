@@ -112,7 +112,8 @@ class Http:
         self._secrets = (*self._auth.secrets, *unmarked(settings.url, settings.headers))
         self._head = Head(settings.method, settings.url, settings.headers)
         self._body: Body = body_of(settings.content, settings.wrap, settings.element, is_list=settings.is_list)
-        unseen = settings.content in ("json", "ndjson") and settings.shape != "cloudevents-binary"
+        self._shape = settings.shape
+        unseen = settings.content in ("json", "ndjson") and self._shape != "cloudevents-binary"
         self._passes_on = unseen and not self._head.has_places
         rules = {name: getattr(settings, name) for name in ("success_when", "retry_when", "error")}
         self._meaning = Meaning(
@@ -159,7 +160,7 @@ class Http:
         settings = self._settings
         newest = settings.coalesces(event.entity) or settings.drops_stale(event.entity)
         kind = "state" if newest else "fact"
-        if settings.shape != "data":
+        if self._shape != "data":
             data = event.envelope(record)
             if number > 1:
                 data["id"] = f"{event.id}-{number}"
@@ -179,7 +180,6 @@ class Http:
     # --- request -----------------------------------------------------------------------------------------------------
 
     def request(self, batch: base.Batch) -> base.Request:
-        settings = self._settings
         travels = [record.draft.data for record in batch.records]
         encoded = [record.encoded for record in batch.records]
         values: Mapping[str, str] = {}
@@ -187,12 +187,12 @@ class Http:
             values = travels[0]["places"]
             travels = [one["record"] for one in travels]
             encoded = [document.dump(one) for one in travels]
-        if settings.shape == "cloudevents-binary":
+        if self._shape == "cloudevents-binary":
             encoded = [document.dump(travels[0]["data"])]
         body = self._body.write(encoded, travels)
         headers = {"content-type": self._content_type(), **self._about(batch, travels[0])}
         headers |= self._head.headers(values) | self._auth.headers
-        headers |= self._auth.signed(batch.key, batch.sent_at_ms, body)
+        headers |= self._auth.signed(batch, body)
         return base.Request(
             self._head.method(values),
             self._auth.url(self._head.url(values)),
@@ -203,13 +203,13 @@ class Http:
         )
 
     def _content_type(self) -> str:
-        if self._settings.content != "json" or self._settings.shape == "data":
+        if self._settings.content != "json" or self._shape == "data":
             return CONTENT_TYPES[self._settings.content]
-        return CLOUDEVENTS_TYPES[self._settings.shape if not self._settings.is_list else "list"]
+        return CLOUDEVENTS_TYPES[self._shape if not self._settings.is_list else "list"]
 
     def _about(self, batch: base.Batch, travels: Any) -> dict[str, str]:
         """Headers that tell of the batch."""
-        headers = ce_headers(travels) if self._settings.shape == "cloudevents-binary" else {}
+        headers = ce_headers(travels) if self._shape == "cloudevents-binary" else {}
         if len(batch.records) == 1 and batch.records[0].traceparent:
             headers["traceparent"] = batch.records[0].traceparent
         if self._settings.idempotency_header:

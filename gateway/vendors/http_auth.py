@@ -105,13 +105,13 @@ class Credentials(Struct, frozen=True):
         path = f"{parts.path.rstrip('/')}/{self.path}" if self.path else parts.path
         return urlunsplit(parts._replace(path=path, query=query, fragment=""))
 
-    def signed(self, key: str, at_ms: int, body: bytes) -> dict[str, str]:
+    def signed(self, batch: base.Batch, body: bytes) -> dict[str, str]:
         """The headers of a signature (Standard Webhooks): the id stays over a request's attempts, the time is each
         attempt's own.
         """
         if not self.keys:
             return {}
-        at = str(at_ms // 1000)
+        key, at = batch.key, str(batch.sent_at_ms // 1000)
         content = b"%b.%b.%b" % (key.encode(), at.encode(), body)
         digests = (hmac.new(one, content, hashlib.sha256).digest() for one in self.keys)
         signatures = " ".join(f"v1,{b64encode(digest).decode()}" for digest in digests)

@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 from gateway import document
 from gateway.errors import Reason, Refusal
 from gateway.mapping.types import EvaluationError
-from gateway.vendors import checks, markup
+from gateway.vendors import base, checks, markup
 from gateway.vendors.http_places import text_of
 
 RECORDS = "{records}"
@@ -47,8 +47,8 @@ class Body(Struct, frozen=True):
         if self.content == "xml":
             return self._xml([checks.as_object(record, "XML") for record in records])
         if self.content == "ndjson":
-            return b"".join(b"%b\n" % line for line in encoded)
-        return self.before + b",".join(encoded) + self.after
+            return b"\n".join([*encoded, b""])
+        return base.json_list(encoded, self.before, self.after)
 
     def _xml(self, records: list[dict[str, Any]]) -> bytes:
         outer, each = self.elements

@@ -150,7 +150,7 @@ class Lookup:
     def request(self, batch: base.Batch) -> base.Request:
         asked = batch.records[0].draft.data
         headers = {"accept": "application/json", **asked["headers"], **self._auth.headers}
-        headers |= self._auth.signed(batch.key, batch.sent_at_ms, b"")
+        headers |= self._auth.signed(batch, b"")
         return base.Request(
             "GET",
             self._auth.url(asked["url"]),

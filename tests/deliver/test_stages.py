@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from gateway.config.schema import Route, Source
@@ -14,6 +15,7 @@ from gateway.mapping.book import Book
 from gateway.mapping.normalise import Normaliser
 from gateway.model import Event, NormalEvent
 from gateway.vendors.base import Draft
+from tests.deliver.making import destination
 from tests.deliver.town import Town
 from tests.simulation.paper import Paper, PaperSettings
 from tests.simulation.virtual import simulate
@@ -78,3 +80,19 @@ def test_a_lane_that_wants_only_a_few_has_only_those_normalised_and_none_twice()
         assert sorted(seq for kind, seq in log if kind == "normalised") == list(range(1, 201))
 
     simulate(act())
+
+
+@pytest.mark.parametrize(
+    ("routes", "times"),
+    [([{"to": "crm"}], 2), ([{"to": "crm"}, {"to": "dwh"}], 1), ([{"to": "crm"}, {"from": "other", "to": "dwh"}], 2)],
+)
+def test_an_event_is_remembered_only_where_another_destination_may_want_it(routes: list[Any], times: int) -> None:
+    log: Log = []
+    router = Router([Route.model_validate(one) for one in routes])
+    planner = Planner({"shop": Telling(log)}, router, Book({}))
+    event = Event(1, "evt_1", "shop", "orders/create", 0, 0, "POST", "", (), b'{"key":"k","n":1}')
+    for _ in range(2):
+        for _ in range(2):
+            prepared = planner.prepare(event)
+        assert len(planner.plan(event, destination("crm"), 1, prepared=prepared).records) == 1
+    assert log == [("normalised", 1)] * times
