@@ -97,8 +97,9 @@ class Exchange:
     async def _once_through(
         self, destination: Destination, batch: Batch, request: Request, left: Left
     ) -> tuple[Answer, Verdict]:
-        known = self._known(batch, request)
-        asked = Asked(self._head(), self._clock.monotonic_s())
+        known, asked = None, None
+        if request.cache_s is not None:
+            known, asked = self._known(batch, request.cache_s), Asked(self._head(), self._clock.monotonic_s())
         answer = known or await self._tokens.send(
             destination.vendor, _traced(request, batch), destination.settings.timeout, left
         )
@@ -109,17 +110,15 @@ class Exchange:
         except Exception as error:  # noqa: BLE001  an answer that its vendor's file cannot read must not stop the account
             tell.not_judged(batch, error)
             return answer, same(Retry(Reason.UNEXPECTED_ANSWER, type(error).__name__), batch)
-        if known is None and request.cache_s is not None and isinstance(answer, Response) and _all_delivered(verdict):
+        if asked is not None and known is None and isinstance(answer, Response) and _all_delivered(verdict):
             self._answers.keep((batch.destination, batch.channel), answer, asked)
         return answer, verdict
 
-    def _known(self, batch: Batch, request: Request) -> Response | None:
+    def _known(self, batch: Batch, cache_s: float) -> Response | None:
         """An answer that serves the batch without a call."""
-        if request.cache_s is None:
-            return None
         last_seq = max(record.seq for record in batch.records)
         what = (batch.destination, batch.channel)
-        return self._answers.find(what, last_seq, self._clock.monotonic_s(), request.cache_s)
+        return self._answers.find(what, last_seq, self._clock.monotonic_s(), cache_s)
 
     async def _steps(
         self,

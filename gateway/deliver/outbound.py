@@ -4,6 +4,7 @@ Redirects are not followed, cookies are not kept, of an answer no more is read t
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ ANSWER_BYTES_MAX = 32 << 20
 CONNECT_TIMEOUT_S = 10.0
 CONNECTIONS = 768
 CONNECTIONS_PER_HOST = 512
+TIMEOUTS = 128
+"""Different timeouts of which aiohttp's form is kept."""
 
 
 Left = Callable[[], None] | None
@@ -64,14 +67,13 @@ class HttpOutbound:
         session = self._session if left is None or request.body else self._timed
         if session is None:
             raise RuntimeError("the door is closed")
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
         try:
             async with session.request(
                 request.method,
                 request.url,
                 data=_body(request.body, left),
                 headers=request.headers,
-                timeout=timeout,
+                timeout=_timeout(timeout_s),
                 allow_redirects=False,
                 proxy=self._proxy(request.url),
                 trace_request_ctx=left,
@@ -143,12 +145,17 @@ async def _bounded(response: aiohttp.ClientResponse, answer_bytes: int) -> bytes
     """The first `answer_bytes` of the body; the connection is closed when there is more."""
     most = min(answer_bytes, ANSWER_BYTES_MAX)
     body = bytearray()
-    async for chunk in response.content.iter_chunked(65536):
+    while chunk := await response.content.readany():
         body += chunk
         if len(body) >= most:
             response.close()
             break
     return bytes(body[:most])
+
+
+@lru_cache(TIMEOUTS)
+def _timeout(timeout_s: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(CONNECT_TIMEOUT_S, timeout_s))
 
 
 def _named(error: Exception) -> str:

@@ -68,15 +68,16 @@ def sent(batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now_m
             meters.delay_seconds.observe(max(0, now_ms - record.received_at_ms) / 1000)
     for (kind, reason), count in Counter(_outcome(one) for one in verdict.outcomes).items():
         meters.outcome(kind, reason, count)
-    log.debug(
-        "batch.sent",
-        destination=batch.destination,
-        channel=batch.channel,
-        records=len(batch.records),
-        status=answer.status if isinstance(answer, Response) else answer.reason,
-        events=[record.event_id for record in batch.records],
-        took_ms=int(now_ms - batch.sent_at_ms),
-    )
+    if logs.says("debug"):
+        log.debug(
+            "batch.sent",
+            destination=batch.destination,
+            channel=batch.channel,
+            records=len(batch.records),
+            status=answer.status if isinstance(answer, Response) else answer.reason,
+            events=[record.event_id for record in batch.records],
+            took_ms=int(now_ms - batch.sent_at_ms),
+        )
 
 
 def stands(one: AccountStanding) -> None:

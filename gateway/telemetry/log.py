@@ -72,6 +72,7 @@ _LEVEL_OF = {"warn": "warning", "exception": "error", "fatal": "critical"}
 
 _encoder = msgspec.json.Encoder(enc_hook=str, decimal_format="string")
 _hidden: tuple[str, ...] = ()
+_least = logging.DEBUG
 
 
 class UnknownEvent(LookupError):  # noqa: N818  a fact about a name
@@ -97,6 +98,8 @@ def configure(
     `stream`: standard error unless given, so that standard output stays a command's answer. `role`: stands in every
     line. `strict`: names that are not in the catalogue raise UnknownEvent.
     """
+    global _least  # noqa: PLW0603  the process has one log
+    _least = _LEVELS[level]
     out = stream or sys.stderr
     console = format == "console" or (format == "auto" and out.isatty())
     colours = console and out.isatty()
@@ -116,6 +119,11 @@ def configure(
         cache_logger_on_first_use=False,  # a reload changes the level of loggers that exist
     )
     _route_libraries(_LEVELS[level])
+
+
+def says(level: Level) -> bool:
+    """Whether lines of this level are written, for who would have to gather what they say first."""
+    return _LEVELS[level] >= _least
 
 
 def hide(secrets: Iterable[str]) -> None:

@@ -139,7 +139,7 @@ class Meaning:
 
 def _delivered(answer: base.Response, secrets: Sequence[str]) -> base.Delivered:
     receipt = answer.headers.get("x-request-id", "")[: answers.RECEIPT_CHARS]
-    return base.Delivered(answers.bounded(receipt, secrets))
+    return base.Delivered(answers.bounded(receipt, secrets)) if receipt else DELIVERED
 
 
 def _compiled(rules: Mapping[str, str | None]) -> dict[str, Expression]:
@@ -161,6 +161,8 @@ def scope_of(answer: base.Response) -> dict[str, Any]:
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
+
+DELIVERED = base.Delivered()
 
 USUAL_NAMES = ("message", "detail", "error", "title")
 """Under which APIs say what is wrong, unless `error` tells where."""

@@ -1,6 +1,7 @@
 """The door out: a request leaves once, whatever becomes of its connection."""
 
 import asyncio
+import gzip
 
 import pytest
 
@@ -64,3 +65,25 @@ async def test_who_paces_hears_nothing_of_a_request_that_finds_nobody() -> None:
         )
     assert isinstance(answer, Failure)
     assert heard == []
+
+
+async def test_of_an_answer_no_more_is_read_than_is_asked_for_and_its_connection_is_closed() -> None:
+    closed: asyncio.Queue[None] = asyncio.Queue()
+
+    async def talks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 1000000\r\n\r\n"
+        writer.write(head + gzip.compress(b"x" * 1_000_000))
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        closed.put_nowait(None)
+
+    listening = await asyncio.start_server(talks, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    request = Request("GET", f"http://127.0.0.1:{port}/", (), b"", answer_bytes=1_000)
+    async with listening, HttpOutbound() as outbound, asyncio.timeout(5.0):
+        answer = await outbound.send(request, 5.0)
+        await closed.get()
+    assert isinstance(answer, Response)
+    assert answer.body == b"x" * 1_000

@@ -98,6 +98,7 @@ def test_lines_below_the_level_are_not_written() -> None:
     logs.get("deliver").warning("account.suspended")
 
     assert [line["event"] for line in lines(stream)] == ["account.suspended"]
+    assert [logs.says(level) for level in ("debug", "info", "warning", "error")] == [False, False, True, True]
 
 
 def test_a_logger_that_was_made_before_a_reload_follows_it() -> None:
