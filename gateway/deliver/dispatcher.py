@@ -307,7 +307,7 @@ class Dispatcher:
         if lease.token <= 1 and was in self._known:
             return self._known[was][1]
         before = pace_before(lease.note, limits, now_s) if not was else None
-        fresh = (lease.token <= 1 and not was) or before is not None
+        fresh = lease.token <= 1 and not was
         return Pace(limits, spent_at_s=None if fresh else now_s, before=before)
 
     def _mine(self, lane: Lane, account: str) -> Destination | None:

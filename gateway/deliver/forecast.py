@@ -11,10 +11,10 @@ from itertools import groupby
 
 from msgspec import Struct
 
-from gateway.deliver.pace import RESERVE
 from gateway.deliver.plan import Destination, Planned, Setup
 from gateway.deliver.replay import Meaning, Newest
 from gateway.deliver.selection import PAGE_EVENTS, Chosen
+from gateway.deliver.windows import RESERVE
 from gateway.journal.base import Journal
 from gateway.model import Event, LaneSpec, NormalEvent
 from gateway.vendors.base import BatchRules, Limit, Record

@@ -66,7 +66,8 @@ class _Spent(Struct, frozen=True):
 
 class _Note(Struct, frozen=True, omit_defaults=True):
     """An account that is left alone: why. Suspended: under which configuration, and when it is to be probed (None: it
-    is not). Told to rest: until when (0: it was not). An account that is let go: what left, under which limits.
+    is not). Told to rest: until when (0: it was not). An account that is let go: what left, under which limits; and for
+    how long that has been known, where what left before may still count.
     """
 
     reason: Reason | None = None
@@ -76,36 +77,54 @@ class _Note(Struct, frozen=True, omit_defaults=True):
     rests_until_ms: int = 0
     limits: str = ""
     spent: tuple[_Spent, ...] = ()
+    known_for_ms: int | None = None
 
 
 def note_of(gate: Gate, config: str, now: Now, pace: Pace | None = None) -> str:
     """What whoever serves the account next is to know of it, under the configuration with this digest. `pace`: that of
     an account for which nothing is on its way any more.
     """
-    limits, spent = _spent(pace, now.s) if pace is not None else ("", ())
+    left = _left(pace, now.s) if pace is not None else _Note()
     rests_s = gate.rests_until_s() - now.s
     if gate.why is None or not (gate.suspended() or rests_s > 0):
-        return _written(_Note(limits=limits, spent=spent)) if limits else ""
+        return _written(left) if left.limits else ""
     probe_at_ms = now.ms + int((gate.opens_s(now.s) - now.s) * 1000) if gate.suspended() else None
     rests_until_ms = now.ms + int(rests_s * 1000) if rests_s > 0 else 0
     detail = gate.detail[:DETAIL_CHARS]
-    return _written(_Note(gate.why, detail, config, probe_at_ms, rests_until_ms, limits, spent))
+    return _written(
+        replace(
+            left,
+            reason=gate.why,
+            detail=detail,
+            config=config,
+            probe_at_ms=probe_at_ms,
+            rests_until_ms=rests_until_ms,
+        )
+    )
 
 
 def _written(note: _Note) -> str:
     return msgspec.json.encode(note).decode()
 
 
-def _spent(pace: Pace, now_s: float) -> tuple[str, tuple[_Spent, ...]]:
-    """What left under which limits; nothing where that is not known, or too much to be told."""
-    before = pace.sendings(now_s)
-    if before is None or len(before) > PLACES_MAX:
-        return "", ()
+def _left(pace: Pace, now_s: float) -> _Note:
+    """What left under which limits; nothing where that is too much to be told."""
+    before = pace.sent(now_s)
+    if len(before.sendings) > PLACES_MAX:
+        return _Note()
     told = {
-        place: tuple((max(floor((now_s - at_s) * 1000), 0), units) for at_s, units in sendings)
-        for place, sendings in before.items()
+        place: tuple((_ago_ms(at_s, now_s), units) for at_s, units in sendings)
+        for place, sendings in before.sendings.items()
     }
-    return _digest(pace.limits), tuple(_Spent(limit, name, sent) for (limit, name), sent in told.items() if sent)
+    return _Note(
+        limits=_digest(pace.limits),
+        spent=tuple(_Spent(limit, name, sent) for (limit, name), sent in told.items() if sent),
+        known_for_ms=None if before.spent_at_s is None else _ago_ms(before.spent_at_s, now_s),
+    )
+
+
+def _ago_ms(at_s: float, now_s: float) -> int:
+    return max(floor((now_s - at_s) * 1000), 0)
 
 
 def _digest(limits: Sequence[Limit]) -> str:
@@ -118,15 +137,16 @@ def pace_before(note: str, limits: Sequence[Limit], now_s: float) -> Before | No
     told = _read(note)
     if told is None or told.limits != _digest(limits):
         return None
-    return {
+    sendings = {
         (one.limit, one.place): [(now_s - ago_ms / 1000, units) for ago_ms, units in one.sendings] for one in told.spent
     }
+    return Before(sendings, None if told.known_for_ms is None else now_s - told.known_for_ms / 1000)
 
 
 def without_pace(note: str) -> str:
     """What is left of the note of one who did not let go: more may have left since."""
     told = _read(note)
-    return note if told is None or not told.limits else _written(replace(told, limits="", spent=()))
+    return note if told is None or not told.limits else _written(replace(told, limits="", spent=(), known_for_ms=None))
 
 
 def _read(note: str) -> _Note | None:

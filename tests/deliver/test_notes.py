@@ -21,10 +21,21 @@ def _note(gate: Gate) -> str:
 def test_an_account_that_was_let_go_tells_what_left_and_how_long_ago() -> None:
     found = pace_before(_note(Gate()), LIMITS, 7.0)
     assert found is not None
-    assert set(found) == {(0, "orders")}
-    ((left_s, units),) = found[0, "orders"]
+    assert set(found.sendings) == {(0, "orders")}
+    ((left_s, units),) = found.sendings[0, "orders"]
     assert left_s == pytest.approx(7.0 - 30.0)
     assert units == 1.0
+
+
+def test_what_left_before_a_crash_is_handed_on_as_unknown_while_it_may_count() -> None:
+    pace = Pace(LIMITS, spent_at_s=110.0)
+    pace.spend(171.0, "default", "orders")
+    early = pace_before(note_of(Gate(), "digest", Now(1_000_000, 130.0), pace), LIMITS, 7.0)
+    later = pace_before(note_of(Gate(), "digest", Now(1_000_000, 172.0), pace), LIMITS, 7.0)
+    assert early is not None
+    assert early.spent_at_s == pytest.approx(7.0 - 20.0)
+    assert later is not None
+    assert later.spent_at_s is None
 
 
 def test_it_tells_nothing_of_other_limits() -> None:

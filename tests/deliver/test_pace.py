@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.deliver.pace import Departure, Pace
+from gateway.deliver.pace import Before, Departure, Pace
 from gateway.sandbox.windows import FixedWindow
 from gateway.vendors.base import Burst, Limit
 
@@ -359,18 +359,22 @@ def test_no_fixed_window_of_a_vendor_is_overrun_however_requests_come(
     kind=st.sampled_from(["sliding", "fixed"]),
     allow=st.sampled_from([1, 2, 3, 10, 40]),
     steps=st.lists(st.tuples(st.sampled_from([0.0, 0.03, 0.2, 0.33, 1]), st.booleans()), min_size=1, max_size=60),
+    crashed=st.booleans(),
 )
 @settings(max_examples=300, deadline=None)
 def test_whoever_goes_on_with_a_pace_overruns_no_window_either(
-    kind: Literal["sliding", "fixed"], allow: int, steps: list[tuple[float, bool]]
+    kind: Literal["sliding", "fixed"], allow: int, steps: list[tuple[float, bool]], *, crashed: bool
 ) -> None:
     limits = [Limit(allow=allow, per_s=1.0, kind=kind)]
-    pace, strict = Pace(limits), StrictSlidingWindow(allow, 1.0)
+    pace, strict = Pace(limits, spent_at_s=99.9 if crashed else None), StrictSlidingWindow(allow, 1.0)
     vendor = FixedWindow(allow, 1.0)
     now_s, taken = 100.0, []
+    for _ in range(allow if crashed else 0):
+        strict.arrive(99.9)
+        taken.append(vendor.take(99.9))
     for wait_s, hands_over in steps * 3:
         if hands_over:
-            pace = Pace(limits, before=pace.sendings(now_s))
+            pace = Pace(limits, before=pace.sent(now_s))
         now_s = free_s(pace, now_s + wait_s)
         pace.spend(now_s, "default", "orders")
         strict.arrive(now_s)
@@ -379,9 +383,11 @@ def test_whoever_goes_on_with_a_pace_overruns_no_window_either(
     assert kind == "fixed" or strict.refused == 0
 
 
-def test_what_nobody_knows_of_is_not_handed_over() -> None:
+def test_what_nobody_knows_of_is_handed_over_as_such_while_it_counts() -> None:
     pace = Pace([FOUR_A_SECOND], spent_at_s=100.0)
-    assert (pace.sendings(100.5), pace.sendings(101.1)) == (None, {})
+    assert (pace.sent(100.5), pace.sent(101.1)) == (Before({}, 100.0), Before({}))
+    again = Pace([FOUR_A_SECOND], before=pace.sent(100.5))
+    assert free_s(again, 100.5) == free_s(pace, 100.5) > 101.0
 
 
 def test_the_rate_is_that_of_most_requests_whose_limit_is_the_first() -> None:
