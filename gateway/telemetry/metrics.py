@@ -7,12 +7,15 @@ that counting costs a microsecond. Over several processes each writes files of i
 (lanes, roles, the configuration) is named in `AT_SCRAPE` and filled in by the admin port.
 """
 
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.errors import Cause, Reason
 
@@ -24,6 +27,19 @@ UNKNOWN_SOURCE = "(unknown)"
 
 LABEL_VALUES = 2_000
 """Values of a configured label that are kept bound; more are bound anew each time."""
+
+
+class Histogram(prometheus_client.Histogram):
+    """As Prometheus', and takes many amounts at the price of a few."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """As `observe` with each of them."""
+        places = Counts(bisect_left(self._upper_bounds, amount) for amount in amounts)
+        for place, count in places.items():
+            self._buckets[place].inc(count)
+        if places:
+            self._sum.inc(sum(amounts))
+
 
 _COMMIT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SEND_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -243,9 +259,9 @@ class DestinationMeters:
     delay_seconds: Histogram
     in_flight: Gauge
 
-    def sent(self, status: int | None, failure: Reason | None = None) -> None:
-        """Count a request by what came back: an HTTP status, or the reason why nothing did."""
-        sends.labels(self.name, _result(status, failure)).inc()
+    def sent(self, status: int | None, failure: Reason | None = None, count: int = 1) -> None:
+        """Count requests by what came back: an HTTP status, or the reason why nothing did."""
+        sends.labels(self.name, _result(status, failure)).inc(count)
 
     def outcome(self, outcome: str, reason: Reason | str = "", count: int = 1) -> None:
         """Count records by outcome; the reason is one of `errors.Reason`, or none."""

@@ -76,6 +76,26 @@ def test_records_are_counted_by_outcome_and_reason() -> None:
     assert value("gateway_records_total", outcome="refused", reason="record_refused", **labels) == 1
 
 
+def test_many_amounts_at_once_count_as_each_of_them() -> None:
+    amounts = [0.005, 0.01, 0.0100001, 3.0, 1000.0, 1000.0]
+    together, each = metrics.destination("together").seconds, metrics.destination("each").seconds
+    together.observe_all(amounts)
+    together.observe_all([])
+    for amount in amounts:
+        each.observe(amount)
+
+    def told(destination: str) -> list[tuple[str, str | None, float]]:
+        (family,) = metrics.send_seconds.collect()
+        ours = [one for one in family.samples if one.labels["destination"] == destination]
+        return [(one.name, one.labels.get("le"), one.value) for one in ours if not one.name.endswith("_created")]
+
+    assert told("together") == told("each")
+    assert told("each")[-2:] == [
+        ("gateway_send_seconds_count", None, 6),
+        ("gateway_send_seconds_sum", None, 2003.0250001),
+    ]
+
+
 def test_an_account_is_one_thing_at_a_time() -> None:
     account = metrics.account("ometria:abc")
     account.stands("open")
