@@ -234,10 +234,20 @@ def _step(step: Step, number: int, writer: Writer) -> list[str]:
         lines = [f"if type(value) is not {_UNCHANGED[step.convert].__name__}: value = {convert}(value)"]
     elif step.place is not None:
         name, found = _place(step.place, writer)
-        lines = [*found, f"value = {convert}(value, {name})"]
+        lines = [
+            *found,
+            f"value = {_exact(name, writer) if step.convert is types.amount else ''}{convert}(value, {name})",
+        ]
     else:
         lines = [f"value = {convert}(value)"]
     return ["if value is not None:", *_indented(lines)] if number else lines
+
+
+def _exact(name: str, writer: Writer) -> str:
+    """What `types.amount` makes of a short number, which nearly all amounts of a normal event are."""
+    short = f"value.is_finite() and -{types.SHORT} <= value.adjusted() <= {types.SHORT}"
+    quantize = writer.constant(types.QUANTIZE)
+    return f"{quantize}(value, {name}) if type(value) is Decimal and {name} is not None and {short} else "
 
 
 def _place(place: Place, writer: Writer) -> tuple[str, list[str]]:

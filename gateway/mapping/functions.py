@@ -24,12 +24,13 @@ from gateway.mapping.table import (
     bounded_text,
     decimal,
     exact,
+    failed,
     function,
     room_for,
     total,
     truthy,
 )
-from gateway.mapping.types import ARITHMETIC, EvaluationError
+from gateway.mapping.types import ARITHMETIC, EvaluationError, number
 
 __all__ = ["FUNCTIONS", "reference", "standard"]
 
@@ -106,7 +107,12 @@ def _split(text: str, separator: str) -> list[str]:
     parts = text.split(separator, VALUES_MAX)
     if len(parts) > VALUES_MAX:
         raise EvaluationError(f"a list of more than {VALUES_MAX} elements", "too-large")
-    return list(filter(None, map(str.strip, parts)))
+    kept = []
+    for part in parts:
+        plain = part.strip()
+        if plain:
+            kept.append(plain)
+    return kept
 
 
 @function("replace", "string", "string", "string", group="text", passes_null=True, grows=True)
@@ -177,12 +183,12 @@ def _compact(value: Any) -> Any:
 
 # --- numbers --------------------------------------------------------------------------------------------------------
 
-_MULTIPLIED = ARITHMETIC.multiply
+_ADDED, _MULTIPLIED = ARITHMETIC.add, ARITHMETIC.multiply
 
 
 def _operand(value: Any) -> Number:
     """A number, or a text of one: shops write money as text."""
-    found = value if type(value) is int else types.number(value)
+    found = value if type(value) is int else number(value)
     return exact(found) if type(found) is int and found.bit_length() > BITS_MAX else found
 
 
@@ -205,7 +211,10 @@ def _sub(left: Any, right: Any) -> Number:
     one, other = _operand(left), -_operand(right)
     if type(one) is int and type(other) is int:
         return exact(one + other)
-    return total([one, other])
+    try:
+        return _ADDED(one if type(one) is int else _ADDED(0, one), other)
+    except DecimalException as error:
+        raise failed(error) from None
 
 
 @function("mul", "number|string*", group="numbers", passes_null=True)

@@ -16,6 +16,7 @@ from gateway.mapping import blocks, fields, types
 from gateway.mapping.blocks import Block, Path
 from gateway.mapping.expressions import Expression, ExpressionError, Meter, compile_expression
 from gateway.mapping.fields import Field, Lines, Member, Members, Scope, Step
+from gateway.mapping.reads import reads_of
 from gateway.mapping.source import Code, constant, function
 from gateway.mapping.table import VALUES_MAX, bounded, truthy
 from gateway.mapping.types import EvaluationError
@@ -28,6 +29,7 @@ DEPTH_MAX = 16
 
 _FEW_VALUES = 300  # in lists and copied containers: with more, the whole result is looked at
 _CONTAINERS = ("object", "list")
+_TYPES_MAX = 256  # of events, for which a condition's answer is remembered; some senders choose them freely
 _FAULTY = Member(fields.from_code(constant(None)))  # of a mapping that is not made
 _UTC_ENDINGS = ("_gmt", "_utc")  # a field that says its times are UTC, as WooCommerce's date_created_gmt
 
@@ -56,7 +58,7 @@ class Mapping:
         try:
             for scope in made.scopes(document):
                 place = "when"
-                if made.when is None or truthy(made.when(scope)):
+                if made.when is None or made.when(scope):
                     place = ""
                     results.append(made.build(scope))
             if VALUES_MAX - made.meter.values > _FEW_VALUES:
@@ -73,7 +75,7 @@ class _Made:
     """What the compiler made: how to get the scopes, whether to take one, how to build its object."""
 
     scopes: Callable[[Scope], Iterable[Scope]]
-    when: Field | None
+    when: Callable[[Scope], bool] | None
     build: Field
     meter: Meter
     unfit: Counter[str] = field(default_factory=Counter)
@@ -118,8 +120,7 @@ class _Compiler:
         if self.problems:
             return None
         scopes = fields.each_root(root.run, self._meter, self._fields) if root else fields.one_scope
-        asked = function(when.code) if when else None
-        return _Made(scopes, asked, fields.function_of(build), self._meter, self._unfit)
+        return _Made(scopes, _asked(when) if when else None, fields.function_of(build), self._meter, self._unfit)
 
     def _word(self, path: Path, value: Any) -> None:
         plain = isinstance(value, str) and value.replace("_", "").isalnum() and value == value.lower()
@@ -272,6 +273,25 @@ class _Compiler:
 
     def _problem(self, path: Path, cause: str, hint: str = "") -> None:
         self.problems.append(Problem(path, cause, hint))
+
+
+def _asked(condition: Expression) -> Callable[[Scope], bool]:
+    """Whether a condition holds. One that asks for nothing but the event's type, as most do, is asked once a type."""
+    run = function(condition.code)
+    if reads_of(condition.text).paths().keys() != {("type",)}:
+        return lambda scope: truthy(run(scope))
+    answers: dict[str, bool] = {}
+
+    def ask(scope: Scope) -> bool:
+        kind = scope.get("type")
+        answer = answers.get(kind) if type(kind) is str else None
+        if answer is None:
+            answer = truthy(run(scope))
+            if type(kind) is str and len(answers) < _TYPES_MAX:
+                answers[kind] = answer
+        return answer
+
+    return ask
 
 
 def _code(expression: Expression | None) -> Code:

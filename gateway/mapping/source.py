@@ -58,6 +58,7 @@ class Writer:
             "MappingError": MappingError,
             "Unfit": Unfit,
             "UNSET": _UNSET,
+            "Decimal": Decimal,
         }
         self.depth = 0
         """Parts of an expression around the one that is written."""

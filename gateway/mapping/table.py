@@ -188,7 +188,7 @@ def total(values: Sequence[Any]) -> Number:
             whole = type(found) is int and type(total) is int
             total = exact(total + found) if whole else _ADD(total, found)
     except DecimalException as error:
-        raise _failed(error) from None
+        raise failed(error) from None
     return total
 
 
@@ -196,10 +196,11 @@ def decimal(compute: Callable[[Any, Any], Decimal], left: Number, right: Number)
     try:
         return compute(left, right)
     except DecimalException as error:
-        raise _failed(error) from None
+        raise failed(error) from None
 
 
-def _failed(error: DecimalException) -> EvaluationError:
+def failed(error: DecimalException) -> EvaluationError:
+    """Arithmetic that came to nothing, as a fault."""
     return EvaluationError(f"arithmetic: {type(error).__name__}", "invalid-value")
 
 

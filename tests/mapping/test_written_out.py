@@ -2,6 +2,7 @@
 nothing depends on how much of it is written out.
 """
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import MappingError
+from gateway.mapping import types
 from gateway.mapping.fields import INLINE_MAX
 from gateway.mapping.rules import DEPTH_MAX, compile_mapping
+from gateway.mapping.types import Unfit
 from tests.mapping.making import exact, mapping, one
 
 ORDERS = {"orders": [{"id": 1, "lines": [{"sku": "A"}, {"sku": "B"}]}, None, {"id": 2, "lines": []}], "shop": "north"}
@@ -88,6 +91,46 @@ def test_objects_are_made_in_any_depth_that_a_mapping_may_have(around: dict[str,
     assert found == {"n": 5}
 
 
+@pytest.mark.parametrize("code", ["EUR", "JPY", "KWD", None])
+@pytest.mark.parametrize(
+    "text", ["22.00", "22.005", "-0.00", "1E+3", "1E+41", "1E+60", "1E-60", "1E-500", "1E+500", "NaN"]
+)
+def test_an_amount_is_what_its_conversion_gives(text: str, code: str | None) -> None:
+    source, block = {"v": Decimal(text), "c": code}, {"from": "v", "money": "c"}
+    try:
+        expected = str(types.amount(source["v"], types.quantum(code) if code else None))
+    except Unfit as error:
+        with pytest.raises(MappingError, match=str(error)):
+            one({"it": block}, source)
+    else:
+        assert exact(one({"it": block}, source)) == {"it": expected}
+
+
+def test_a_condition_on_the_type_is_answered_for_each_type_also_when_they_are_many() -> None:
+    made = mapping({"id": "id"}, when="!contains(`[\"changed\"]`, split(type, '.')[-1])")
+    for _ in range(2):
+        for number in range(300):
+            assert made.apply({"id": 1, "type": f"{number}.changed"}) == []
+            assert made.apply({"id": 1, "type": f"{number}.created"}) == [{"id": 1}]
+
+
+@pytest.mark.parametrize("when", ["type == 'a' && id", "type && @.id", "keys(@)[1] && type.a || id"])
+def test_a_condition_on_more_than_the_type_is_asked_each_time(when: str) -> None:
+    made = mapping({"id": "id"}, when=when)
+    assert made.apply({"id": 1, "type": "a"}) == [{"id": 1}]
+    assert made.apply({"id": None, "type": "a"}) == []
+
+
+def test_a_condition_that_fails_fails_each_time() -> None:
+    made = mapping({"id": "id"}, when="contains(type, 'a')")
+    for _ in range(2):
+        assert made.apply({"id": 1, "type": "a"}) == [{"id": 1}]
+        for wrong in (None, 5, {"a": 1}):
+            with pytest.raises(MappingError, match="when: contains"):
+                made.apply({"id": 1, "type": wrong})
+        assert made.apply({"id": 1, "type": ["a"]}) == [{"id": 1}]
+
+
 # --- written out or called, the same ---------------------------------------------------------------------------------
 
 names = st.sampled_from(["item", "parent", "a", "b", "c"])
@@ -95,7 +138,7 @@ paths = st.lists(names, min_size=1, max_size=3).map(".".join)
 expressions = paths | st.sampled_from(
     ["@", "a[0]", "item.a || b", "item.a[].b", "[a, item]", "add(item.a, b)", "a && parent.b"]
 )
-types = st.sampled_from(["string", "integer", "number", "boolean", "currency", "object", "list", "datetime"])
+kinds = st.sampled_from(["string", "integer", "number", "boolean", "currency", "object", "list", "datetime"])
 unfit = st.sampled_from([{}, {"unfit": "omit"}, {"unfit": "keep"}])
 missing: st.SearchStrategy[dict[str, Any]] = st.sampled_from([{}, {}, {"default": "none"}, {"required": True}])
 nulls = st.sampled_from([{}, {}, {"nulls": "send"}])
@@ -105,10 +148,10 @@ def blocks(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Any]:
     sources = st.fixed_dictionaries({"from": expressions, "fields": inner}) | st.fixed_dictionaries(
         {"each": expressions, "fields": inner}
     )
-    typed = st.fixed_dictionaries({"from": expressions, "type": types}) | st.fixed_dictionaries(
+    typed = st.fixed_dictionaries({"from": expressions, "type": kinds}) | st.fixed_dictionaries(
         {"from": expressions, "money": paths}
     )
-    listed = st.fixed_dictionaries({"each": expressions, "type": types})
+    listed = st.fixed_dictionaries({"each": expressions, "type": kinds})
     alone = st.tuples(st.fixed_dictionaries({"fields": inner}), unfit, missing).map(_joined)
     found = st.tuples(sources | typed | listed, unfit, missing | nulls).map(_joined)
     return expressions | alone | found
