@@ -135,6 +135,19 @@ async def test_the_next_bucket_waits_for_nobody_who_reads_the_view_of_the_newest
     assert await session.fetchval("SELECT until_ms IS NOT NULL FROM gateway.identity_buckets WHERE id = 1")
 
 
+async def test_a_dump_does_not_hold_up_the_next_bucket(journal: PostgresJournal, session: Any) -> None:
+    await journal.append(group(offer("a")))
+    await session.execute("UPDATE gateway.identity_buckets SET from_seq = from_seq - 1048576")
+    dump = session.transaction()
+    await dump.start()
+    await session.execute("LOCK TABLE gateway.identities_1, gateway.identity_buckets IN ACCESS SHARE MODE")
+    assert "identities_1" in await session.fetchval("SELECT pg_get_viewdef('gateway.newest_identities'::regclass)")
+    async with asyncio.timeout(1):
+        await journal.append(group(offer("b")))
+    assert await session.fetchval("SELECT count(*) FROM gateway.identity_buckets") == 2
+    await dump.rollback()
+
+
 async def test_replicas_write_to_the_bucket_that_another_has_begun(journal: PostgresJournal, session: Any) -> None:
     """A connection keeps the plans of what it sends: they follow the view."""
     async with opened(PostgresJournal(databases.url())) as other:
