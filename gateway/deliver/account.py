@@ -249,6 +249,8 @@ class Account:
                 self.gate.channel_opens_s((half.destination, half.channel), now.s),
             )
             return self._leave(queue, queue.send_split(), now) if at_s <= now.s else at_s
+        if queue.destination.name == self.reading and queue.queued < queue.destination.rules.records:
+            return None
         again: list[float] = []
         for channel, heads in self._by_age(queue, now):
             if queue.destination.name == self.reading and not queue.full(channel):
