@@ -192,8 +192,10 @@ def _is_no_wait(outcome: Outcome) -> bool:
 def _verdict(gate: Gate, batch: Batch, verdict: Verdict, now: Now) -> Iterator[News]:
     """What the verdict means for the gate."""
     outcomes = verdict.different()
-    stops = {one for one in (*outcomes, verdict.ease) if isinstance(one, STOPS)}
-    for outcome in stops:
+    kinds = set(map(type, outcomes))
+    stopped = not kinds.isdisjoint(STOPS)
+    told = (*outcomes, verdict.ease) if stopped or verdict.ease else ()
+    for outcome in {one for one in told if isinstance(one, STOPS)}:
         if isinstance(outcome, Throttled):
             for_s = gate.throttle(outcome, (batch.destination, batch.channel), now.s)
             if for_s:
@@ -201,11 +203,11 @@ def _verdict(gate: Gate, batch: Batch, verdict: Verdict, now: Now) -> Iterator[N
         elif gate.suspend(outcome, now.s):
             yield News("account.suspended", outcome.reason, outcome.detail)
     first = outcomes[0]
-    if all(isinstance(one, Retry) for one in outcomes) and isinstance(first, Retry):
+    if isinstance(first, Retry) and len(kinds) == 1:
         if gate.failed(first.reason, first.detail, now.s):
             for_s = gate.opens_s(now.s) - now.s
             yield News("breaker.opened", first.reason, first.detail, for_s)
-    elif not any(isinstance(one, STOPS) for one in outcomes):
+    elif not stopped:
         suspended = gate.suspended()
         if gate.succeeded(now.s):
             yield News("account.resumed" if suspended else "breaker.closed")

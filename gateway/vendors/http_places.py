@@ -43,9 +43,12 @@ class Template:
         self.text = text
         self._pieces = tuple(_pieces(text))
         self.places = tuple(piece for piece in self._pieces if isinstance(piece, Expression))
+        self._literal = "".join(piece for piece in self._pieces if isinstance(piece, str))
 
     def filled(self, values: Values, safe: str) -> str | None:
         """The text with percent-encoded values, but for the signs in `safe`; None where a value is missing."""
+        if not self.places:
+            return self._literal
         if any(place.text not in values for place in self.places):
             return None
         return "".join(
