@@ -11,7 +11,7 @@ import pytest
 
 from gateway.journal.base import Head, Journal
 from gateway.journal.sqlite import SqliteJournal, bell, log, watcher
-from tests.journal.making import accept, group, offer, opened
+from tests.journal.making import Lanehand, accept, group, offer, opened
 
 LATE_S = 60.0
 
@@ -101,6 +101,58 @@ async def test_who_has_missed_two_commits_looks_from_then_on(path: Path, monkeyp
         await other.wait(await other.head(), 0.4)
 
     assert len(looks) > 5
+
+
+@needs_inotify
+async def test_settles_wake_nobody_and_the_bell_is_trusted_as_before(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "NET_S", LATE_S)
+    looks = _looks(monkeypatch)
+    async with _two(path) as (one, other):
+        hand = await Lanehand.on(one)
+        seen = await other.wait(Head(0, 0), 0)
+        for _ in range(3):
+            waiting = asyncio.create_task(other.wait(seen, 0.05))
+            await asyncio.sleep(0.01)
+            looks.clear()
+            await hand.settle()
+            await asyncio.sleep(0.02)
+            assert not looks
+            assert await waiting == seen
+        waiting = asyncio.create_task(other.wait(seen, LATE_S))
+        await asyncio.sleep(0.01)
+        await accept(one, 1)
+        async with asyncio.timeout(5):
+            assert (await waiting).seq == 1
+
+
+@needs_inotify
+async def test_commits_that_are_seen_before_the_bell_is_rung_cost_no_trust(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "NET_S", LATE_S)
+    monkeypatch.setattr(watcher, "POLL_S", LATE_S)
+    rung: list[Path] = []
+    ring = bell.ring
+    monkeypatch.setattr(bell, "ring", rung.append)
+    async with _two(path) as (one, other):
+        hand = await Lanehand.on(one)
+        seen = await other.wait(Head(0, 0), 0)
+        for _ in range(2):
+            await hand.settle()
+            seen = await other.wait(seen, 0)
+            await accept(one, 1)
+            seen = await other.wait(seen, 0)
+            while rung:
+                ring(rung.pop())
+            await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(other.wait(seen, LATE_S))
+        await asyncio.sleep(0.01)
+        await accept(one, 1)
+        ring(rung.pop())
+        async with asyncio.timeout(5):
+            assert (await waiting).seq == seen.seq + 1
 
 
 async def test_nothing_is_held_open_at_the_end(path: Path) -> None:

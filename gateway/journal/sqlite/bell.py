@@ -1,4 +1,4 @@
-"""How the processes of one machine hear of each other's commits, at no cost while there are none.
+"""How the processes of one machine hear that the head has moved, at no cost while it does not.
 
 A writer that has let go of the writers' lock opens and closes its file once more; who listens is told by the kernel
 (inotify, Linux). It changes nothing on the disk, needs no list of who listens, and a process that dies leaves nothing.

@@ -87,20 +87,24 @@ def _said(error: sqlite3.Error, file: str) -> JournalError:
 
 
 class WriterLock:
-    """The kernel lock of all writers of one file. Who lets go of it rings the bell."""
+    """The kernel lock of all writers of one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = bell.lock_path(path)
         self._handle = -1
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def turn(self, *, quiet: bool = False) -> Iterator[None]:
+        """The turn of one writer. At its end the bell is rung; not where what it commits moves no head (`quiet`)."""
         if self._handle < 0:
             self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
         fcntl.flock(self._handle, fcntl.LOCK_EX)
-
-    def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._handle, fcntl.LOCK_UN)
-        bell.ring(self._path)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._handle, fcntl.LOCK_UN)
+            if not quiet:
+                bell.ring(self._path)
 
     def close(self) -> None:
         """Let go of the lock's file."""

@@ -127,12 +127,16 @@ class SqliteJournal:
 
     async def _head_at(self, version: int | None) -> Head:
         """The head at this version of the file, or later: not read again while nobody has committed."""
-        if version is None or version != self._known[0]:
-            self._known = (version, await self.head())
+        known, before = self._known
+        if version is None or version != known:
+            head = await self.head()
+            if known is not None and head != before:
+                self._watcher.moved()
+            self._known = (version, head)
         return self._known[1]
 
     async def probe(self) -> None:
-        await self._writer.run(_probe)
+        await self._writer.run(_probe, quiet=True)
 
     async def keep(self, rules: Keep) -> Kept:
         found = await self._desk.run(partial(keeping.find, rules=rules, place=self._place))
@@ -162,10 +166,10 @@ class SqliteJournal:
         return await self._reader.run(lane_rows.leases)
 
     async def claim(self, account: str, owner: str, seen: Lease | None) -> Lease | None:
-        return await self._writer.run(partial(lane_rows.claim, account=account, owner=owner, seen=seen))
+        return await self._writer.run(partial(lane_rows.claim, account=account, owner=owner, seen=seen), quiet=True)
 
     async def renew(self, leases: Sequence[Lease], *, release: bool = False) -> tuple[Lease, ...]:
-        return await self._writer.run(partial(lane_rows.renew, held=leases, release=release))
+        return await self._writer.run(partial(lane_rows.renew, held=leases, release=release), quiet=True)
 
     async def hold(self, lease: Lease, lanes: Collection[int]) -> tuple[Lane, ...]:
         return await self._writer.run(partial(lane_rows.hold, lease=lease, wanted=lanes))
@@ -180,10 +184,10 @@ class SqliteJournal:
 
     async def settle(self, settlement: Settlement) -> tuple[Lane, ...]:
         job = Settle(settlement, self._identities)
-        return await self._writer.run(job, before=job.prepare)
+        return await self._writer.run(job, before=job.prepare, quiet=not settlement.derived)
 
     async def intend(self, lease: Lease, intents: Sequence[Intent]) -> None:
-        await self._writer.run(partial(lane_rows.intend, lease=lease, intents=intents))
+        await self._writer.run(partial(lane_rows.intend, lease=lease, intents=intents), quiet=True)
 
     async def intents(self, lanes: Collection[int]) -> tuple[Intent, ...]:
         return await self._reader.run(partial(lane_rows.intents, lanes=lanes))

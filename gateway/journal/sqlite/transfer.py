@@ -65,7 +65,7 @@ class SqliteShelf:
         return {key if key == SOURCE else key.removeprefix(PROGRESS): value for key, value in rows}
 
     async def take(self, table: str, rows: Sequence[Values], progress: dict[str, int]) -> None:
-        with self._lock, transaction(self._now):
+        with self._lock.turn(), transaction(self._now):
             if table == "identities":
                 _remember(self._now, rows)
             elif rows:
@@ -76,11 +76,11 @@ class SqliteShelf:
             self._now.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", progress.items())
 
     async def finish(self) -> None:
-        with self._lock, transaction(self._now):
+        with self._lock.turn(), transaction(self._now):
             self._now.execute(_BYTES)
 
     async def release(self) -> None:
-        with self._lock, transaction(self._now):
+        with self._lock.turn(), transaction(self._now):
             self._now.execute("DELETE FROM meta WHERE key LIKE 'copy:%'")
 
 

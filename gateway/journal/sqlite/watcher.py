@@ -15,7 +15,9 @@ microseconds, the wake-up for it ten times as much.
 NET_S = 1.0
 """How often they are looked for where there is one."""
 MISSED = 2
-"""Commits in a row that nobody rang for, after which the bell is no longer trusted: a writer of an older version."""
+"""Moves of the head in a row that nobody rang for, after which the bell is no longer trusted: a writer of an older
+version.
+"""
 
 
 class Watcher:
@@ -30,6 +32,7 @@ class Watcher:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._looking: asyncio.TimerHandle | None = None
         self._ear: int | None = None
+        self._heard = False
         self._missed = 0
 
     def committed(self) -> None:
@@ -61,6 +64,14 @@ class Watcher:
         if not self._waiting:
             self._look_no_more()
 
+    def moved(self) -> None:
+        """The head has moved. A bell that did not tell of it is not trusted for long."""
+        self._hear()
+        self._missed = 0 if self._heard else self._missed + 1
+        self._heard = False
+        if self._missed >= MISSED:
+            self._hear_no_more()
+
     def close(self) -> None:
         """Wake everybody and let go of the file."""
         self._wake()
@@ -84,7 +95,7 @@ class Watcher:
 
     def _hear(self) -> None:
         if self._ear is not None and bell.heard(self._ear):
-            self._missed = 0
+            self._heard = True
             self._wake()
 
     def _hear_no_more(self) -> None:
@@ -110,16 +121,9 @@ class Watcher:
             self._looking = None
 
     def _has_changed(self) -> bool:
-        """Whether others have committed since the last look. A bell that did not tell of it is not trusted for long."""
+        """Whether others have committed since the last look."""
         before, self.version = self.version, self._look()
-        if self.version == before:
-            return False
-        if self._ear is not None and None not in (before, self.version):
-            self._missed += 1
-            self._hear()
-            if self._missed >= MISSED:
-                self._hear_no_more()
-        return True
+        return self.version != before
 
     def _look(self) -> int | None:
         """A number that changes with every commit of others; None while it cannot be told."""

@@ -32,6 +32,7 @@ class _Job(NamedTuple):
     act: Callable[[Db], Any]
     before: Callable[[], None] | None
     future: "Future[Any]"
+    quiet: bool
 
     def start(self) -> bool:
         """Whether somebody still waits for it. From here on it can no longer be given up."""
@@ -55,14 +56,19 @@ class Worker(ABC):
         self._stopped = False
 
     async def run(
-        self, act: Callable[[Db], T], *, before: Callable[[], None] | None = None, timeout_s: float | None = None
+        self,
+        act: Callable[[Db], T],
+        *,
+        before: Callable[[], None] | None = None,
+        quiet: bool = False,
+        timeout_s: float | None = None,
     ) -> T:
         """Do it in the thread; `before` is done ahead of any lock. A job that is given up (cancelled, or late) before
-        it has begun is never done.
+        it has begun is never done. `quiet`: it moves no head, and nobody is woken by it.
 
         Raises JournalUnavailable when it is not done within `timeout_s` (default: the busy timeout), or cannot be.
         """
-        job = _Job(act, before, Future())
+        job = _Job(act, before, Future(), quiet)
         self._put(job)
         late_s = self._busy_timeout_s if timeout_s is None else timeout_s
         try:
@@ -156,7 +162,7 @@ class Worker(ABC):
 
 
 class Writer(Worker):
-    """The process's one writer. `committed` is called in its thread after each commit."""
+    """The process's one writer. `committed` is called in its thread after each commit that is not quiet."""
 
     def __init__(self, path: Path, busy_timeout_s: float, committed: Callable[[], None]) -> None:
         super().__init__(path, busy_timeout_s, "journal-writer")
@@ -176,14 +182,16 @@ class Writer(Worker):
         ready = [job for job in jobs if _prepared(job)]
         if not ready:
             return []
-        with self._lock:
+        quiet = all(job.quiet for job in ready)
+        with self._lock.turn(quiet=quiet):
             db = self._connected()
             self._checkpoints.finish(db)
             with transaction(db):
                 live = [job for job in ready if job.start()]
                 said = [_savepoint(db, job) for job in live] if len(live) > 1 else [_alone(db, job) for job in live]
         self._checkpoints.committed()
-        self._committed()
+        if not quiet:
+            self._committed()
         return said
 
     def _close(self) -> None:
