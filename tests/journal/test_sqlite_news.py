@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.journal.base import Head, Journal
-from gateway.journal.sqlite import SqliteJournal, bell, log, watcher
+from gateway.journal.sqlite import SqliteJournal, bell, journal, log, watcher
 from tests.journal.making import Lanehand, accept, group, offer, opened
 
 LATE_S = 60.0
@@ -101,6 +101,22 @@ async def test_who_has_missed_two_commits_looks_from_then_on(path: Path, monkeyp
         await other.wait(await other.head(), 0.4)
 
     assert len(looks) > 5
+
+
+async def test_moves_of_the_head_that_follow_each_other_closely_are_heard_of_together(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "GATHER_S", 0.2)
+    async with _two(path) as (one, other):
+        seen = await other.wait(Head(0, 0), 0)
+        await accept(one, 1)
+        seen = await other.wait(seen, LATE_S)
+        assert seen.seq == 1
+        waiting = asyncio.create_task(other.wait(seen, LATE_S))
+        for _ in range(3):
+            await accept(one, 1)
+        assert (await waiting).seq == 4
+        assert (await other.wait(Head(0, 0), 0)).seq == 4
 
 
 @needs_inotify

@@ -46,6 +46,8 @@ from gateway.model import (
     State,
 )
 
+GATHER_S = 0.02
+"""After a move of the head the next one is not heard of sooner: what comes meanwhile is read at once with it."""
 SEARCH_S = 60.0
 AUDIT_S = 600.0
 _NO_LIMIT = 1 << 62
@@ -69,6 +71,7 @@ class SqliteJournal:
         self._identities = Identities()
         self._place = keeping.Place()
         self._known: tuple[int | None, Head] = (None, Head(0, 0))
+        self._moved_s = -GATHER_S
         self._closed = False
 
     async def open(self) -> None:
@@ -114,6 +117,9 @@ class SqliteJournal:
     async def wait(self, seen: Head, timeout_s: float) -> Head:
         loop = asyncio.get_running_loop()
         until_s = loop.time() + timeout_s
+        early_s = self._moved_s + GATHER_S - loop.time()
+        if early_s > 0:
+            await asyncio.sleep(min(early_s, timeout_s))
         while True:
             promise = self._watcher.promise()
             try:
@@ -132,6 +138,7 @@ class SqliteJournal:
             head = await self.head()
             if known is not None and head != before:
                 self._watcher.moved()
+                self._moved_s = asyncio.get_running_loop().time()
             self._known = (version, head)
         return self._known[1]
 
