@@ -28,7 +28,7 @@ from gateway.journal.base import Journal, Page
 from gateway.model import Attempt, Event, ParkedRow, Settlement, State
 from gateway.vendors.base import Batch, Record, Refused
 
-SETTLE_EVERY_S = 0.02
+SETTLE_EVERY_S = 0.05
 """Settles are grouped: the journal's writer belongs to the receiver first."""
 IDLE_S = 5.0
 SLICE = 10
