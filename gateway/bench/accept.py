@@ -21,6 +21,8 @@ SHARES = (0.5, 0.7)
 BUSY = 0.95
 LOOK_S = 0.005
 DELIVERED_S = 120.0
+PASSED_ON = ", passed on"
+"""Of a candidate that delivers orders as they came."""
 OK = 200
 
 
@@ -87,27 +89,31 @@ async def accept(site: Site, scale: Scale) -> Report:
 
 
 async def both(site: Site, scale: Scale) -> Report:
-    """Accepting while everything is delivered to one sink in batches of 100, as it can be kept up: a round counts until
-    the last has come there.
+    """Accepting while everything is delivered to one sink in batches of 100, mapped and as it came, as it can be kept
+    up: a round counts until the last has come there.
     """
     measured, loading = machine.cores()
     with machine.on_core(loading):
         async with processes.bare(site.folder, measured) as bare, AsyncExitStack() as stack:
             found = [candidate("bare Starlette", bare)]
             for name, core in (("one core for both", measured), ("delivery on the load's core", loading)):
-                sink = await stack.enter_async_context(sinking())
-                running = await stack.enter_async_context(_delivering(site, sink.port, name, measured))
-                running.move("dispatcher", core)
-                found.append(candidate(name, running))
-                found[-1].sink = sink
+                for shape in ("", PASSED_ON):
+                    sink = await stack.enter_async_context(sinking())
+                    delivering = _delivering(site, sink.port, f"{name}{shape}", measured)
+                    running = await stack.enter_async_context(delivering)
+                    running.move("dispatcher", core)
+                    found.append(candidate(f"{name}{shape}", running))
+                    found[-1].sink = sink
             await _rounds(site, scale, found, Orders(site.samples, setups.SOURCE), done=1.0)
     return _report("both", "orders accepted while all are delivered to one sink in batches of 100", found)
 
 
 @asynccontextmanager
 async def _delivering(site: Site, port: int, name: str, core: int | None) -> AsyncIterator[Running]:
-    config = setups.shop({"sink": setups.batched(port)})
-    async with processes.gateway(config, site.folder / name.replace(" ", "-"), core=core) as running:
+    plain = name.endswith(PASSED_ON)
+    config = setups.shop({"sink": setups.passed_on(port) if plain else setups.batched(port)}, plain=plain)
+    folder = site.folder / name.replace(",", "").replace(" ", "-")
+    async with processes.gateway(config, folder, core=core) as running:
         yield running
 
 

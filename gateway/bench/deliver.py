@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ CPU = "CPU µs per event"
 AS_THEY_COME = "as they come, batches of 100"
 FANS = (1, 2, 5, 10)
 FAN_EVENTS_SHARE = 4
-"""A fan-out has this part of the backlog: it goes out eighteen times."""
+"""A fan-out has this part of the backlog: it goes out thirty-six times."""
 STALLED_S = 20.0
 LOOK_S = 0.05
 
@@ -54,25 +55,29 @@ async def deliver(site: Site, scale: Scale) -> Report:
 
 
 async def fanout(site: Site, scale: Scale) -> Report:
-    """The same backlog to 1, 2, 5 and 10 destinations, in batches of 100."""
+    """The same backlog to 1, 2, 5 and 10 destinations, in batches of 100: mapped, and as it came."""
     rows: list[list[Any]] = []
     headline = {}
+    first_us = 0.0
     scale = replace(scale, events=max(scale.events // FAN_EVENTS_SHARE, 1))
     async with sinking() as sink:
-        every = {f"fan-{number}": setups.batched(sink.port, number) for number in range(1, FANS[-1] + 1)}
-        backlog = await _filled(site, scale, every)
-        for place, fan in enumerate(FANS):
-            site.tell(f"{fan} destinations", (place + 1) / (len(FANS) + 1))
-            chosen = dict(list(every.items())[:fan])
-            one = await _emptied(site, sink, backlog, setups.shop(chosen), scale.events)
+        shapes = {
+            shape: {f"{key}-{number}": made(sink.port, number) for number in range(1, FANS[-1] + 1)}
+            for shape, key, made in (("mapped", "fan", setups.batched), ("passed on", "plain", setups.passed_on))
+        }
+        backlog = await _filled(site, scale, {**shapes["mapped"], **shapes["passed on"]})
+        for place, (shape, fan) in enumerate(product(shapes, FANS)):
+            site.tell(f"{shape}, {fan} destinations", (place + 1) / (len(shapes) * len(FANS) + 1))
+            chosen = dict(list(shapes[shape].items())[:fan])
+            config = setups.shop(chosen, plain=shape == "passed on")
+            one = await _emptied(site, sink, backlog, config, scale.events)
             cpu_us = one.cpu_s / scale.events * 1e6
-            first_us = rows[0][3] if rows else cpu_us
+            first_us = cpu_us if fan == 1 else first_us
             each_us = (cpu_us - first_us) / (fan - 1) if fan > 1 else cpu_us
-            rows.append(
-                [fan, scale.events * fan, round(scale.events * fan / one.took_s), round(cpu_us), round(each_us)]
-            )
-            headline[f"cpu_us, {fan} destinations"] = round(cpu_us, 1)
-    columns = ["destinations", "deliveries", "deliveries/s", CPU, "of that for each further one"]
+            deliveries_per_s = round(scale.events * fan / one.took_s)
+            rows.append([shape, fan, scale.events * fan, deliveries_per_s, round(cpu_us), round(each_us)])
+            headline[f"cpu_us, {shape}, {fan} destinations"] = round(cpu_us, 1)
+    columns = ["what", "destinations", "deliveries", "deliveries/s", CPU, "of that for each further one"]
     return Report("fanout", "one order to many destinations, in batches of 100", columns, rows, headline, drawn=CPU)
 
 

@@ -18,14 +18,14 @@ Destinations = Mapping[str, Mapping[str, Any]]
 
 
 def shop(destinations: Destinations, *, plain: bool = False) -> dict[str, Any]:
-    """One Shopify shop, every event to every destination. `plain`: a source of which nothing is known, so that its
-    events are passed on as they come.
+    """One Shopify shop, every event to every destination. `plain`: of its events nothing is known but how they are
+    signed, so that they are passed on as they come.
     """
-    known = {"preset": "shopify", "secrets": [SECRET]}
-    config: dict[str, Any] = {
-        "sources": {SOURCE: {"preset": "generic"} if plain else known},
-        "destinations": dict(destinations),
-    }
+    source: dict[str, Any] = {"preset": "shopify", "secrets": [SECRET]}
+    if plain:
+        verify = {"scheme": "hmac", "header": "X-Shopify-Hmac-Sha256", "encoding": "base64"}
+        source |= {"preset": "generic", "topic": "header:X-Shopify-Topic", "verify": verify}
+    config: dict[str, Any] = {"sources": {SOURCE: source}, "destinations": dict(destinations)}
     if destinations:
         config["routes"] = [{"to": list(destinations)}]
     return config
@@ -46,10 +46,10 @@ def batched(port: int, number: int = 1) -> dict[str, Any]:
     return {"vendor": "ometria", "api_key": f"key-{number}", "collection": "bench", "base_url": base_url, "limits": []}
 
 
-def passed_on(port: int) -> dict[str, Any]:
+def passed_on(port: int, number: int = 1) -> dict[str, Any]:
     """A destination that takes 100 events a request, as they are."""
-    url = f"http://127.0.0.1:{port}/passed-on"
-    return {"vendor": "http", "url": url, "account": "passed-on", "batch": {"records": 100}}
+    url = f"http://127.0.0.1:{port}/passed-on-{number}"
+    return {"vendor": "http", "url": url, "account": f"passed-on-{number}", "batch": {"records": 100}}
 
 
 def single(port: int, number: int = 1) -> dict[str, Any]:

@@ -24,9 +24,13 @@ from tests.journal.making import opened
 
 HEADLINES = {
     "accept": {"ratio, gateway", "p99_ms at 70%"},
-    "both": {"ratio, one core for both", "ratio, delivery on the load's core"},
+    "both": {
+        f"ratio, {name}{shape}"
+        for name in ("one core for both", "delivery on the load's core")
+        for shape in ("", ", passed on")
+    },
     "deliver": {"cpu_us, batches of 100", "cpu_us, as they come, batches of 100", "cpu_us, one by one"},
-    "fanout": {f"cpu_us, {fan} destinations" for fan in (1, 2, 5, 10)},
+    "fanout": {f"cpu_us, {shape}, {fan} destinations" for shape in ("mapped", "passed on") for fan in (1, 2, 5, 10)},
     "pace": {"share, ometria", "share, octolis", "share, amperity"},
     "start": {"seconds", "events"},
     "idle": {"cores"},
