@@ -150,7 +150,7 @@ class LaneWork:
         self._order.append(seq)
         self._open[seq] = opened
         for death in planned.deaths:
-            opened.rows += (row_of_death(seq, death, now_ms),)
+            opened.rows.append(row_of_death(seq, death, now_ms))
             opened.states[death.part] = State.DEAD
             opened.attempts.append(Attempt(seq, death.part, State.DEAD, reason=death.reason))
         if not planned.records and not planned.deaths:
@@ -397,7 +397,7 @@ class LaneWork:
             self.rewrite(row, attempt)
             return
         opened = self._open[record.seq]
-        opened.rows += (row,)
+        opened.rows.append(row)
         if attempt is not None:
             opened.attempts.append(attempt)
         if row.state is State.PARKED:

@@ -17,7 +17,7 @@ class Open:
         self.waiting = {record.part: record for record in records}
         self.states: dict[str, State] = {}
         self.attempts: list[Attempt] = []
-        self.rows: tuple[ParkedRow, ...] = ()
+        self.rows: list[ParkedRow] = []
         self.derived: list[tuple[Record, Derived]] = []
 
     def keys(self) -> set[bytes]:

@@ -53,6 +53,7 @@ class Reader:
         self._by_source.clear()
         self._pages.clear()
         self._bytes = 0
+        self.close()
 
     def close(self) -> None:
         """Nothing is read ahead any more."""

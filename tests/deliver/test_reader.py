@@ -88,6 +88,16 @@ async def test_the_next_page_of_a_lane_that_lags_is_read_while_this_one_is_plann
     assert log.reads == 3
 
 
+async def test_what_is_being_read_ahead_is_forgotten_with_the_rest() -> None:
+    log = await filled(450)
+    one = Reader(log, await log.head(), 0)
+    await one.page("shop", 0)
+    one.forget()
+    await asyncio.sleep(0.001)
+    assert log.reads == 1
+    assert seqs(await one.page("shop", 200))[0] == 201
+
+
 async def test_nothing_is_read_ahead_where_many_sources_lag(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "LAG_MAX", 1)
     log = await filled(900, ("a", "b"))
