@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -55,6 +56,14 @@ async def test_delivering_gives_way_to_accepting_where_they_share_a_core(tmp_pat
     async with running(tmp_path) as (gateway, _):
         nice = {role: os.getpriority(os.PRIO_PROCESS, gateway.pid(role)) for role in ("receiver", "dispatcher")}
         assert nice["dispatcher"] == min(nice["receiver"] + GIVES_WAY, 19)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is that of a process")
+async def test_who_commits_deliveries_gives_way_to_nobody_for_accepting_waits_for_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as (gateway, _):
+        threads = {int(task.name) for task in Path(f"/proc/{gateway.pid('dispatcher')}/task").iterdir()}
+        nice = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+        assert min(nice) == os.getpriority(os.PRIO_PROCESS, gateway.pid("receiver"))
 
 
 async def test_what_ometria_would_refuse_is_dead_with_the_reason_and_nothing_else_is(tmp_path: Path) -> None:
