@@ -34,8 +34,8 @@ GARBAGE = 10_000
 """Objects made between two looks for cycles: requests and deliveries leave few. Python's own 700 costs 2 us of 100."""
 GIVES_WAY = 10
 """How much nicer (nice(2)) delivering is than accepting, where they share a core. On Linux that is a thread's: who
-reads and sends gives way, and who commits does not, for whoever accepts waits for the journal's lock then. At 4 (0.29 of
-a core) requests at 70 % of the maximum pile up behind a backlog that is delivered; at 19 delivering gets next to nothing.
+reads and sends gives way; who commits does not, for whoever accepts waits for the journal's lock then. At 4 (0.29 of a
+core) requests at 70 % of the maximum pile up beside a backlog that is delivered; at 19 delivering gets next to nothing.
 """
 STATUS_EVERY_S = 1.0
 PROBE_EVERY_S = 5.0

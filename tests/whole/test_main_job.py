@@ -61,9 +61,12 @@ async def test_delivering_gives_way_to_accepting_where_they_share_a_core(tmp_pat
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere niceness is that of a process")
 async def test_who_commits_deliveries_gives_way_to_nobody_for_accepting_waits_for_it(tmp_path: Path) -> None:
     async with running(tmp_path) as (gateway, _):
-        threads = map(int, os.listdir(f"/proc/{gateway.pid('dispatcher')}/task"))
-        nice = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+        nice = {os.getpriority(os.PRIO_PROCESS, thread) for thread in _threads(gateway.pid("dispatcher"))}
         assert min(nice) == os.getpriority(os.PRIO_PROCESS, gateway.pid("receiver"))
+
+
+def _threads(pid: int) -> list[int]:
+    return [int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()]
 
 
 async def test_what_ometria_would_refuse_is_dead_with_the_reason_and_nothing_else_is(tmp_path: Path) -> None:
