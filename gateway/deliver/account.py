@@ -5,7 +5,6 @@ filled across the lanes of one destination, each record from the lane that has h
 No two records of one key are in flight at once over all lanes of a destination.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
 from math import ceil
@@ -25,13 +24,13 @@ from gateway.deliver.pace import Departure, Pace
 from gateway.deliver.plan import Destination, Planned
 from gateway.deliver.queue import Now, Queue
 from gateway.deliver.settle import Tried
+from gateway.deliver.shares import Shares
 from gateway.deliver.still import Still
 from gateway.errors import Reason
 from gateway.model import Intent, Lane, Lease, Settlement
 from gateway.vendors.base import (
     Answer,
     Batch,
-    BatchRules,
     Delivered,
     DroppingVendor,
     Failure,
@@ -82,7 +81,7 @@ class Account:
         self._most = self._concurrency()
         self._still = Still()
         self._versions: dict[str, Versions] = {}
-        self._floor = 0.0
+        self._shares = Shares()
         self._cut_off = CutOff()
         self._steps: dict[str, Step | None] = {}
         self._intents_done: list[bytes] = []
@@ -116,22 +115,28 @@ class Account:
 
     def take(self, work: LaneWork, planned: Sequence[tuple[int, Planned | None]], now: Now) -> None:
         """Events that a lane has read, by their seq, as what they are on it; None for one that was settled before."""
-        self._note(work, [record for _, one in planned if one is not None for record in one.records])
+        self._note(work, planned)
+        rest = self.gate.channels_rest(now.s)
+        queued: list[Record] = []
         for seq, one in planned:
             if one is None:
                 work.skip(seq)
-            else:
+            elif rest:
                 self._queue(work, work.take(seq, one, now.ms), now)
+            else:
+                queued += work.take(seq, one, now.ms)
+        if queued:
+            self._queues[work.destination.name].extend(work.id, queued)
 
-    def _note(self, work: LaneWork, records: Sequence[Record]) -> None:
-        """A lane has planned these records: who has to know the newest states of its destination hears of them."""
+    def _note(self, work: LaneWork, planned: Sequence[tuple[int, Planned | None]]) -> None:
+        """A lane has planned these: who has to know the newest states of its destination hears of them."""
         for other in self.works.values():
             its_own = other is work and work.again is not None
             if other.survey is not None and other.destination.name == work.destination.name and not its_own:
-                other.survey.note(records)
+                other.survey.note([record for _, one in planned if one is not None for record in one.records])
 
     def _queue(self, work: LaneWork, records: Sequence[Record], now: Now) -> None:
-        """Records of a newly planned event. Those of a channel that rests for long are parked until then."""
+        """Records of a newly planned event. Those whose channel rests for long are parked until then."""
         queue = self._queues[work.destination.name]
         for record in records:
             rest_s = self.gate.channel_opens_s((work.destination.name, record.draft.channel), now.s) - now.s
@@ -234,7 +239,9 @@ class Account:
 
     def _by_need(self) -> list[Queue]:
         """The destinations with work, that of the lane with the least of its share first."""
-        need = {name: self._floor for name, queue in self._queues.items() if queue.splits and name not in self._still}
+        need = {
+            name: self._shares.floor for name, queue in self._queues.items() if queue.splits and name not in self._still
+        }
         for work in self.works.values():
             if work.queued and work.ready():
                 name = work.destination.name
@@ -279,43 +286,10 @@ class Account:
         return self.pace.next_s(now.s, record.draft.cost, record.draft.channel, key)
 
     def _fill(self, queue: Queue, channel: str, lanes: Sequence[int], now: Now) -> Batch:
-        """A batch from these lanes, each record from the lane with the least of its share."""
-        rules = queue.destination.rules
-        most = 1 if self.gate.probing() else rules.records
-        records: list[Record] = []
-        keys: set[bytes] = set()
-        size = 2
-        heap = [(self.works[lane].served, lane) for lane in lanes]
-        heapq.heapify(heap)
-        self._floor = max(self._floor, heap[0][0])
-        while heap and len(records) < most:
-            lane = heap[0][1]
-            record = queue.peek(channel, lane, now)
-            if records and record is not None:
-                if not _fits(records[0], record, size, rules):
-                    break
-                if rules.keyed and (record.batch, record.attempt) != (records[0].batch, records[0].attempt):
-                    record = None
-            if record is None or (rules.one_per_key and record.draft.key_hash in keys):
-                heapq.heappop(heap)
-                continue
-            records.append(queue.pop(channel, lane))
-            if rules.one_per_key:  # what else there is of its key steps aside
-                keys.add(record.draft.key_hash)
-                queue.take((record,))
-            size += len(record.encoded) + 1
-            heapq.heapreplace(heap, (self._serve(self.works[lane], rules.records), lane))
-        if rules.keyed:  # what fails as a whole goes again in this order, from whatever lanes
-            records.sort(key=lambda record: (record.lane, record.seq))
+        """A batch from these lanes."""
+        most = 1 if self.gate.probing() else queue.destination.rules.records
+        records = self._shares.fill(queue, channel, [self.works[lane] for lane in lanes], most, now)
         return Batch(queue.destination.name, channel, tuple(records), now.ms)
-
-    def _serve(self, work: LaneWork, most: int) -> float:
-        """One record of a lane goes; gives what it has had of its share. What it did not use is no claim, and what it
-        had beyond its share, since there was room beside others, is held against it for one batch at most.
-        """
-        share = 1 / work.weight
-        work.served = min(max(work.served, self._floor) + share, self._floor + most * share)
-        return work.served
 
     def _leave(self, queue: Queue, batch: Batch, now: Now) -> Batch:
         queue.leave(batch)
@@ -356,6 +330,22 @@ class Account:
         tried = self._tried(answer, latency_s, now, batch.key if whole else "")
         half = queue.split_in_flight is batch
         queue.release(batch)
+        if len(different) == 1 and isinstance(different[0], Delivered):
+            self._all_delivered(batch.records, different[0], tried)
+        else:
+            self._book(queue, batch, verdict, tried, now, half=half)
+        for one in {one for one in different if isinstance(one, Throttled) and one.scope == "channel"}:
+            self._rest_channel(queue, batch.channel, one.reason, now)
+        return news
+
+    def _all_delivered(self, records: Sequence[Record], outcome: Delivered, tried: Tried) -> None:
+        """The vendor has these records and said the same of each."""
+        for lane in {record.lane for record in records} & self.works.keys():
+            its_own = [record for record in records if record.lane == lane]
+            self.works[lane].delivered_together(its_own, outcome, tried)
+
+    def _book(self, queue: Queue, batch: Batch, verdict: Verdict, tried: Tried, now: Now, *, half: bool) -> None:
+        """Every record gets its outcome. `half`: the batch was one of a split."""
         back: list[Record] = []
         split: list[Record] = []
         for record, outcome in zip(batch.records, verdict.outcomes, strict=True):
@@ -375,9 +365,6 @@ class Account:
         queue.give_back(batch, back, half=half)
         if split:
             queue.halve(batch, split)
-        for one in {one for one in different if isinstance(one, Throttled) and one.scope == "channel"}:
-            self._rest_channel(queue, batch.channel, one.reason, now)
-        return news
 
     def _stopped(self, record: Record, outcome: Throttled | Suspended, back: list[Record], now: Now) -> None:
         """Nothing is wrong with the record: it goes back, or is parked where only its channel rests for long."""
@@ -489,9 +476,3 @@ class Account:
     def dirty(self) -> bool:
         """Whether outcomes wait for a settle."""
         return bool(self._intents_done) or any(work.dirty() for work in self.works.values())
-
-
-def _fits(first: Record, record: Record, size: int, rules: BatchRules) -> bool:
-    """Whether a record may join a batch that began with `first` and has `size` bytes."""
-    fits = size + len(record.encoded) + 1 <= rules.body_bytes
-    return fits and not (first.draft.alone or record.draft.alone) and record.draft.cost == first.draft.cost

@@ -93,6 +93,10 @@ class Gate:
         """
         self._closed_until_s = 0.0
 
+    def channels_rest(self, now_s: float) -> bool:
+        """Whether any channel is not to be used now."""
+        return any(until_s > now_s for until_s in self._channels.values())
+
     def channel_opens_s(self, channel: Channel, now_s: float) -> float:
         """When a channel may be used: now, or later."""
         return max(now_s, self._channels.get(channel, 0.0))

@@ -4,7 +4,6 @@ An event is open until each of its parts has an outcome; only then does it enter
 the cursor, or lie in `ahead` when an earlier one is still open.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
@@ -13,10 +12,10 @@ from gateway.deliver.newer import Versions
 from gateway.deliver.outcomes import Open, Unsettled
 from gateway.deliver.parked import LONGEST_WAIT_MS, ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
+from gateway.deliver.progress import Progress
 from gateway.deliver.replay import Again, Survey
 from gateway.deliver.settle import DETAIL_CHARS, Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
 from gateway.errors import Reason
-from gateway.journal.ranges import beyond, contains
 from gateway.model import (
     LIVE,
     Attempt,
@@ -24,7 +23,6 @@ from gateway.model import (
     LaneSettle,
     Offer,
     ParkedRow,
-    Ranges,
     Resolved,
     State,
     state_of_parts,
@@ -35,6 +33,10 @@ from gateway.vendors.base import Delivered, Record, Refused, Retry, Split, Super
 class LaneWork:
     """The unsettled part of one lane. `again`: what a replay's lane does beyond others. `versions`: what its
     destination has, where that matters.
+
+    Mostly an event is one record, nothing is parked and all of a batch is taken. Such events are fresh until something
+    else comes of them, or of others: `_fresh` has their records, `_open` all other open events. While anything is
+    parked none is fresh.
     """
 
     def __init__(
@@ -45,7 +47,6 @@ class LaneWork:
         self.again = again
         self.versions = Versions()
         self.read_to = lane.cursor
-        self._settled_ahead = lane.ahead
         self.queued = 0
         self.filling = False
         self.quiet = False
@@ -55,9 +56,9 @@ class LaneWork:
         self.served = 0.0
         settings = destination.settings
         self.parked = ParkedIndex(parked, longest_wait_ms=int(settings.retry.max * 1000))
+        self._fresh: dict[int, Record] = {}
         self._open: dict[int, Open] = {}
-        self._order: deque[int] = deque()
-        self._done: set[int] = set()
+        self._progress = Progress(lane.ahead)
         self._stopped_ms: dict[Ref, int] = {}
         self._next = Unsettled()
         self._settling: Unsettled | None = None
@@ -80,7 +81,7 @@ class LaneWork:
         settings = self.destination.settings
         return (
             self.queued < enough
-            and len(self._order) < settings.read_ahead
+            and len(self._progress) < settings.read_ahead
             and len(self.parked) < settings.parked_max
             and not self.standing()
             and (self.again is None or self.again.surveyed())
@@ -89,7 +90,7 @@ class LaneWork:
 
     def room(self, enough: int) -> int:
         """How many more events `wants_more` would take if each made one record; at least one."""
-        return max(1, min(enough - self.queued, self.destination.settings.read_ahead - len(self._order)))
+        return max(1, min(enough - self.queued, self.destination.settings.read_ahead - len(self._progress)))
 
     def runs_low(self, enough: int, most: int) -> bool:
         """Whether so many more events should be read that they are worth a turn: half of `enough`, or `most`."""
@@ -106,7 +107,7 @@ class LaneWork:
 
     def over(self) -> bool:
         """Whether nothing is left to do, now and later, unless an operator wants it: a replay that is done."""
-        return is_over(self.lane) and not (self._open or self.parked or self._settling or self.dirty())
+        return is_over(self.lane) and not (self.unsettled() or self.parked or self._settling or self.dirty())
 
     def standing(self) -> bool:
         """Whether the lane stands still by an operator's will: paused, ended, or in its quiet hours."""
@@ -131,24 +132,27 @@ class LaneWork:
 
     def unsettled(self) -> int:
         """Events that are read and not settled."""
-        return len(self._open)
+        return len(self._open) + len(self._fresh)
 
     def settled_already(self, seq: int) -> bool:
         """Whether a settle before a restart has already dealt with the event: it lay in `ahead` then."""
-        return contains(self._settled_ahead, seq)
+        return self._progress.settled_already(seq)
 
     def skip(self, seq: int) -> None:
         """An event that was settled before a restart."""
-        self._order.append(seq)
-        self._done.add(seq)
+        self._progress.add(seq)
+        self._progress.done.add(seq)
 
     def take(self, seq: int, planned: Planned, now_ms: int) -> Sequence[Record]:
         """An event that was read and planned; gives the records that are to be queued. Those whose key is parked here
         are parked behind it, those that are held until their time.
         """
-        opened = Open(planned.records)
-        self._order.append(seq)
-        self._open[seq] = opened
+        self._progress.add(seq)
+        records = planned.records
+        if len(records) == 1 and not planned.deaths and self._goes_at_once(records[0]):
+            self._fresh[seq] = records[0]
+            return records
+        opened = self._open[seq] = Open(records)
         for death in planned.deaths:
             opened.rows.append(row_of_death(seq, death, now_ms))
             opened.states[death.part] = State.DEAD
@@ -161,6 +165,33 @@ class LaneWork:
         if not opened.waiting:
             self._complete_if_done(seq)
         return [record for record in ours if (seq, record.part) not in self._cut_off] if self._cut_off else ours
+
+    def lets_all_go(self) -> bool:
+        """Whether no record is withheld now: nothing is parked, and no state may be older than what went."""
+        return not self.parked and self.again is None and not self.destination.settings.stale
+
+    def _goes_at_once(self, record: Record) -> bool:
+        cut_off = bool(self._cut_off) and (record.seq, record.part) in self._cut_off
+        return not (record.hold_ms or cut_off) and self.lets_all_go()
+
+    def _opened(self, seq: int) -> Open:
+        """An open event, which is fresh no longer."""
+        record = self._fresh.pop(seq, None)
+        if record is not None:
+            self._open[seq] = Open((record,))
+            self.parked.leaves(record.draft.key_hash, seq)
+        return self._open[seq]
+
+    def _is_fresh(self, record: Record) -> bool:
+        return record.seq in self._fresh and self._fresh[record.seq].part == record.part
+
+    def _park(self, row: ParkedRow) -> None:
+        self._open_all()
+        self.parked.add(row)
+
+    def _open_all(self) -> None:
+        for seq in list(self._fresh):
+            self._opened(seq)
 
     def _held(self, record: Record, now_ms: int) -> bool:
         """Whether the record's hold is not over; it is parked until then. A receipt far in the future was told by a
@@ -196,6 +227,8 @@ class LaneWork:
 
     def expects(self, record: Record) -> bool:
         """Whether the record's outcome is still to be booked: it is parked here, or its event is open and waits."""
+        if self._is_fresh(record):
+            return True
         opened = self._open.get(record.seq)
         return (opened is not None and record.part in opened.waiting) or (record.seq, record.part) in self.parked
 
@@ -220,12 +253,25 @@ class LaneWork:
             for record in list(opened.waiting.values()):
                 self.rest(record, now_ms, now_ms, Reason.REDELIVER)
 
+    def delivered_together(self, records: Iterable[Record], outcome: Delivered, tried: Tried) -> None:
+        """The vendor has these records and said the same of each. One that nobody waits for any more is passed over."""
+        alike = outcome.derived is None and not (self._gave_way or self.destination.settings.stale)
+        fresh, done, draft = self._fresh, self._progress.done, self._next
+        for record in records:
+            if alike and self._is_fresh(record):
+                del fresh[record.seq]
+                done.add(record.seq)
+                draft.attempts.append(attempt_of(record, State.DELIVERED, tried, receipt=outcome.receipt))
+                draft.states.append(State.DELIVERED)
+            elif self.expects(record):
+                self.delivered(record, outcome, tried)
+
     def delivered(self, record: Record, outcome: Delivered, tried: Tried) -> None:
         """The vendor has the record."""
         attempt = attempt_of(record, State.DELIVERED, tried, receipt=outcome.receipt)
         if outcome.derived is not None:
-            where = self._next if (record.seq, record.part) in self.parked else self._open[record.seq]
-            where.derived.append((record, outcome.derived))
+            where = self._opened(record.seq) if (record.seq, record.part) not in self.parked else None
+            (where or self._next).derived.append((record, outcome.derived))
         if record.version_ms and self.destination.settings.drops_stale(record.entity):
             self.versions.delivered(record)
             key = record.draft.key_hash
@@ -241,7 +287,7 @@ class LaneWork:
         if ref in self.parked:
             self._resolve(ref, state, attempt)
             return
-        self._open[record.seq].attempts.append(attempt)
+        self._opened(record.seq).attempts.append(attempt)
         self._part_done(record, state)
 
     def failed(self, record: Record, outcome: Retry | Refused | Split, tried: Tried) -> ParkedRow:
@@ -260,11 +306,12 @@ class LaneWork:
 
     def lost(self, ref: Ref, outcome: Refused, tried: Tried) -> None:
         """A record of which nobody can say any more how it was sent, if anybody waits for its outcome."""
-        opened = self._open.get(ref[0])
         if ref in self.parked:
             self.dead(self.parked.row(ref), outcome, tried.at_ms)
-        elif opened is not None and ref[1] in opened.waiting:
-            self.failed(opened.waiting[ref[1]], outcome, tried)
+        elif ref[0] in self._fresh or ref[0] in self._open:
+            waiting = self._opened(ref[0]).waiting
+            if ref[1] in waiting:
+                self.failed(waiting[ref[1]], outcome, tried)
 
     def dead(self, row: ParkedRow, outcome: Refused, now_ms: int) -> None:
         """A parked row is given up without an attempt."""
@@ -278,6 +325,7 @@ class LaneWork:
     def operated(self, lane: Lane, rows: Iterable[ParkedRow]) -> None:
         """An operator did something to the lane: its standing, and its parked rows as they are in the journal now."""
         self.lane = replace(self.lane, paused=lane.paused, ended=lane.ended, changed=lane.changed, counts=lane.counts)
+        self._open_all()
         self.parked.merge(rows)
         self._told_version = lane.version
 
@@ -291,7 +339,7 @@ class LaneWork:
             return None
         self._settling, self._next = self._next, Unsettled()
         draft = self._settling
-        cursor, ahead = self._progress()
+        cursor, ahead = self._progress.so_far(self.read_to)
         return LaneSettle(
             lane=self.lane.id,
             version=self.lane.version,
@@ -318,7 +366,7 @@ class LaneWork:
         return (
             end is not None
             and self.lane.cursor < end <= self.read_to
-            and not (self._open or self._settling or self.lane.ended)
+            and not (self.unsettled() or self._settling or self.lane.ended)
         )
 
     def settled(self, lane: Lane) -> None:
@@ -331,28 +379,6 @@ class LaneWork:
         for ref, row in draft.parked.items() if draft else ():
             if row.state is State.PARKED and ref not in self._next.parked:
                 self.parked.durable(ref)
-
-    def _progress(self) -> tuple[int, Ranges]:
-        """The cursor, and what is settled ahead of it: of what was read, and what a settle before a restart has dealt
-        with and is not read again yet.
-        """
-        order, done = self._order, self._done
-        self._settled_ahead = beyond(self._settled_ahead, max(self.read_to, order[-1] if order else 0))
-        while order and order[0] in done:
-            done.discard(order.popleft())
-        if not order:
-            return self.read_to, self._settled_ahead
-        ranges: list[tuple[int, int]] = []
-        first = last = 0
-        for seq in order:
-            if seq in done:
-                first, last = first or seq, seq
-            elif first:
-                ranges.append((first, last))
-                first = 0
-        if first:
-            ranges.append((first, last))
-        return order[0] - 1, (*ranges, *self._settled_ahead)
 
     def withheld(self, record: Record, now_ms: int) -> bool:
         """Whether the record does not go now: something newer went instead, or another of its key is parked before it.
@@ -374,7 +400,7 @@ class LaneWork:
         if ref in self.parked:
             self.superseded(ref)
             return
-        self._open[record.seq].attempts.append(Attempt(record.seq, record.part, State.SUPERSEDED))
+        self._opened(record.seq).attempts.append(Attempt(record.seq, record.part, State.SUPERSEDED))
         self._gave_way.setdefault(record.seq, set()).add(record.draft.key_hash)
         self._part_done(record, State.SUPERSEDED)
 
@@ -396,12 +422,12 @@ class LaneWork:
         if (record.seq, record.part) in self.parked:
             self.rewrite(row, attempt)
             return
-        opened = self._open[record.seq]
+        opened = self._opened(record.seq)
         opened.rows.append(row)
         if attempt is not None:
             opened.attempts.append(attempt)
         if row.state is State.PARKED:
-            self.parked.add(row)
+            self._park(row)
         self._part_done(record, row.state)
 
     def rewrite(self, row: ParkedRow, attempt: Attempt | None = None) -> None:
@@ -411,7 +437,7 @@ class LaneWork:
         if attempt is not None:
             self._next.attempts.append(attempt)
         if row.state is State.PARKED:
-            self.parked.add(row)
+            self._park(row)
         else:
             self.parked.remove(ref)
 
@@ -442,7 +468,7 @@ class LaneWork:
         if opened is None or opened.waiting or (self._gave_way and self._came_before(seq, opened.keys())):
             return False
         del self._open[seq]
-        self._done.add(seq)
+        self._progress.done.add(seq)
         draft = self._next
         draft.attempts += opened.attempts
         draft.derived += opened.derived

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from math import inf
 
 from msgspec import Struct
@@ -9,7 +10,7 @@ from msgspec import Struct
 from gateway.deliver.ahead import at_once
 from gateway.deliver.newer import Waiting
 from gateway.deliver.plan import Destination
-from gateway.vendors.base import Batch, Record
+from gateway.vendors.base import Batch, BatchRules, Record
 
 
 class Now(Struct, frozen=True):
@@ -45,8 +46,8 @@ class Queue:
         self.split_in_flight: Batch | None = None
         self._count = count
         self._channels: dict[str, dict[int, deque[Record]]] = {}
-        self._taken: set[bytes] = set()
-        self._waiting: dict[bytes, deque[Record]] = {}
+        self._taken: set[str] = set()
+        self._waiting: dict[str, deque[Record]] = {}
         self._ordered = destination.settings.order == "entity"
         self._coalescing = bool(destination.settings.coalesce)
         self._since_s: dict[str, float] = {}
@@ -57,13 +58,31 @@ class Queue:
             self._newest.joins(record)
         self._line_up(record, first=first)
 
-    def _line_up(self, record: Record, *, first: bool) -> None:
+    def extend(self, lane: int, records: Sequence[Record]) -> None:
+        """Newly planned records of one lane join its queue."""
+        if self._coalescing:
+            for record in records:
+                self.put(record)
+            return
+        size = 0
+        for record in records:
+            self._queue(record).append(record)
+            size += len(record.encoded)
+        self.queued += len(records)
+        self.bytes += size
+        self._count(lane, len(records))
+
+    def _queue(self, record: Record) -> deque[Record]:
         lanes = self._channels.get(record.draft.channel)
         if lanes is None:
             lanes = self._channels[record.draft.channel] = {}
         queue = lanes.get(record.lane)
         if queue is None:
             queue = lanes[record.lane] = deque()
+        return queue
+
+    def _line_up(self, record: Record, *, first: bool) -> None:
+        queue = self._queue(record)
         if first:
             queue.appendleft(record)
         else:
@@ -101,7 +120,7 @@ class Queue:
         """Whether a record does not go now: a newer state of its key waits, one of its key is in flight, or its lane
         withholds it.
         """
-        key = record.draft.key_hash
+        key = record.draft.part
         if self._coalescing and self._coalesces(record) and self._newest.replaces(record):
             self._newest.leaves(record)
             self._supersede(record)
@@ -141,6 +160,33 @@ class Queue:
         self._no_longer_waits(record)
         return record
 
+    def pop_run(self, channel: str, lane: int, most: int) -> list[Record]:
+        """Take up to `most` records for one batch from the head of a lane that withholds none: those before the first
+        that does not fit or has to step aside. None where batches are known again.
+        """
+        queue, rules = self._channels[channel][lane], self.destination.rules
+        if self._coalescing or rules.keyed:
+            return []
+        records: list[Record] = []
+        keys: set[str] = set()
+        size = 2
+        for record in islice(queue, most):
+            key = record.draft.part
+            if key in self._taken or key in keys or (records and not fits(records[0], record, size, rules)):
+                break
+            records.append(record)
+            size += len(record.encoded) + 1
+            if rules.one_per_key:
+                keys.add(key)
+        for record in records:
+            queue.popleft()
+            self.bytes -= len(record.encoded)
+        self.queued -= len(records)
+        self._count(lane, -len(records))
+        if rules.one_per_key:
+            self.take(records)
+        return records
+
     def clear(self, channel: str) -> list[Record]:
         """Take every record of a channel that is not in flight, those too that wait for their key."""
         taken = [record for queue in self._channels.pop(channel, {}).values() for record in queue]
@@ -162,7 +208,7 @@ class Queue:
     def take(self, records: Iterable[Record]) -> None:
         """Nothing else of these records' keys may be sent."""
         if self._ordered:
-            self._taken.update([record.draft.key_hash for record in records])
+            self._taken.update([record.draft.part for record in records])
 
     def release(self, batch: Batch) -> None:
         """The keys of this batch are free again, but for those of halves that still have to go: what waited for them
@@ -172,10 +218,10 @@ class Queue:
             self.split_in_flight = None
         if not self._ordered:
             return
-        keys = {record.draft.key_hash for record in batch.records}
-        keys -= {record.draft.key_hash for half in self.splits for record in half.records}
+        keys = {record.draft.part for record in batch.records}
+        keys -= {record.draft.part for half in self.splits for record in half.records}
         self._taken -= keys
-        for key in keys & self._waiting.keys():
+        for key in keys & self._waiting.keys() if self._waiting else ():
             for record in reversed(self._waiting.pop(key)):
                 self._line_up(record, first=True)
                 if not self.destination.limits:  # it has waited, and no request is short
@@ -216,3 +262,9 @@ class Queue:
         """Take the half that `next_split` gave."""
         self.split_in_flight = self.splits.popleft()
         return self.split_in_flight
+
+
+def fits(first: Record, record: Record, size: int, rules: BatchRules) -> bool:
+    """Whether a record may join a batch that began with `first` and has `size` bytes."""
+    roomy = size + len(record.encoded) + 1 <= rules.body_bytes
+    return roomy and not (first.draft.alone or record.draft.alone) and record.draft.cost == first.draft.cost
