@@ -1,17 +1,17 @@
 """Fields: what a compiled mapping is made of, written out as Python source.
 
 A field leaves its value in the variable `value`: None where there is nothing to send, `NULL` where a null is to be
-sent. The variable `path` holds the field that is being made, for its faults.
+sent. A comment before its lines is its path, for its faults.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gateway.errors import MappingError
 from gateway.mapping import types
 from gateway.mapping.blocks import Block, plain
 from gateway.mapping.expressions import Meter
-from gateway.mapping.source import Code, Writer, constant
+from gateway.mapping.source import Code, Writer, constant, path_label
 from gateway.mapping.table import bounded
 from gateway.mapping.types import EvaluationError, Unfit
 
@@ -28,6 +28,7 @@ INLINE_MAX = 4
 """Objects within objects that are written out: each is three blocks, and Python's compiler takes twenty. Below, an
 object has a function of its own.
 """
+_OTHERS_SEEN = 64  # texts that a table of values does not name
 _UNSET: Any = object()  # an option that is not there, where null would be one
 
 
@@ -43,12 +44,14 @@ class Place(NamedTuple):
 
 class Step(NamedTuple):
     """One conversion of a value that is not null: of the value alone, or of the value and its place. `containers`: it
-    lets everything else pass.
+    lets everything else pass. `gives_null`: it may make null of a value. `known`: what it makes of texts.
     """
 
     convert: Callable[..., Any]
     place: Place | None = None
     containers: bool = False
+    gives_null: bool = False
+    known: Mapping[str, Any] | None = None
 
 
 nothing: Code = constant(None)
@@ -172,47 +175,68 @@ def listed(source: Code, element: Lines, meter: Meter, width: int) -> Lines:
 
 def labelled(mapping: str, path: str, member: Member) -> Lines:
     """A field outside of an object, with a path for its faults."""
-    return lambda writer: [f"path = {path!r}", *_guarded(mapping, _lines(member, writer), writer)]
+    return lambda writer: _guarded(mapping, _lines(member, path, "pass", writer), writer)
 
 
 def _object(members: Members, made: str, writer: Writer) -> list[str]:
     """The source of an object, which it leaves in the variable `made`."""
-    lines = ["path = ''"]
+    lines = []
     for key, path, member in members.fields:
         value = f"value if value is not {writer.constant(NULL)} else None" if member.sends_null else "value"
-        lines += [
-            f"path = {path!r}",
-            *_lines(member, writer),
-            f"if value is not None: {made}[{key!r}] = {value}",
-        ]
-    return [f"{made} = {{}}", *_guarded(members.mapping, lines, writer)]
+        lines += _lines(member, path, f"{made}[{key!r}] = {value}", writer)
+    return [f"{made} = {{}}", *_guarded(members.mapping, lines or ["pass"], writer)]
 
 
 def _guarded(mapping: str, lines: list[str], writer: Writer) -> list[str]:
     """Lines whose faults are told with their path. What is around them does not take them for its own."""
-    raised = f"raise MappingError({writer.constant(mapping)}, path, str(error)) from None"
-    return ["try:", *_indented(lines), "except EvaluationError as error:", f"    {raised}"]
+    faulty = writer.constant(_faulty(mapping, writer.paths))
+    return ["try:", *_indented(lines), "except EvaluationError as error:", f"    raise {faulty}(error) from None"]
+
+
+def _faulty(mapping: str, paths: list[str]) -> Callable[[EvaluationError], MappingError]:
+    """What is raised for a fault in one of the lines that have these paths."""
+
+    def fault(error: EvaluationError) -> MappingError:
+        line = error.__traceback__.tb_lineno if error.__traceback__ else 1
+        return MappingError(mapping, paths[line - 1], str(error))
+
+    return fault
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _lines(member: Member, writer: Writer) -> list[str]:
-    """The source of a member, which leaves its value in `value`."""
-    lines = member.source(writer)
+def _lines(member: Member, path: str, keep: str, writer: Writer) -> list[str]:
+    """The source of a member, which leaves its value in `value`, and runs `keep` where that is not null."""
+    label, kept = path_label(path), f"if value is not None: {keep}"
+    lines = [label, *member.source(writer)]
     missing = [] if member.missing is nothing else [f"if value is None: value = {member.missing(writer)}"]
+    absent = [] if member.absent is nothing else [label, f"value = {member.absent(writer)}", kept]
     if member.steps:
-        then = [line for number, step in enumerate(member.steps) for line in _step(step, number, writer)]
-        lines += ["if value is not None:", *_indented([*then, *missing])]
-        if member.absent is not nothing:
-            lines += ["else:", f"    value = {member.absent(writer)}"]
-    elif member.absent is not nothing:
-        lines.append(f"if value is None: value = {member.absent(writer)}")
+        lines += ["if value is not None:", *_indented(_converted(member.steps, missing, keep, writer))]
+        if absent:
+            lines += ["else:", *_indented(absent)]
+    elif absent:
+        lines += ["if value is None:", *_indented(absent), f"else: {keep}"]
+    else:
+        lines.append(kept)
     if member.unfit is None:
         return lines
-    instead = [f"value = {member.unfit(writer)}", *missing]
+    instead = [f"value = {member.unfit(writer)}", *missing, kept]
     return ["try:", *_indented(lines), "except EvaluationError:", *_indented(instead)]
+
+
+def _converted(steps: Sequence[Step], missing: list[str], keep: str, writer: Writer) -> list[str]:
+    """A value that is not null through its conversions."""
+    lines: list[str] = []
+    for place, step in enumerate(steps, start=1):
+        lines += _step(step, writer)
+        if step.gives_null:
+            rest = _converted(steps[place:], [], "pass", writer) if steps[place:] else []
+            lines += ["if value is not None:", *_indented(rest)] if rest else []
+            return [*lines, *missing, f"if value is not None: {keep}"]
+    return [*lines, keep]
 
 
 _UNCHANGED: dict[Callable[..., Any], type] = {
@@ -226,28 +250,47 @@ _UNCHANGED: dict[Callable[..., Any], type] = {
 """Conversions that pass values of one type on as they are."""
 
 
-def _step(step: Step, number: int, writer: Writer) -> list[str]:
+def _step(step: Step, writer: Writer) -> list[str]:
     convert = writer.constant(step.convert)
     if step.containers:
-        return [f"if type(value) is dict or type(value) is list: {convert}(value)"]
+        return [f"if type(value) in CONTAINERS: {convert}(value)"]
     if step.convert in _UNCHANGED:
-        lines = [f"if type(value) is not {_UNCHANGED[step.convert].__name__}: value = {convert}(value)"]
-    elif step.place is not None:
+        return [f"if type(value) is not {_UNCHANGED[step.convert].__name__}: value = {convert}(value)"]
+    if step.place is not None:
         name, found = _place(step.place, writer)
-        lines = [
-            *found,
-            f"value = {_exact(name, writer) if step.convert is types.amount else ''}{convert}(value, {name})",
-        ]
-    else:
-        lines = [f"value = {convert}(value)"]
-    return ["if value is not None:", *_indented(lines)] if number else lines
+        return [*found, *_PLACED.get(step.convert, _by_place)(convert, name, writer)]
+    if step.known is not None:
+        return [f"value = {writer.constant(step.known)}[value] if type(value) is str else {convert}(value)"]
+    return [f"value = {convert}(value)"]
 
 
-def _exact(name: str, writer: Writer) -> str:
-    """What `types.amount` makes of a short number, which nearly all amounts of a normal event are."""
-    short = f"value.is_finite() and -{types.SHORT} <= value.adjusted() <= {types.SHORT}"
-    quantize = writer.constant(types.QUANTIZE)
-    return f"{quantize}(value, {name}) if type(value) is Decimal and {name} is not None and {short} else "
+def _by_place(convert: str, place: str, _writer: Writer) -> list[str]:
+    return [f"value = {convert}(value, {place})"]
+
+
+def _time(convert: str, place: str, writer: Writer) -> list[str]:
+    """Times that were seen lately, and know their offset, are found without a call."""
+    times = writer.constant(types.TIMES)
+    return [f"value = type(value) is str and {times}.get(value) or {convert}(value, {place})"]
+
+
+def _amount(convert: str, place: str, writer: Writer) -> list[str]:
+    """Amounts in texts are found among those seen lately, short numbers (nearly all of a normal event) made to fit."""
+    quantize, short = writer.constant(types.QUANTIZE), writer.constant(types.SHORT)
+    return [
+        "kind = type(value)",
+        f"if kind is Decimal and {place} is not None and value.adjusted() in {short} and value.is_finite():",
+        f"    value = {quantize}(value, {place}.smallest)",
+        f"elif kind is str and {place} is not None: value = {place}[value]",
+        f"else: value = {convert}(value, {place})",
+    ]
+
+
+_PLACED: dict[Callable[..., Any], Callable[[str, str, Writer], list[str]]] = {
+    types.utc_datetime: _time,
+    types.amount: _amount,
+}
+"""How the usual values of conversions that know a place are written out."""
 
 
 def _place(place: Place, writer: Writer) -> tuple[str, list[str]]:
@@ -259,8 +302,8 @@ def _place(place: Place, writer: Writer) -> tuple[str, list[str]]:
     found = [f"place = {own or setting}"]
     if own:
         found.append(f"if place is None or place == '': place = {setting}")
-    found.append(f"{name} = {writer.constant(place.check)}(place) if place is not None else None")
-    return name, [f"if {name} is UNSET:", *_indented(found)]
+    found.append(f"if place is not None: {name} = {writer.constant(place.check)}(place)")
+    return name, [f"if {name} is None:", *_indented(found)]
 
 
 def whole(source: Field, meter: Meter) -> Field:
@@ -335,7 +378,8 @@ def looked_up(block: Block) -> Step:
             raise Unfit("one of `values`", value)
         return found
 
-    return Step(run)
+    gives_null = None in known.values() or otherwise is None
+    return Step(run, gives_null=gives_null, known=types.Seen(run, _OTHERS_SEEN + len(known)))
 
 
 def _key(key: Any) -> str:

@@ -237,7 +237,7 @@ class _Compiler:
         steps = [fields.looked_up(raw)] if "values" in raw else []
         wanted = raw.get("type")
         if "money" in raw:
-            steps.append(self._placed(path, raw, "money", "currency", types.amount, types.quantum))
+            steps.append(self._placed(path, raw, "money", "currency", types.amount, types.amounts))
         elif wanted == "datetime" and "timezone" not in raw and last_name.endswith(_UTC_ENDINGS):
             steps.append(Step(types.utc_datetime))
         elif wanted == "datetime":
@@ -245,7 +245,7 @@ class _Compiler:
         elif wanted == "phone":
             steps.append(self._placed(path, raw, "country", "country", types.phone, types.country_if_known))
         elif wanted is not None:
-            steps.append(Step(types.PLAIN[wanted]))
+            steps.append(Step(types.PLAIN[wanted], known=types.SEEN.get(wanted)))
         return tuple(steps)
 
     def _placed(

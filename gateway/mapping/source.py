@@ -4,12 +4,12 @@ simple field is a line of Python and not a chain of calls. What is not simple is
 Nothing of a mapping's text becomes source but as a quoted literal; everything else is handed over as a constant.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from ast import literal_eval
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from gateway.errors import MappingError
 from gateway.mapping import closures
 from gateway.mapping.closures import Run, equal, merged
 from gateway.mapping.types import EvaluationError, Unfit
@@ -22,6 +22,7 @@ NEST_MAX = 12
 """Parts within parts that are written out. Python's parser has its limits; below it closures are called."""
 _EMPTY: dict[str, Any] = {}
 _NUMBERS = frozenset({int, Decimal, float})
+_CONTAINERS = frozenset({dict, list})
 _UNSET: Any = object()
 _INNER = ("item", "parent")
 """Names of a scope that a block has of its own."""
@@ -54,12 +55,14 @@ class Writer:
         self.constants: dict[str, Any] = {
             "EMPTY": _EMPTY,
             "NUMBERS": _NUMBERS,
+            "CONTAINERS": _CONTAINERS,
             "EvaluationError": EvaluationError,
-            "MappingError": MappingError,
             "Unfit": Unfit,
             "UNSET": _UNSET,
             "Decimal": Decimal,
         }
+        self.paths: list[str] = []
+        """Of each line of the function that was made: the field that it is about."""
         self.depth = 0
         """Parts of an expression around the one that is written."""
         self.objects = 0
@@ -131,12 +134,12 @@ class Writer:
 
     def shared(self, code: Code | None, *what: str) -> tuple[str, str]:
         """An expression that several places want alike, with a variable for what they make of it (`what` tells it from
-        others): UNSET until the first has made it. It is made once in the outermost frame that the expression knows.
+        others): null until the first has made it. It is made once in the outermost frame that the expression knows.
         """
         before, self._reach = self._reach, 0
         text = code(self) if code else ""
         reach, self._reach = self._reach, max(before, self._reach)
-        return text, self._variable((text, *what), "p", "UNSET", reach)
+        return text, self._variable((text, *what), "p", "None", reach)
 
     @contextmanager
     def inside(self, item: str, *, known: bool) -> Iterator[Frame]:
@@ -158,10 +161,28 @@ class Writer:
     def made(self, body: Sequence[str]) -> Callable[[Any], Any]:
         """The function of the scope with this body."""
         lines = ["def run(s):", *(f"    {line}" for line in (*self.frames[0].heads, *body))]
+        self.paths.extend(_paths(lines))
         space = dict(self.constants)
         exec(compile("\n".join(lines), "<mapping>", "exec"), space)  # noqa: S102  written here, of quoted literals alone
         made: Callable[[Any], Any] = space["run"]
         return made
+
+
+def path_label(path: str) -> str:
+    """A comment: the lines behind it are about this field. A line that fails is known by its number, so that nothing is
+    noted while all goes well.
+    """
+    return f"# {path!r}"
+
+
+def _paths(lines: Iterable[str]) -> Iterator[str]:
+    """The field that each line is about."""
+    path = ""
+    for line in lines:
+        label = line.lstrip()
+        if label.startswith("# "):
+            path = literal_eval(label[2:])
+        yield path
 
 
 def function(code: Code) -> Run:
@@ -422,7 +443,7 @@ def _true(name: str, value: str) -> str:
     """JMESPath's truth of a value, which has the name from then on where it is no condition."""
     if type(value) is Condition:
         return value
-    return f"(({name} := {value}) or type({name}) in NUMBERS)"
+    return f"(({name} := {value}) or {name} is not None and type({name}) in NUMBERS)"
 
 
 def _nested(write: Code, run: Run, levels: int = 1) -> Code:

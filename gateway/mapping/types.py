@@ -22,8 +22,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import phonenumbers
-import pycountry
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
+
+from gateway.mapping import iso
 
 DIGITS_MAX = 400
 """Digits of a number in plain notation; more is no figure of a shop, and arithmetic on it would cost seconds."""
@@ -42,8 +43,8 @@ ARITHMETIC = Context(
 """Decimal arithmetic as the gateway does it: 50 digits, halves up; division by zero and overflow raise."""
 QUANTIZE = ARITHMETIC.quantize
 """A number as a multiple of another. Raises `DecimalException` where that wants more than 50 digits."""
-SHORT = 40
-"""Digits of a number before or behind its point, with which `QUANTIZE` to a currency's smallest amount never raises."""
+SHORT = frozenset(range(-40, 41))
+"""Places of a number's first digit with which `QUANTIZE` to a currency's smallest amount never raises."""
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+)(\.\d*)?([eE][+-]?\d{1,4})?\s*", re.ASCII)
 _DIGITS = re.compile(r"[+-]?\d+", re.ASCII)
@@ -92,18 +93,37 @@ def kind(value: Any) -> str:
     return _KINDS.get(type(value), "unknown")
 
 
+class Seen(dict[str, Any]):
+    """What texts are converted to: those seen lately, so many at most, are found without a call."""
+
+    __slots__ = ("_convert", "_limit")
+
+    def __init__(self, convert: Callable[[str], Any], limit: int = CACHED) -> None:
+        super().__init__()
+        self._convert = convert
+        self._limit = limit
+
+    def __missing__(self, text: str) -> Any:
+        made = self._convert(text)
+        if len(self) >= self._limit:
+            self.clear()
+        if len(text) < DIGITS_MAX:
+            self[text] = made
+        return made
+
+
 # --- texts and numbers -----------------------------------------------------------------------------------------------
 
 
 def string(value: Any) -> str:
     """A text. Of a number its exact digits (12.0 and 12 are `12`: ids stay ids), of a boolean `true` or `false`."""
-    if type(value) is str:
-        return value
     if type(value) is int:
         try:
             return str(value)
         except ValueError:
             raise Unfit("string", value, "more digits than can be written") from None
+    if type(value) is str:
+        return value
     if type(value) is bool:
         return "true" if value else "false"
     if type(value) is Decimal:
@@ -263,7 +283,7 @@ def utc_datetime(value: Any, timezone: str | None = None) -> str:
     """RFC 3339 in UTC to the second, `2026-01-02T03:04:05Z`; fractions are cut. Takes what `moment` takes."""
     if type(value) is not str:
         return moment(value).isoformat()[:19] + "Z"
-    known = _times.get(value)
+    known = TIMES.get(value)
     if known is not None:
         return known
     if value[13:16] in _SIXTY and value[16:19] in _SIXTY and len(value) <= _OFFSET_FORM:
@@ -273,16 +293,16 @@ def utc_datetime(value: Any, timezone: str | None = None) -> str:
     return _naive_utc(value, timezone).isoformat()[:19] + "Z"
 
 
-_times: dict[str, str] = {}
+TIMES: dict[str, str] = {}
 """What times that know their offset are in UTC: those of one event are mostly alike, and are asked for again when the
 normal event is mapped.
 """
 
 
 def _remembered(text: str, time: str) -> str:
-    if len(_times) > CACHED:
-        _times.clear()
-    _times[text] = _times[time] = time
+    if len(TIMES) > CACHED:
+        TIMES.clear()
+    TIMES[text] = TIMES[time] = time
     return time
 
 
@@ -383,40 +403,19 @@ def _phone(text: str, country_code: str | None) -> str | None:
 
 # --- countries and money ---------------------------------------------------------------------------------------------
 
-_OTHER_COUNTRIES = {"uk": "GB", "el": "GR", "xk": "XK", "kosovo": "XK", "great britain": "GB"}
-"""In wide use and not in ISO 3166-1: the EU's UK and EL, and XK (user-assigned; Shopify and the EU send it)."""
-
-
-@cache
-def _countries() -> dict[str, str]:
-    """Every spelling of a country in lower case, and alpha-2 itself -> alpha-2. Built on first use: it costs 20 ms."""
-    found: dict[str, str] = {}
-    for entry in pycountry.countries:
-        spellings = (
-            getattr(entry, key, None) for key in ("alpha_2", "alpha_3", "name", "official_name", "common_name")
-        )
-        found.update((spelling.lower(), entry.alpha_2) for spelling in spellings if spelling)
-        found[entry.alpha_2] = entry.alpha_2
-    return found | _OTHER_COUNTRIES
-
 
 def country(value: Any) -> str:
     """ISO 3166-1 alpha-2, from alpha-2, alpha-3 or the English name."""
-    known = _countries()
+    known = iso.countries()
     found = (known.get(value) or known.get(value.strip().lower())) if type(value) is str else None
     if found is None:
         raise Unfit("country", value)
     return found
 
 
-@cache
-def _currencies() -> frozenset[str]:
-    return frozenset(entry.alpha_3 for entry in pycountry.currencies)
-
-
 def is_currency(code: str) -> bool:
     """Whether ISO 4217 has it."""
-    return code in _currencies()
+    return code in iso.currencies()
 
 
 def country_if_known(value: Any) -> str | None:
@@ -429,48 +428,49 @@ def country_if_known(value: Any) -> str | None:
 
 def currency(value: Any) -> str:
     """ISO 4217, three capital letters."""
-    if type(value) is str and value in _currencies():
+    if type(value) is str and value in iso.currencies():
         return value
     found = value.strip().upper() if type(value) is str else ""
-    if found not in _currencies():
+    if found not in iso.currencies():
         raise Unfit("currency", value)
     return found
 
 
-_MINOR_DIGITS = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-    4: "CLF UYW",
-}
+def digits(code: str) -> int:
+    """How many decimals a currency has (ISO 4217)."""
+    return -int(iso.quanta()[currency(code)].as_tuple().exponent)
+
+
+class Amounts(Seen):
+    """What texts are as amounts of a currency. `smallest`: its smallest amount, 0.01 for most."""
+
+    __slots__ = ("smallest",)
+
+    def __init__(self, smallest: Decimal) -> None:
+        super().__init__(lambda text: amount(text, self))
+        self.smallest = smallest
 
 
 @cache
-def _quanta() -> dict[str, Decimal]:
-    """Every currency's smallest amount."""
-    quanta = dict.fromkeys(_currencies(), Decimal("0.01"))
-    for places, codes in _MINOR_DIGITS.items():
-        quanta.update(dict.fromkeys(codes.split(), Decimal(1).scaleb(-places)))
-    return quanta
+def _amounts() -> dict[str, Amounts]:
+    """Those of every currency."""
+    alike = {smallest: Amounts(smallest) for smallest in set(iso.quanta().values())}
+    return {code: alike[smallest] for code, smallest in iso.quanta().items()}
 
 
-def digits(code: str) -> int:
-    """How many decimals a currency has (ISO 4217)."""
-    return -int(_quanta()[currency(code)].as_tuple().exponent)
+def amounts(code: Any) -> Amounts:
+    """A currency's amounts (ISO 4217: JPY has no decimals, KWD three, most two)."""
+    found = _amounts().get(code) if type(code) is str else None
+    return _amounts()[currency(code)] if found is None else found
 
 
-def quantum(code: Any) -> Decimal:
-    """A currency's smallest amount (ISO 4217: JPY has no decimals, KWD three, most two)."""
-    found = _quanta().get(code) if type(code) is str else None
-    return found or _quanta()[currency(code)]
-
-
-def amount(value: Any, smallest: Decimal | None) -> int | Decimal:
+def amount(value: Any, known: Amounts | None) -> int | Decimal:
     """An amount as a multiple of its currency's smallest, halves up. Without one it keeps the digits it has."""
     found = _number_in(value) if type(value) is str else number(value)
-    if smallest is None:
+    if known is None:
         return found
     try:
-        return QUANTIZE(found, smallest)
+        return QUANTIZE(found, known.smallest)
     except DecimalException:
         raise Unfit("money", value, "too many digits") from None
 
@@ -490,6 +490,9 @@ PLAIN: Mapping[str, Callable[[Any], Any]] = {
     "list": json_list,
 }
 """Types that need nothing but the value."""
+
+SEEN: Mapping[str, Seen] = {name: Seen(PLAIN[name]) for name in ("date", "email", "country", "currency")}
+"""Those whose values are texts that are worth remembering."""
 
 NAMES: tuple[str, ...] = (*PLAIN, "datetime", "phone")
 """All types. A time also wants to know its zone, a phone its country."""

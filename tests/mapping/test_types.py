@@ -204,7 +204,21 @@ def test_no_more_times_are_remembered_than_may_be() -> None:
     for minute in range(types.CACHED):
         text = (begins + timedelta(minutes=minute)).isoformat()
         assert types.utc_datetime(text) == f"{text[:19]}Z"
-    assert len(types._times) <= types.CACHED + 2
+    assert len(types.TIMES) <= types.CACHED + 2
+
+
+def test_no_more_texts_are_remembered_than_may_be_and_no_long_ones() -> None:
+    seen = types.Seen(str.upper, 3)
+    for text in ("a", "b", "a", "c", "d", "é" * types.DIGITS_MAX):
+        assert seen[text] == text.upper()
+    assert seen == {"d": "D"}
+
+
+def test_what_does_not_fit_is_not_remembered() -> None:
+    for _ in range(2):
+        with pytest.raises(Unfit, match="expected email, got string"):
+            types.SEEN["email"]["no address"]
+    assert "no address" not in types.SEEN["email"]
 
 
 def test_an_unknown_zone_does_not_fit() -> None:
@@ -259,7 +273,7 @@ def test_what_is_no_phone_does_not_fit(value: Any) -> None:
     ],
 )
 def test_money_has_its_currencys_digits(value: Any, currency: str | None, expected: str) -> None:
-    assert str(types.amount(value, types.quantum(currency) if currency else None)) == expected
+    assert str(types.amount(value, types.amounts(currency) if currency else None)) == expected
 
 
 @given(
@@ -269,21 +283,21 @@ def test_money_has_its_currencys_digits(value: Any, currency: str | None, expect
     st.sampled_from(["EUR", "JPY", "KWD"]),
 )
 def test_an_amount_is_its_number_with_the_currencys_digits_however_it_is_written(value: Any, currency: str) -> None:
-    smallest = types.quantum(currency)
+    known = types.amounts(currency)
     try:
-        expected = types.ARITHMETIC.quantize(Decimal(types.number(value)), smallest)
+        expected = types.ARITHMETIC.quantize(Decimal(types.number(value)), known.smallest)
     except (Unfit, DecimalException):
         with pytest.raises(Unfit, match=r"expected (number|money)"):
-            types.amount(value, smallest)
+            types.amount(value, known)
     else:
-        assert str(types.amount(value, smallest)) == str(expected)
+        assert str(types.amount(value, known)) == str(expected)
 
 
 def test_money_in_what_is_no_currency_does_not_fit() -> None:
     with pytest.raises(Unfit, match="expected currency"):
-        types.quantum("POINTS")
+        types.amounts("POINTS")
     with pytest.raises(Unfit, match="expected money"):
-        types.amount("9" * 100, types.quantum("EUR"))
+        types.amount("9" * 100, types.amounts("EUR"))
 
 
 _EMAILISH = st.text("aZ09.+-_'@\"é ü", max_size=12)

@@ -98,7 +98,7 @@ def test_objects_are_made_in_any_depth_that_a_mapping_may_have(around: dict[str,
 def test_an_amount_is_what_its_conversion_gives(text: str, code: str | None) -> None:
     source, block = {"v": Decimal(text), "c": code}, {"from": "v", "money": "c"}
     try:
-        expected = str(types.amount(source["v"], types.quantum(code) if code else None))
+        expected = str(types.amount(source["v"], types.amounts(code) if code else None))
     except Unfit as error:
         with pytest.raises(MappingError, match=str(error)):
             one({"it": block}, source)
