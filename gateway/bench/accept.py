@@ -48,14 +48,14 @@ class Candidate(Struct):
         if self.sink is None:
             return outcome
         self.accepted += outcome.statuses[OK]
-        return replace(outcome, took_s=outcome.took_s + await self._delivered(self.sink))
+        return replace(outcome, took_s=outcome.took_s + await self.delivered())
 
-    async def _delivered(self, sink: Sink) -> float:
-        """Wait until everything that was accepted has come to the sink; how many seconds that took."""
+    async def delivered(self) -> float:
+        """Wait until everything that was accepted has come to the sink, if there is one; how many seconds that took."""
         began_s = time.perf_counter()
-        while sink.records < self.accepted:
+        while self.sink is not None and self.sink.records < self.accepted:
             if time.perf_counter() - began_s > DELIVERED_S:
-                raise BenchFailed(f"{self.name}: {self.accepted - sink.records} orders were not delivered")
+                raise BenchFailed(f"{self.name}: {self.accepted - self.sink.records} orders were not delivered")
             await asyncio.sleep(LOOK_S)
         return time.perf_counter() - began_s
 
@@ -99,8 +99,8 @@ async def both(site: Site, scale: Scale) -> Report:
             for name, core in (("one core for both", measured), ("delivery on the load's core", loading)):
                 for shape in ("", PASSED_ON):
                     sink = await stack.enter_async_context(sinking())
-                    delivering = _delivering(site, sink.port, f"{name}{shape}", measured)
-                    running = await stack.enter_async_context(delivering)
+                    one = delivering(site, sink.port, f"{name}{shape}", measured, plain=shape == PASSED_ON)
+                    running = await stack.enter_async_context(one)
                     running.move("dispatcher", core)
                     found.append(candidate(f"{name}{shape}", running))
                     found[-1].sink = sink
@@ -109,8 +109,8 @@ async def both(site: Site, scale: Scale) -> Report:
 
 
 @asynccontextmanager
-async def _delivering(site: Site, port: int, name: str, core: int | None) -> AsyncIterator[Running]:
-    plain = name.endswith(PASSED_ON)
+async def delivering(site: Site, port: int, name: str, core: int | None, *, plain: bool) -> AsyncIterator[Running]:
+    """A gateway that delivers what it accepts to a sink at this port. `plain`: as it came, else mapped to Ometria."""
     config = setups.shop({"sink": setups.passed_on(port) if plain else setups.batched(port)}, plain=plain)
     folder = site.folder / name.replace(",", "").replace(" ", "-")
     async with processes.gateway(config, folder, core=core) as running:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from gateway.bench.accept import accept, both
+from gateway.bench.beside import beside
 from gateway.bench.deliver import deliver, fanout
 from gateway.bench.growth import growth
 from gateway.bench.idle import idle, memory
@@ -17,6 +18,7 @@ Bench = Callable[[Site, Scale], Coroutine[Any, Any, Report]]
 BENCHES: dict[str, Bench] = {
     "accept": accept,
     "both": both,
+    "beside": beside,
     "deliver": deliver,
     "fanout": fanout,
     "mapping": mapping,

@@ -46,7 +46,7 @@ COMMANDS = {
     "batch": ("batch", "Send whole catalogues."),
     "bench": (
         "bench",
-        "Measure the gateway: accept, both, deliver, fanout, mapping, pace, growth, start, idle, memory; or all.",
+        "Measure the gateway: accept, both, beside, deliver, fanout, mapping, pace, growth, start, idle, memory.",
     ),
 }
 """Each command: the module here that has it among its `COMMANDS`, and what `gateway --help` says of it (nothing of what

@@ -51,9 +51,9 @@ def bench(
     as_json: bool,  # noqa: FBT001  click's way of a flag
     **scale: Any,
 ) -> None:
-    """Measure the gateway: accept, both, deliver, fanout, mapping, pace, growth, start, idle, memory; or all.
+    """Measure the gateway: accept, both, beside, deliver, fanout, mapping, pace, growth, start, idle, memory.
 
-    Speeds are ratios within one run. Nothing else should run meanwhile.
+    Without a name, all of them. Speeds are ratios within one run; nothing else should run meanwhile.
     """
     if unknown := [name for name in names if name not in BENCHES]:
         raise click.BadParameter(f"there is no {show.clean(unknown[0])}: {', '.join(BENCHES)}", param_hint="NAME")

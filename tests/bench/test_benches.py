@@ -29,6 +29,7 @@ HEADLINES = {
         for name in ("one core for both", "delivery on the load's core")
         for shape in ("", ", passed on")
     },
+    "beside": {f"p99_ms, {name}" for name in ("nothing delivered", "one core for both", "delivery on the load's core")},
     "deliver": {"cpu_us, batches of 100", "cpu_us, as they come, batches of 100", "cpu_us, one by one"},
     "fanout": {f"cpu_us, {shape}, {fan} destinations" for shape in ("mapped", "passed on") for fan in (1, 2, 5, 10)},
     "pace": {"share, ometria", "share, octolis", "share, amperity"},
