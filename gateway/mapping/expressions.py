@@ -15,10 +15,10 @@ from gateway.config.wording import near
 from gateway.mapping import closures, source
 from gateway.mapping.closures import Run
 from gateway.mapping.functions import FUNCTIONS
-from gateway.mapping.source import Code
 from gateway.mapping.syntax import ExpressionError, Node, call_columns, calls, exact, last_name, steps_of, syntax_tree
 from gateway.mapping.table import ANY, TEXTS_MAX, VALUES_MAX, Function, bounded, truthy
 from gateway.mapping.types import EvaluationError
+from gateway.mapping.writer import Code
 
 __all__ = ["EvaluationError", "Expression", "ExpressionError", "Meter", "Node", "compile_expression", "syntax_tree"]
 

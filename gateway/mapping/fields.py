@@ -11,9 +11,10 @@ from gateway.errors import MappingError
 from gateway.mapping import types
 from gateway.mapping.blocks import Block, plain
 from gateway.mapping.expressions import Meter
-from gateway.mapping.source import Code, Writer, constant, path_label
+from gateway.mapping.source import constant
 from gateway.mapping.table import bounded
 from gateway.mapping.types import EvaluationError, Unfit
+from gateway.mapping.writer import Code, Writer, path_label
 
 Scope = dict[str, Any]
 Field = Callable[[Scope], Any]
@@ -107,7 +108,9 @@ def each_root(root: Field, meter: Meter, width: int) -> Callable[[Scope], Iterab
 
 def function_of(members: Members) -> Field:
     """An object of fields as a function of the scope."""
-    writer = Writer()
+    trial = Writer(trial=True)
+    _object(members, "made", trial)
+    writer = Writer(trial.often())
     return writer.made([*_object(members, "made", writer), "return made"])
 
 
@@ -121,7 +124,8 @@ def nested(members: Members) -> Lines:
 
     def write(writer: Writer) -> list[str]:
         if writer.objects == INLINE_MAX:
-            return [f"value = {writer.constant(function_of(members))}({writer.scope()}) or None"]
+            inner = None if writer.trial else function_of(members)
+            return [f"value = {writer.constant(inner)}({writer.scope()}) or None"]
         made = writer.temporary("o")
         writer.objects += 1
         lines = _object(members, made, writer)

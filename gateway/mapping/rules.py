@@ -17,9 +17,10 @@ from gateway.mapping.blocks import Block, Path
 from gateway.mapping.expressions import Expression, ExpressionError, Meter, compile_expression
 from gateway.mapping.fields import Field, Lines, Member, Members, Scope, Step
 from gateway.mapping.reads import reads_of
-from gateway.mapping.source import Code, constant, function
+from gateway.mapping.source import constant, function
 from gateway.mapping.table import VALUES_MAX, bounded, truthy
 from gateway.mapping.types import EvaluationError
+from gateway.mapping.writer import Code
 from gateway.telemetry import metrics
 
 FIELDS_MAX = 2000

@@ -44,6 +44,24 @@ def test_the_whole_scope_has_item_and_parent() -> None:
     assert made == {"it": [{"all": {"a": [7], "item": 7, "parent": {"a": [7]}}, "keys": ["a", "item", "parent"]}]}
 
 
+def test_a_place_that_is_read_often_is_that_of_each_element() -> None:
+    fields = {"a": "item.v || item.w", "b": "coalesce(item.v, item.w)", "c": "v || shop", "d": "v", "e": "parent.v"}
+    inner = {"both": "[item.v, parent.v, item.v, parent.v]"}
+    each = {**fields, "in": {"each": "item.l", "fields": inner}}
+    document = {"l": [{"v": 1, "l": [{"v": 2}, 7]}, {"v": "", "w": 3}, 5], "v": 9, "shop": "north"}
+    assert one({"it": {"each": "l", "fields": each}}, document)["it"] == [
+        {"a": 1, "b": 1, "c": 9, "d": 9, "e": 9, "in": [{"both": [2, 1, 2, 1]}, {"both": [None, 1, None, 1]}]},
+        {"a": 3, "b": "", "c": 9, "d": 9, "e": 9},
+        {"c": 9, "d": 9, "e": 9},
+    ]
+
+
+def test_what_is_filtered_is_asked_of_each_element_whatever_it_is() -> None:
+    document = {"l": [{"a": 1, "b": 2}, {"a": 1}, None, 4, {"a": 2, "b": 3}]}
+    assert one({"it": "l[?a == `1` && b || !a]"}, document) == {"it": [{"a": 1, "b": 2}, 4]}
+    assert one({"it": "l[?a && (b || a)].[a, b]"}, document) == {"it": [[1, 2], [1, None], [2, 3]]}
+
+
 def test_a_document_may_itself_have_an_item() -> None:
     made = one({"item": "item", "it": {"from": "a", "fields": {"b": "parent"}}}, {"item": 1, "a": {"b": 2}})
     assert made == {"item": 1, "it": {"b": 1}}
