@@ -231,6 +231,15 @@ class Account:
                 again.append(found)
         return min(again) if again else None
 
+    def may_leave(self) -> bool:
+        """Whether it is worth asking for a batch: of the destination that is being read only full ones leave."""
+        if self._cut_off:
+            return True
+        for name, queue in self._queues.items():
+            if queue.splits or queue.queued >= (queue.destination.rules.records if name == self.reading else 1):
+                return True
+        return False
+
     def look(self, now: Now) -> None:
         """What stands still now: lanes in quiet hours, and those that an operator paused."""
         self._still.look(now)

@@ -14,7 +14,16 @@ from gateway.deliver.parked import LONGEST_WAIT_MS, ParkedIndex, Ref
 from gateway.deliver.plan import Destination, Planned
 from gateway.deliver.progress import Progress
 from gateway.deliver.replay import Again, Survey
-from gateway.deliver.settle import DETAIL_CHARS, Tried, attempt_of, offer_of, row_after, row_of_death, row_waiting
+from gateway.deliver.settle import (
+    DETAIL_CHARS,
+    Tried,
+    attempt_of,
+    deliveries_of,
+    offer_of,
+    row_after,
+    row_of_death,
+    row_waiting,
+)
 from gateway.errors import Reason
 from gateway.model import (
     LIVE,
@@ -25,7 +34,6 @@ from gateway.model import (
     ParkedRow,
     Resolved,
     State,
-    state_of_parts,
 )
 from gateway.vendors.base import Delivered, Record, Refused, Retry, Split, Superseded
 
@@ -253,17 +261,19 @@ class LaneWork:
             for record in list(opened.waiting.values()):
                 self.rest(record, now_ms, now_ms, Reason.REDELIVER)
 
-    def delivered_together(self, records: Iterable[Record], outcome: Delivered, tried: Tried) -> None:
+    def delivered_together(self, records: Sequence[Record], outcome: Delivered, tried: Tried) -> None:
         """The vendor has these records and said the same of each. One that nobody waits for any more is passed over."""
         alike = outcome.derived is None and not (self._gave_way or self.destination.settings.stale)
-        fresh, done, draft = self._fresh, self._progress.done, self._next
-        for record in records:
-            if alike and self._is_fresh(record):
-                del fresh[record.seq]
-                done.add(record.seq)
-                draft.attempts.append(attempt_of(record, State.DELIVERED, tried, receipt=outcome.receipt))
-                draft.states.append(State.DELIVERED)
-            elif self.expects(record):
+        fresh = self._fresh if alike else {}
+        mine = [record for record in records if fresh.get(record.seq) is record]
+        others = [record for record in records if fresh.get(record.seq) is not record]
+        for record in mine:
+            del self._fresh[record.seq]
+        self._progress.done.update([record.seq for record in mine])
+        self._next.attempts += deliveries_of(mine, tried, outcome.receipt)
+        self._next.states += [State.DELIVERED] * len(mine)
+        for record in others:
+            if self.expects(record):
                 self.delivered(record, outcome, tried)
 
     def delivered(self, record: Record, outcome: Delivered, tried: Tried) -> None:
@@ -469,15 +479,7 @@ class LaneWork:
             return False
         del self._open[seq]
         self._progress.done.add(seq)
-        draft = self._next
-        draft.attempts += opened.attempts
-        draft.derived += opened.derived
-        if not opened.rows:
-            draft.states.append(state_of_parts(opened.states.values()))
-            return True
-        delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
-        for row in opened.rows:
-            draft.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
+        self._next.take(opened)
         return True
 
     def _came_before(self, seq: int, keys: set[bytes]) -> bool:

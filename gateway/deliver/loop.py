@@ -183,7 +183,8 @@ class AccountLoop:
         """These events prepared for planning; None for one that is not planned."""
         stage: list[Prepared | None] = []
         for some in _slices(events):
-            await self._between()
+            if not self._planner.remembers(some[-1]):
+                await self._between()
             stage += [self._planner.prepare(event) if self._is_planned(work, event) else None for event in some]
         return stage
 
@@ -208,7 +209,8 @@ class AccountLoop:
 
     async def _between(self) -> None:
         """Between two slices of events that are planned: a look at everything else."""
-        self._send()
+        if self.account.may_leave():
+            self._send()
         await asyncio.sleep(0)
 
     def _planned(self, work: LaneWork, event: Event, prepared: Prepared | None) -> Planned | None:
@@ -232,8 +234,7 @@ class AccountLoop:
         if self._stopping or self._journal_fails:
             return
         for work in list(self.account.works.values()):
-            refs = self.account.due(work, self._now(), RETRY_ROWS)
-            if not refs:
+            if not (refs := self.account.due(work, self._now(), RETRY_ROWS)):
                 continue
             try:
                 await self._retry_rows(work, refs)
@@ -281,8 +282,7 @@ class AccountLoop:
         for row in await self._journal.parked(work.id, others) if others else ():
             if row.record is None or work.parked.busy((row.seq, row.part)):
                 continue
-            other = self._unpacked(work, row)
-            if other is None:
+            if (other := self._unpacked(work, row)) is None:
                 continue
             newest, old = (other, newest) if is_newer(other, newest) else (newest, other)
             work.superseded((old.seq, old.part))

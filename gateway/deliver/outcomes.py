@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from gateway.deliver.parked import Ref
-from gateway.model import Attempt, Counts, ParkedRow, Resolved, State
+from gateway.model import Attempt, Counts, ParkedRow, Resolved, State, state_of_parts
 from gateway.vendors.base import Derived, Record
 
 
@@ -37,6 +39,17 @@ class Unsettled:
         self.attempts: list[Attempt] = []
         self.derived: list[tuple[Record, Derived]] = []
         self.versions: dict[bytes, int] = {}
+
+    def take(self, opened: Open) -> None:
+        """An event of which every part has an outcome."""
+        self.attempts += opened.attempts
+        self.derived += opened.derived
+        if not opened.rows:
+            self.states.append(state_of_parts(opened.states.values()))
+            return
+        delivered = tuple(part for part, state in opened.states.items() if state is State.DELIVERED)
+        for row in opened.rows:
+            self.parked[row.seq, row.part] = replace(row, delivered_parts=delivered) if delivered else row
 
     def empty(self) -> bool:
         return not (self.parked or self.resolved or self.attempts or self.states)

@@ -138,6 +138,10 @@ class Planner:
                 self._routed.popitem(last=False)
         return found
 
+    def remembers(self, event: Event) -> bool:
+        """Whether the event was prepared lately, and preparing it costs nothing."""
+        return event.seq in self._routed
+
     def _drafts(
         self, normal: NormalEvent, destination: Destination, mapping: str | None
     ) -> tuple[str, tuple[Draft, ...]]:

@@ -219,7 +219,8 @@ class Queue:
         if not self._ordered:
             return
         keys = {record.draft.part for record in batch.records}
-        keys -= {record.draft.part for half in self.splits for record in half.records}
+        if self.splits:
+            keys -= {record.draft.part for half in self.splits for record in half.records}
         self._taken -= keys
         for key in keys & self._waiting.keys() if self._waiting else ():
             for record in reversed(self._waiting.pop(key)):

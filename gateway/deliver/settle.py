@@ -126,6 +126,15 @@ def attempt_of(record: Record, state: str, tried: Tried, reason: str = "", recei
     return Attempt(record.seq, record.part, state, status, tried.latency_ms, reason, receipt[:200], answer)
 
 
+def deliveries_of(records: Sequence[Record], tried: Tried, receipt: str) -> list[Attempt]:
+    """`attempt_of` for records that were delivered together, of each of which the vendor said the same."""
+    if not records:
+        return []
+    first = attempt_of(records[0], State.DELIVERED, tried, receipt=receipt)
+    status, latency_ms, told = first.status, first.latency_ms, first.receipt
+    return [Attempt(record.seq, record.part, State.DELIVERED, status, latency_ms, "", told) for record in records]
+
+
 def offer_of(record: Record, derived: Derived, revision: int, at_ms: int) -> Offer:
     """The event that derives from a record's. Its identity is the record's own, so that it derives once whatever
     happens between the send and the settle.

@@ -70,14 +70,17 @@ def sent(batch: Batch, answer: Answer, verdict: Verdict, latency_s: float, now_m
     tally.records.append(len(batch.records))
     tally.bytes.append(sum([len(record.encoded) for record in batch.records]))
     tally.answers[(answer.status, None) if isinstance(answer, Response) else (None, answer.reason)] += 1
-    tally.delays_s += [
-        max(0, now_ms - record.received_at_ms) / 1000
-        for record, outcome in zip(batch.records, verdict.outcomes, strict=True)
-        if isinstance(outcome, Delivered) and record.received_at_ms
-    ]
-    shared = Counter(map(id, verdict.outcomes))
-    for outcome in verdict.different():
-        tally.outcomes[_outcome(outcome)] += shared[id(outcome)]
+    different = verdict.different()
+    if len(different) == 1:
+        tally.outcomes[_outcome(different[0])] += len(batch.records)
+        taken = batch.records if isinstance(different[0], Delivered) else ()
+    else:
+        shared = Counter(map(id, verdict.outcomes))
+        for outcome in different:
+            tally.outcomes[_outcome(outcome)] += shared[id(outcome)]
+        told = zip(batch.records, verdict.outcomes, strict=True)
+        taken = tuple(record for record, outcome in told if isinstance(outcome, Delivered))
+    tally.delays_s += [max(0, now_ms - record.received_at_ms) / 1000 for record in taken if record.received_at_ms]
     if logs.says("debug"):
         log.debug(
             "batch.sent",

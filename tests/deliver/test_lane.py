@@ -323,3 +323,34 @@ def test_a_newer_state_is_settled_no_sooner_than_what_gave_way_to_it() -> None:
     one.delivered(other, Delivered(), TRIED)
     said = settle(one.settlement())
     assert (said.cursor, said.ahead, said.counts) == (2, (), Counts(delivered=2))
+
+
+@pytest.mark.parametrize("one_is_parked", [False, True])
+def test_records_that_are_delivered_together_are_booked_as_one_by_one(one_is_parked: bool) -> None:  # noqa: FBT001  a parameter
+    together, apart = work(), work()
+    batch = [record(1), record(2), record(3), record(3, "b"), record(4)]
+    for one in (together, apart):
+        for seq in (1, 2, 3, 4):
+            one.take(seq, planned(*[each for each in batch if each.seq == seq]), 0)
+        if one_is_parked:
+            one.failed(batch[0], Retry(Reason.SERVER_ERROR), TRIED)
+        one.read_to = 4
+    together.delivered_together([*batch, record(9)], Delivered("r1"), TRIED)
+    for each in batch:
+        apart.delivered(each, Delivered("r1"), TRIED)
+    booked, expected = settle(together.settlement()), settle(apart.settlement())
+    assert sorted(booked.attempts, key=repr) == sorted(expected.attempts, key=repr)
+    assert replace(booked, attempts=()) == replace(expected, attempts=())
+
+
+def test_what_is_parked_first_holds_back_what_was_read_before_it() -> None:
+    one = work()
+    older, newer = record(1, "k"), record(2, "k")
+    one.take(1, planned(older), 0)
+    one.take(2, planned(newer), 0)
+    one.failed(newer, Retry(Reason.SERVER_ERROR), TRIED)
+    one.settled(lane())
+    assert one.parked.take_due(10**9, 10) == []
+    one.delivered_together([older], Delivered(), TRIED)
+    one.settled(lane())
+    assert settle(one.settlement()).counts.delivered == 1
