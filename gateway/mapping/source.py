@@ -107,30 +107,31 @@ def projected(base: Code, each: Code, run: Run, condition: Code | None = None) -
     """`a[*].b`, `a[].b`, `a[?condition].b`: what is made of the elements of a list, without nulls."""
 
     def write(writer: Writer) -> str:
-        text, kept = base(writer), ""
+        name, found = _named(base(writer), writer)
         one, table = writer.temporary(), writer.temporary("d")
         with writer.about(one, table) as tables:
-            if condition is not None:
-                kept = f" if {_holds(condition, writer)}"
-            filtering = f"for {one} in {{}}{_as_table(one, table, tables)}{kept}"
+            kept = "" if condition is None else _holds(condition, writer)
+            keeping = _loop(one, table if table in tables else "")
             tables.clear()
             value = each(writer)
-        name, found = _named(text, writer)
-        if value == one:
-            results = f"[{one} {filtering.format(name)}{' and' if kept else ' if'} {one} is not None]"
+            making = _loop(one, table if table in tables else "")
+        if kept and value == one:
+            lines = [*keeping, f"    if {kept} and {one} is not None: made.append({one})"]
         else:
-            held, made = writer.temporary() if kept else name, writer.temporary()
-            each_of = f"for {one} in {held}{_as_table(one, table, tables)}"
-            results = f"[{made} {each_of} if ({made} := {value}) is not None]"
-            results = f"({held} := [{one} {filtering.format(name)}], {results})[1]" if kept else results
-        return f"(({name} and {results}) if type({found}) is list else None)"
+            lines = [*making, f"    value = {value}", "    if value is not None: made.append(value)"]
+            if kept:
+                first_lines = [*keeping, f"    if {kept}: made.append({one})"]
+                lines = [*first_lines, "found, made = made, []", *lines]
+        function_name = writer.function("found", ["made = []", *lines, "return made"])
+        return f"(({name} and {function_name}({name})) if type({found}) is list else None)"
 
     return _nested(write, run)
 
 
-def _as_table(one: str, table: str, tables: set[str]) -> str:
-    """Within a loop: an element as an object, an empty one where it is none, for who asks for its fields."""
-    return f" for {table} in ({one} if type({one}) is dict else EMPTY,)" if table in tables else ""
+def _loop(one: str, table: str) -> list[str]:
+    """The beginning of a loop over what was found. `table`: the variable for the element as an object."""
+    as_table = f"    {table} = {one} if type({one}) is dict else EMPTY"
+    return [f"for {one} in found:", *([as_table] if table else [])]
 
 
 def listed(parts: Sequence[Code], run: Run) -> Code:
@@ -220,9 +221,15 @@ def is_of_type(value: Code, kind: type, run: Run, *, wanted: bool) -> Code:
 
 def same(left: Code, right: Code, run: Run, *, wanted: bool) -> Code:
     """`a == b`, `a != b`."""
-    return _nested(
-        lambda writer: Condition(f"({writer.constant(equal)}({left(writer)}, {right(writer)}) is {wanted})"), run
-    )
+
+    def write(writer: Writer) -> str:
+        one, other = left(writer), right(writer)
+        text = f"{writer.constant(equal)}({one}, {other})"
+        if _VARIABLE.fullmatch(one) and _VARIABLE.fullmatch(other):
+            text = f"({one} == {other} and (type({one}) is bool) is (type({other}) is bool))"
+        return Condition(text if wanted else f"(not {text})")
+
+    return _nested(write, run)
 
 
 def same_text(left: Code, text: str, run: Run, *, wanted: bool) -> Code:

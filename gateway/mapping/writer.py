@@ -67,6 +67,7 @@ class Writer:
         """Objects of fields around the one that is written."""
         self.subject: str | None = None
         """The variable that holds what an expression is about, inside of a projection; else it is the scope."""
+        self._functions: list[str] = []
         self._table = ""
         self._tables: set[str] = set()
         self.frames = [Frame()]
@@ -185,9 +186,15 @@ class Writer:
             self._tables.add(self._table)
         return self._table
 
+    def function(self, argument: str, body: Sequence[str]) -> str:
+        """The name of a function of one argument with this body. What is inside of it has variables of its own."""
+        name = self.temporary("each")
+        self._functions += [f"def {name}({argument}):", *(f"    {line}" for line in body)]
+        return name
+
     def made(self, body: Sequence[str]) -> Callable[[Any], Any]:
         """The function of the scope with this body."""
-        lines = ["def run(s):", *(f"    {line}" for line in (*self.frames[0].heads, *body))]
+        lines = [*self._functions, "def run(s):", *(f"    {line}" for line in (*self.frames[0].heads, *body))]
         self.paths.extend(_paths(lines))
         space = dict(self.constants)
         exec(compile("\n".join(lines), "<mapping>", "exec"), space)  # noqa: S102  written here, of quoted literals alone
