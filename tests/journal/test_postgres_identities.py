@@ -200,6 +200,13 @@ async def test_marks_of_buckets_that_are_gone_are_let_go(journal: PostgresJourna
     assert _marks(journal) == left * 50
 
 
+async def test_marks_are_read_while_groups_follow_each_other_without_a_pause(journal: PostgresJournal) -> None:
+    for number in range(100):
+        at_ms = NOW_MS + (number > 10) * 4 * DAY_MS
+        await journal.append(group(_scattered(number, at_ms)))
+    assert len(journal._filters._in_use) == 1
+
+
 def _marks(journal: PostgresJournal) -> int:
     return sum(map(len, journal._filters._pages)) // 4
 

@@ -118,11 +118,12 @@ class Filters:
             await asyncio.gather(self._reading, return_exceptions=True)
 
     async def _read(self) -> None:
-        followed = None
         try:
-            while followed != self._in_force:
+            while True:
                 followed = self._in_force
                 await self._follow()
+                if followed == self._in_force:
+                    break
         except (JournalError, asyncpg.UndefinedTableError):  # the database is away; the bucket has just been dropped
             self.doubt()
             await asyncio.sleep(AGAIN_S)
