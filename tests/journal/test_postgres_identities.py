@@ -198,6 +198,21 @@ async def test_marks_of_buckets_that_are_gone_are_let_go(journal: PostgresJourna
     left = await _closed(journal)
     assert 0 < left < 5
     assert _marks(journal) == left * 50
+    assert _bits(journal) <= _marks(journal) * 2
+
+
+async def test_an_identity_is_recognised_whatever_else_was_let_go(journal: PostgresJournal) -> None:
+    ids: list[str] = []
+    for step in range(8):
+        at_ms = NOW_MS + step * 4 * DAY_MS
+        others = (_scattered(step * 50 + n, at_ms) for n in range(50))
+        (first, *_) = await journal.append(group(offer(f"told-{step}", received_at_ms=at_ms), *others))
+        await _ready(journal)
+        await keep_all(journal, rules(at_ms, identities_ms=7 * DAY_MS))
+        for before in ids[-1:]:
+            (again,) = await journal.append(group(offer(f"told-{step - 1}", received_at_ms=at_ms)))
+            assert (again.duplicate, again.id) == (True, before)
+        ids.append(first.id)
 
 
 async def test_marks_are_read_while_groups_follow_each_other_without_a_pause(journal: PostgresJournal) -> None:
@@ -205,6 +220,10 @@ async def test_marks_are_read_while_groups_follow_each_other_without_a_pause(jou
         at_ms = NOW_MS + (number > 10) * 4 * DAY_MS
         await journal.append(group(_scattered(number, at_ms)))
     assert len(journal._filters._in_use) == 1
+
+
+def _bits(journal: PostgresJournal) -> int:
+    return int.from_bytes(journal._filters._bits).bit_count()
 
 
 def _marks(journal: PostgresJournal) -> int:
