@@ -11,6 +11,7 @@ import pytest
 
 from gateway.journal.memory import MemoryJournal
 from gateway.journal.postgres import PostgresJournal
+from gateway.journal.postgres.filters import Bucket, Hints
 from gateway.model import Offer
 from tests.journal import databases
 from tests.journal.databases import EmptyPostgres
@@ -220,6 +221,17 @@ async def test_marks_are_read_while_groups_follow_each_other_without_a_pause(jou
         at_ms = NOW_MS + (number > 10) * 4 * DAY_MS
         await journal.append(group(_scattered(number, at_ms)))
     assert len(journal._filters._in_use) == 1
+
+
+async def test_while_a_bucket_is_read_the_others_are_not_asked(journal: PostgresJournal) -> None:
+    for step in range(3):
+        await journal.append(group(_scattered(step, NOW_MS + step * 4 * DAY_MS)))
+        await _ready(journal)
+    filters = journal._filters
+    filters._closed.insert(0, Bucket(3, NOW_MS + 12 * DAY_MS))
+    filters._use()
+    hints = filters.look([_scattered(0, NOW_MS).identity, None, _scattered(9, NOW_MS).identity])
+    assert hints == Hints(known_from=1, known_to=2, places=[1], buckets=[1])
 
 
 def _bits(journal: PostgresJournal) -> int:

@@ -13,7 +13,7 @@ even looked for: each mark sets two bits in a table, and the bits of a whole gro
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress, takewhile
+from itertools import compress, dropwhile, takewhile
 from operator import itemgetter
 from struct import unpack
 from typing import NamedTuple
@@ -90,7 +90,8 @@ class Filters:
         self._closed: list[Bucket] = []
         """Buckets that have had their time, newest first, as the database told; none while that is in doubt."""
         self._in_use: dict[int, int] = {}
-        """By tag, the numbers of buckets without a gap between them, up to the newest that has had its time."""
+        """By tag, the numbers of the newest buckets that are read, without a gap between them. Of one that has just had
+        its time the database is asked, and of no other."""
         self._in_force: int | None = None
         self._reading: asyncio.Task[None] | None = None
 
@@ -176,7 +177,8 @@ class Filters:
                 self._use()
 
     def _use(self) -> None:
-        self._in_use = {self._tags[one]: one.number for one in takewhile(self._tags.__contains__, self._closed)}
+        read = dropwhile(lambda one: one not in self._tags, self._closed)
+        self._in_use = {self._tags[one]: one.number for one in takewhile(self._tags.__contains__, read)}
 
     async def _taken(self, bucket: int) -> int:
         """Read a bucket's marks: their tag."""
