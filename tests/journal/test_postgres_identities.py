@@ -223,6 +223,22 @@ async def test_marks_are_read_while_groups_follow_each_other_without_a_pause(jou
     assert len(journal._filters._in_use) == 1
 
 
+async def test_marks_that_could_not_be_read_are_read_later(
+    journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.journal.postgres.filters.AGAIN_S", 0.05)
+    await journal.append(group(_scattered(0, NOW_MS)))
+    await _ready(journal)
+    journal._desk._closed = True
+    for number in range(1, 4):
+        await journal.append(group(_scattered(number, NOW_MS + 4 * DAY_MS)))
+    await _ready(journal)
+    journal._desk._closed = False
+    await journal.append(group(_scattered(4, NOW_MS + 4 * DAY_MS)))
+    await _ready(journal)
+    assert len(journal._filters._in_use) == 1
+
+
 async def test_while_a_bucket_is_read_the_others_are_not_asked(journal: PostgresJournal) -> None:
     for step in range(3):
         await journal.append(group(_scattered(step, NOW_MS + step * 4 * DAY_MS)))

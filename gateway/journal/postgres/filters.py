@@ -161,6 +161,7 @@ class Filters:
         except (JournalError, asyncpg.UndefinedTableError):  # the database is away; the bucket has just been dropped
             self.doubt()
             await asyncio.sleep(AGAIN_S)
+            self.doubt()  # so that the next append is heard, whichever bucket it wrote to
         finally:
             self._reading = None
 
