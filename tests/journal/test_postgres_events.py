@@ -321,8 +321,7 @@ async def test_a_log_that_is_too_large_loses_its_oldest_table(journal: PostgresJ
     await _days(journal, range(5), hand)
     await _no_row_is_deleted(session)
     size = await session.fetchval("SELECT sum(size_bytes) FROM gateway.batches")
-    first = await session.fetchval("SELECT sum(size_bytes) FROM ONLY gateway.batches")
-    kept = await keep_all(journal, rules(5, max_bytes=size - first))
+    kept = await keep_all(journal, rules(5, max_bytes=size - 1))
     assert kept.events == 4
 
 
