@@ -88,11 +88,17 @@ def settled_before(lane: Lane, seq: int) -> bool:
     return seq <= lane.cursor or (bool(lane.ahead) and contains(lane.ahead, seq))
 
 
+def _last_settled(lane: Lane) -> int:
+    """The last event of which the lane's books have been opened: those of none behind it have."""
+    return lane.ahead[-1][1] if lane.ahead else lane.cursor
+
+
 def events_with_rows(lane: Lane, step: LaneSettle) -> set[int]:
     """The events whose rows `settle` has to know: those whose rows change, and those settled before that are named."""
     seqs = {row.seq for row in step.parked}
     seqs.update(one.seq for one in step.resolved)
-    seqs.update(one.seq for one in step.attempts if settled_before(lane, one.seq))
+    last = _last_settled(lane)
+    seqs.update([one.seq for one in step.attempts if one.seq <= last and settled_before(lane, one.seq)])
     return seqs
 
 
@@ -171,9 +177,11 @@ class _Books:
     def sort_attempts(self, attempts: Sequence[Attempt], changing: Container[int]) -> None:
         """Tell the attempts of open books from those that only may be seen; note what they add to `changing` events."""
         lane, after, standing = self._lane, self._after, self._standing
+        last, cursor = _last_settled(lane), after.cursor
         for attempt in attempts:
             seq = attempt.seq
-            if seq not in standing and (settled_before(lane, seq) or not settled_before(after, seq)):
+            is_new = last < seq <= cursor  # mostly, and without a closer look
+            if not (is_new or seq in standing) and (settled_before(lane, seq) or not settled_before(after, seq)):
                 self._seen.append(attempt)
                 continue
             self._counted.append(attempt)
