@@ -4,7 +4,7 @@ A vendor's file holds tables of these and asks for the first fault, in words tha
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -17,7 +17,7 @@ from gateway.errors import Reason, Refusal
 Required = tuple[tuple[str, ...], ...]
 """Groups of names: a record needs one of each group."""
 
-_NOTHING = (None, "")
+_LISTS = (list, tuple)
 MISSING = "is missing"
 """How a fault ends that no other value would mend: `gateway check` asks whether a mapping can ever fill the field."""
 
@@ -31,8 +31,8 @@ class Form(Struct, frozen=True):
 
 def text(pattern: str, wanted: str) -> Form:
     """A text that matches the whole pattern (ASCII)."""
-    compiled = re.compile(pattern, re.ASCII)
-    return Form(lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None, wanted)
+    matched = re.compile(pattern, re.ASCII).fullmatch
+    return Form(lambda value: isinstance(value, str) and matched(value) is not None, wanted)
 
 
 def one_of(*words: str) -> Form:
@@ -50,29 +50,33 @@ TIME = text(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)", "an 
 CURRENCY = text("[A-Z]{3}", "an ISO 4217 currency in capitals")
 
 
-def missing(data: Mapping[str, Any], required: Required, path: str = "") -> Iterator[str]:
-    """What is missing: a group none of whose fields has a value."""
+def missing(data: Mapping[str, Any], required: Required) -> str:
+    """What is missing first: a group none of whose fields has a value. Empty: nothing is."""
     for names in required:
         for name in names:
-            if data.get(name) not in _NOTHING:
+            value = data.get(name)
+            if value or (value is not None and value != ""):
                 break
         else:
-            yield f"{path}{' or '.join(names)} {MISSING}"
+            return f"{' or '.join(names)} {MISSING}"
+    return ""
 
 
-def missing_in_items(data: Mapping[str, Any], name: str, required: Required) -> Iterator[str]:
-    """What is missing from the objects of a list."""
+def missing_in_items(data: Mapping[str, Any], name: str, required: Required) -> str:
+    """What is missing first from the objects of a list. Empty: nothing is."""
     items = data.get(name)
-    for index, item in enumerate(items if isinstance(items, list | tuple) else ()):
-        yield from missing(item if isinstance(item, dict) else {}, required, f"{name}[{index}].")
+    for index, item in enumerate(items if isinstance(items, _LISTS) else ()):
+        if fault := missing(item if isinstance(item, dict) else {}, required):
+            return f"{name}[{index}].{fault}"
+    return ""
 
 
-def unfit(data: Mapping[str, Any], forms: Mapping[str, Form]) -> Iterator[str]:
-    """Fields that have a value of another form than the vendor takes. A null passes."""
+def unfit(data: Mapping[str, Any], forms: Mapping[str, Form]) -> str:
+    """The first field that has a value of another form than the vendor takes. A null passes. Empty: none has."""
     for name, form in forms.items():
-        value = data.get(name)
-        if value is not None and not form.fits(value):
-            yield f"{name} is not {form.wanted}"
+        if name in data and (value := data[name]) is not None and not form.fits(value):
+            return f"{name} is not {form.wanted}"
+    return ""
 
 
 class Columns(Struct, frozen=True):
@@ -137,11 +141,11 @@ def _date_time(text: str) -> str:
         return text
 
 
-def refuse_if_any(what: str, *faults: Iterable[str]) -> None:
-    """Raise Refusal, INCOMPLETE, with the first fault of `what`."""
-    for found in faults:
-        for first in found:
-            raise Refusal(Reason.INCOMPLETE, f"{what}: {first}")
+def refuse_if_any(what: str, *faults: str) -> None:
+    """Raise Refusal, INCOMPLETE, with the first fault of `what`; an empty text is none."""
+    for fault in faults:
+        if fault:
+            raise Refusal(Reason.INCOMPLETE, f"{what}: {fault}")
 
 
 def as_object(document: Any, vendor: str) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class Octolis:
     def _row(self, dataset: Dataset, fields: Mapping[str, Any]) -> base.Draft:
         known_by = self._known_by[dataset.id]
         data, faults = self._columns.row(fields)
-        checks.refuse_if_any(dataset.id, checks.missing(data, known_by), faults)
+        checks.refuse_if_any(dataset.id, checks.missing(data, known_by), *faults)
         key = "/".join([str(data[name]) for (name,) in known_by])
         return base.Draft(dataset.id, key, data, cost="write")
 

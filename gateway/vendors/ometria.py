@@ -77,24 +77,24 @@ class Ometria:
     # --- records -----------------------------------------------------------------------------------------------------
 
     def mapping(self, event: NormalEvent) -> str | None:
-        if event.entity == "product" and base.verb_of(event) in base.DELETIONS:
+        entity = event.entity
+        deleted = base.verb_of(event) in base.DELETIONS
+        if (deleted and entity == "product") or (event.type == REDACTED and self._settings.gdpr):
             return None
-        if self._settings.gdpr and event.type == REDACTED:
-            return None
-        if event.entity not in TYPE_OF or base.verb_of(event) in base.DELETIONS:
+        if deleted or entity not in TYPE_OF:
             raise LookupError(event.type)
-        return f"ometria/{event.entity}"
+        return f"ometria/{entity}"
 
     def records(self, event: NormalEvent, documents: Sequence[Any] | None) -> Sequence[base.Draft]:
         """A draft for each document. A deleted product is taken off sale; nothing else can be deleted by push."""
-        if self._settings.gdpr and event.type == REDACTED:
+        if event.type == REDACTED and self._settings.gdpr:
             return (ometria_calls.deletion(event),)
         if base.verb_of(event) in base.DELETIONS:
             return (ometria_products.off_sale(event),) if event.entity == "product" else ()
         if documents is None:
             raise Refusal(Reason.INCOMPLETE, f"{event.type}: no mapping makes an Ometria record of it")
         drafts = [self._draft(event, document) for document in documents]
-        if self._settings.variants and event.entity == "product":
+        if event.entity == "product" and self._settings.variants:
             variants = ometria_products.variants(answers.object_of(event.data))
             drafts.extend(self._draft(event, variant) for variant in variants)
         return drafts
@@ -106,13 +106,11 @@ class Ometria:
             return ometria_calls.draft(type_, str(fields.get("@id") or event.id), fields)
         if type_ not in REQUIRED:
             raise Refusal(Reason.PAYLOAD_REFUSED, f"@type is none of {', '.join(REQUIRED)}")
-        data = {"@type": type_, **(self._controls(type_, event, fields) if type_ in MERGED else {}), **fields}
-        checks.refuse_if_any(
-            type_,
-            checks.missing(data, _required(type_, event, data)),
-            checks.missing_in_items(data, "lineitems", LINE_REQUIRED),
-            checks.unfit(data, FORMS),
-        )
+        controls = self._controls(type_, event, fields) if type_ in MERGED else {}
+        data = {"@type": type_, **controls, **fields}
+        fault = checks.missing(data, _required(type_, event, data))
+        fault = fault or checks.missing_in_items(data, "lineitems", LINE_REQUIRED) or checks.unfit(data, FORMS)
+        checks.refuse_if_any(type_, fault)
         key = f"{data['@collection']}/{data['id']}" if type_ == "contact" else str(data["id"])
         return base.Draft(type_, key, data, "fact" if type_ == "custom_event" else "state")
 
@@ -194,7 +192,8 @@ def _ease(free: int | None) -> base.Throttled | None:
 def _required(type_: str, event: NormalEvent, data: Mapping[str, Any]) -> checks.Required:
     if type_ == "order" and data.get("@merge") is True:
         return (("id",),)
-    return REQUIRED_NEW.get(type_, REQUIRED[type_]) if base.verb_of(event) == "created" else REQUIRED[type_]
+    is_new = type_ in REQUIRED_NEW and base.verb_of(event) == "created"
+    return REQUIRED_NEW[type_] if is_new else REQUIRED[type_]
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
