@@ -115,6 +115,7 @@ class Http:
         self._shape = settings.shape
         unseen = settings.content in ("json", "ndjson") and self._shape != "cloudevents-binary"
         self._passes_on = unseen and not self._head.has_places
+        self._knows_versions = settings.knows_versions()
         rules = {name: getattr(settings, name) for name in ("success_when", "retry_when", "error")}
         self._meaning = Meaning(
             [codes for one in settings.success if (codes := range_of(one))], rules, settings.results
@@ -157,9 +158,7 @@ class Http:
         """What travels. Where the head has places it holds their values too: `{"places": ..., "record": ...}`."""
         key = f"{event.source}/{event.entity}/{event.subject}" if event.entity and event.subject else event.id
         data: Any = self._body.checked(record)
-        settings = self._settings
-        newest = settings.coalesces(event.entity) or settings.drops_stale(event.entity)
-        kind = "state" if newest else "fact"
+        kind = "state" if self._knows_versions and self._is_newest_alone(event.entity) else "fact"
         if self._shape != "data":
             data = event.envelope(record)
             if number > 1:
@@ -168,6 +167,10 @@ class Http:
             return base.Draft(PLAIN, key, data, kind)
         values = self._head.values({**event.document(), "entity": event.entity, "record": record})
         return base.Draft(self._channel(values), key, {"places": values, "record": data}, kind)
+
+    def _is_newest_alone(self, entity: str | None) -> bool:
+        """Whether the destination is to have only the newest state of such an entity."""
+        return self._settings.coalesces(entity) or self._settings.drops_stale(entity)
 
     def _channel(self, values: Mapping[str, str]) -> str:
         """Records share a request only where it is the same one: the same in every place."""
