@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gateway.document import read
+from gateway.document import Text, read
 
 Headers = tuple[tuple[str, str], ...]
 """Header pairs in the order they came, names in lower case."""
@@ -156,7 +156,8 @@ class NormalEvent(Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """The event in its envelope: what `when` and destination mappings read."""
-        return self.envelope(self.data)
+        held = self.held
+        return self.envelope(held.document() if type(held) is Text else held)
 
     def envelope(self, data: Any) -> dict[str, Any]:
         """The CloudEvents 1.0 envelope around the entity, or around what was made of it: what `http` sends."""

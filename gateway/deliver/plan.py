@@ -93,9 +93,9 @@ class Planner:
         cannot be mapped is a death. `prepared` is what `prepare` gave for the event, where that was asked before.
         """
         routed = prepared if prepared is not None else self.prepare(event)
-        if isinstance(routed, MappingError):
+        if not isinstance(routed, tuple):
             return Planned(deaths=(Death("", Reason.MAPPING_FAILED, str(routed), routed.mapping),))
-        made = _Maker(event, destination, lane, generation)
+        made = _Made(event, lane, generation)
         for normal, targets in routed:
             if only is not None and not only(normal):
                 continue
@@ -107,7 +107,8 @@ class Planner:
                 except Refusal as error:
                     made.deaths.append(Death(f"refused:{normal.id}", error.reason, error.detail, mapping or ""))
                 else:
-                    made.take(normal, drafts, hold_s, name)
+                    if drafts:
+                        made.take(normal, drafts, destination, hold_s, name)
         if event.source in self._alone:
             self._routed.pop(event.seq, None)
         return made.planned()
@@ -144,40 +145,42 @@ class Planner:
 
     def _drafts(
         self, normal: NormalEvent, destination: Destination, mapping: str | None
-    ) -> tuple[str, tuple[Draft, ...]]:
+    ) -> tuple[str, Sequence[Draft]]:
         """The mapping that is used (empty: none), and what it and the vendor make of a normal event."""
         try:
             name = mapping or destination.vendor.mapping(normal)
         except LookupError:
             return "", ()
-        documents = self._book.get(name).apply(normal.document()) if name else None
-        return name or "", tuple(destination.vendor.records(normal, documents))
+        if not name:
+            return "", destination.vendor.records(normal, None)
+        return name, destination.vendor.records(normal, self._book.get(name).apply(normal.document()))
 
 
-class _Maker:
-    """Makes the records of one event on one lane: each has its bytes, and a name of its own."""
+class _Made:
+    """What is made of one event on one lane: each record has its bytes, and a name of its own."""
 
-    __slots__ = ("_destination", "_event", "_generation", "_lane", "_parts", "_records", "deaths")
+    __slots__ = ("_event", "_generation", "_lane", "_parts", "_records", "deaths")
 
-    def __init__(self, event: Event, destination: Destination, lane: int, generation: int) -> None:
+    def __init__(self, event: Event, lane: int, generation: int) -> None:
         self._event = event
-        self._destination = destination
         self._lane = lane
         self._generation = generation
         self._parts: set[str] = set()
         self._records: list[Record] = []
         self.deaths: list[Death] = []
 
-    def take(self, normal: NormalEvent, drafts: Sequence[Draft], hold_s: float, mapping: str) -> None:
+    def take(
+        self, normal: NormalEvent, drafts: Sequence[Draft], destination: Destination, hold_s: float, mapping: str
+    ) -> None:
         """What one mapping (empty: none) and the vendor made of a normal event that is held so long."""
-        event, destination = self._event, self._destination
+        event, parts = self._event, self._parts
         most = destination.rules.record_bytes
-        version_ms = _version_ms(normal) if drafts and destination.settings.knows_versions() else 0
+        version_ms = _version_ms(normal) if destination.settings.knows_versions() else 0
         for draft in drafts:
             part = draft.part
-            if part in self._parts:
-                part = _distinct(part, self._parts)
-            self._parts.add(part)
+            if part in parts:
+                part = _distinct(part, parts)
+            parts.add(part)
             encoded = document.dump(draft.data)
             if len(encoded) > most:
                 detail = f"{len(encoded)} bytes; {destination.settings.vendor} takes {most}"
@@ -206,6 +209,8 @@ class _Maker:
 
     def planned(self) -> Planned:
         """All that was made. One death per part: a row is found by it."""
+        if not self.deaths:
+            return Planned(tuple(self._records))
         deaths = {death.part: death for death in reversed(self.deaths)}
         return Planned(tuple(self._records), tuple(deaths.values()))
 

@@ -52,26 +52,27 @@ class Router:
 
     def targets(self, event: NormalEvent) -> Targets:
         """Who wants the event. Raises MappingError when a condition cannot be evaluated on it."""
-        found: Targets = {}
-        document: dict[str, Any] | None = None
-        for index, route in self._matching(event.source, event.type):
-            if route.when is not None:
-                document = document or event.document()
-                if not _holds(route.when, document, index):
-                    continue
-            for destination, mapping in route.to:
-                holds = found.setdefault(destination, {})
-                holds[mapping] = max(holds.get(mapping, 0.0), route.hold_s)
-        return found
+        routes, known = self._matching(event.source, event.type)
+        if known is not None:
+            return {destination: holds.copy() for destination, holds in known.items()}
+        document = event.document()
+        return _together(
+            [route for index, route in routes if route.when is None or _holds(route.when, document, index)]
+        )
 
     def reach(self, source: str) -> set[str]:
         """The destinations that may want events of this source."""
         routes = (route for route in self._routes if route.sources is None or source in route.sources)
         return {destination for route in routes for destination, _ in route.to}
 
-    def _match(self, source: str, type_: str) -> tuple[tuple[int, _Compiled], ...]:
-        """The routes that events of this source and type may take, with their places."""
-        return tuple((index, route) for index, route in enumerate(self._routes) if not _mismatch(route, source, type_))
+    def _match(self, source: str, type_: str) -> tuple[Sequence[tuple[int, _Compiled]], Targets | None]:
+        """The routes that events of this source and type may take, with their places; and who wants them all, where no
+        condition decides.
+        """
+        routes = [(index, route) for index, route in enumerate(self._routes) if not _mismatch(route, source, type_)]
+        if any(route.when is not None for _, route in routes):
+            return routes, None
+        return routes, _together([route for _, route in routes])
 
     def explain(self, event: NormalEvent) -> tuple[Decision, ...]:
         """What each route says of the event, for people."""
@@ -100,6 +101,15 @@ def _compile(route: Route) -> _Compiled:
 
 def _target(target: str | RouteTarget) -> tuple[str, str | None]:
     return (target, None) if isinstance(target, str) else (target.destination, target.map)
+
+
+def _together(routes: Sequence[_Compiled]) -> Targets:
+    found: Targets = {}
+    for route in routes:
+        for destination, mapping in route.to:
+            holds = found.setdefault(destination, {})
+            holds[mapping] = max(holds.get(mapping, 0.0), route.hold_s)
+    return found
 
 
 def _mismatch(route: _Compiled, source: str, type_: str) -> str:

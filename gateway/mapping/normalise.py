@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import xmltodict
+from msgspec import Struct
 
 from gateway import document as documents
 from gateway.config.schema import Source
@@ -58,6 +59,17 @@ PAST_TENSES = frozenset(_PAST.values())
 _APART = re.compile(r"[^a-z0-9_-]+")
 
 
+class _Way(Struct, frozen=True):
+    """What events of a topic become: through this mapping, of this type. `times`: the fields that may say when it
+    happened, the likelier first.
+    """
+
+    mapping: rules.Mapping | None
+    type: str
+    entity: str | None
+    times: tuple[str, ...]
+
+
 class Normaliser:
     """Makes the normal events of one source. `normalise` are the preset's topic globs, behind the source's own. `watch`
     sees every body.
@@ -73,26 +85,33 @@ class Normaliser:
         settings = {"name": name, "country": source.country, "timezone": source.timezone, "currency": source.currency}
         self._settings = {key: value for key, value in settings.items() if value is not None}
         self._mapping_of = lru_cache(maxsize=_TOPICS_MAX)(self._find)
-        self._type_of = lru_cache(maxsize=_TOPICS_MAX)(_type)
+        self._way_of = lru_cache(maxsize=_TOPICS_MAX)(self._way)
 
     def normal(self, event: Event) -> tuple[NormalEvent, ...]:
         """The normal events of an event: one, several where the mapping makes several, none where it wants none.
 
         Raises `MappingError`: the body cannot be read, or the mapping cannot take it.
         """
-        mapping_name = self._mapping_of(event.topic)
+        topic = event.topic
+        mapping_name = self._mapping_of(topic)
         body = self._body(event, mapping_name)
         if self._watch is not None:
-            self._watch.look(event.topic, body)
-        received = _instant(event)
-        if mapping_name is None:
-            return (_normal(event, 1, self._type_of(event.topic, None, None), None, body, received),)
-        mapping = self._book.get(mapping_name)
-        kind = self._type_of(event.topic, mapping.entity, mapping.verb)
-        results = mapping.apply(self._document(event, body, received))
-        return tuple(
-            _normal(event, place, kind, mapping.entity, data, received) for place, data in enumerate(results, start=1)
-        )
+            self._watch.look(topic, body)
+        received = _second(event.received_at_ms // 1000)
+        way = self._way_of(topic)
+        if way.mapping is None:
+            return (_normal(event, 1, way, body, received),)
+        results = way.mapping.apply(self._document(event, body, received))
+        return tuple([_normal(event, place, way, data, received) for place, data in enumerate(results, start=1)])
+
+    def _way(self, topic: str) -> _Way:
+        """Raises `MappingError` where the mapping has faults."""
+        mapping = self.mapping(topic)
+        if mapping is None:
+            return _Way(None, _type(topic, None, None), None, ())
+        kind = _type(topic, mapping.entity, mapping.verb)
+        told = ("updated_at", "created_at") if kind.endswith(".created") else ("updated_at",)
+        return _Way(mapping, kind, mapping.entity, told if mapping.entity else ())
 
     def mapping(self, topic: str) -> rules.Mapping | None:
         """The mapping that takes events of this topic, if any. Raises `MappingError` where it has faults."""
@@ -223,16 +242,16 @@ def verb(topic: str, entity: str = "") -> str:
     return _PAST.get(last, last)
 
 
-def _normal(event: Event, place: int, kind: str, entity: str | None, data: Any, received: str) -> NormalEvent:
+def _normal(event: Event, place: int, way: _Way, data: Any, received: str) -> NormalEvent:
     return NormalEvent(
         event.id if place == 1 else f"{event.id}.{place}",
         event.seq,
         event.source,
-        kind,
+        way.type,
         _subject(data),
-        _time(kind, data) or received if entity else received,
+        (_time(way.times, data) if way.times else None) or received,
         event.topic,
-        entity,
+        way.entity,
         data,
         event.received_at_ms,
         event.traceparent,
@@ -246,22 +265,18 @@ def _subject(data: Any) -> str | None:
     return types.string(found) if type(found) is int else None
 
 
-def _time(kind: str, data: Any) -> str | None:
+def _time(names: tuple[str, ...], data: Any) -> str | None:
     """When it happened, where the entity says so: a creation at `created_at`, all else at `updated_at`."""
     if type(data) is not dict:
         return None
-    names = ("updated_at", "created_at") if kind.endswith(".created") else ("updated_at",)
     for name in names:
-        try:
-            if data.get(name) is not None:
-                return types.utc_datetime(data[name])
-        except Unfit:
-            continue
+        told = data.get(name)
+        if told is not None:
+            try:
+                return types.utc_datetime(told)
+            except Unfit:
+                continue
     return None
-
-
-def _instant(event: Event) -> str:
-    return _second(event.received_at_ms // 1000)
 
 
 @lru_cache(maxsize=64)
