@@ -42,6 +42,18 @@ def _foreign_write(path: Path) -> Iterator[None]:
         db.execute("ROLLBACK")
 
 
+async def _comes_back(journal: SqliteJournal, within_s: float = 10.0) -> None:
+    """It commits again, with nobody's help."""
+    async with asyncio.timeout(within_s):
+        while True:
+            try:
+                await journal.probe()
+            except JournalUnavailable:  # the machine is busy, or the line is long still
+                await asyncio.sleep(0.01)
+            else:
+                return
+
+
 async def test_a_writer_that_does_not_come_back_makes_the_journal_unavailable(
     journal: SqliteJournal, tmp_path: Path
 ) -> None:
@@ -148,5 +160,4 @@ async def test_too_much_waiting_work_is_turned_away(journal: SqliteJournal, tmp_
         results = await asyncio.gather(*tasks, return_exceptions=True)
     reasons = {str(one) for one in results if isinstance(one, JournalUnavailable)}
     assert "too much waits for the journal" in reasons
-    await asyncio.sleep(0.05)
-    await journal.probe()
+    await _comes_back(journal)
