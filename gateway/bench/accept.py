@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import product
 from statistics import median
 
 from msgspec import Struct
@@ -21,6 +22,8 @@ SHARES = (0.5, 0.7)
 BUSY = 0.95
 LOOK_S = 0.005
 DELIVERED_S = 120.0
+PLACES = ("one core for both", "delivery on the load's core")
+"""Where delivering runs beside accepting."""
 PASSED_ON = ", passed on"
 """Of a candidate that delivers orders as they came."""
 OK = 200
@@ -96,25 +99,28 @@ async def both(site: Site, scale: Scale) -> Report:
     with machine.on_core(loading):
         async with processes.bare(site.folder, measured) as bare, AsyncExitStack() as stack:
             found = [candidate("bare Starlette", bare)]
-            for name, core in (("one core for both", measured), ("delivery on the load's core", loading)):
-                for shape in ("", PASSED_ON):
-                    sink = await stack.enter_async_context(sinking())
-                    one = delivering(site, sink.port, f"{name}{shape}", measured, plain=shape == PASSED_ON)
-                    running = await stack.enter_async_context(one)
-                    running.move("dispatcher", core)
-                    found.append(candidate(f"{name}{shape}", running))
-                    found[-1].sink = sink
+            for (name, core), shape in product(zip(PLACES, (measured, loading), strict=True), ("", PASSED_ON)):
+                one = delivering(site, f"{name}{shape}", measured, core, plain=bool(shape))
+                found.append(await stack.enter_async_context(one))
             await _rounds(site, scale, found, Orders(site.samples, setups.SOURCE), done=1.0)
     return _report("both", "orders accepted while all are delivered to one sink in batches of 100", found)
 
 
 @asynccontextmanager
-async def delivering(site: Site, port: int, name: str, core: int | None, *, plain: bool) -> AsyncIterator[Running]:
-    """A gateway that delivers what it accepts to a sink at this port. `plain`: as it came, else mapped to Ometria."""
-    config = setups.shop({"sink": setups.passed_on(port) if plain else setups.batched(port)}, plain=plain)
+async def delivering(
+    site: Site, name: str, receiving: int | None, sending: int | None, *, plain: bool
+) -> AsyncIterator[Candidate]:
+    """One that delivers what it accepts to a sink of its own, receiving and sending on these cores. `plain`: as it
+    came, else mapped to Ometria.
+    """
     folder = site.folder / name.replace(",", "").replace(" ", "-")
-    async with processes.gateway(config, folder, core=core) as running:
-        yield running
+    async with sinking() as sink:
+        config = setups.shop({"sink": (setups.passed_on if plain else setups.batched)(sink.port)}, plain=plain)
+        async with processes.gateway(config, folder, core=receiving) as running:
+            running.move("dispatcher", sending)
+            one = candidate(name, running)
+            one.sink = sink
+            yield one
 
 
 async def _rounds(site: Site, scale: Scale, found: Sequence[Candidate], orders: Orders, done: float) -> None:

@@ -7,13 +7,11 @@ from statistics import median
 from msgspec import Struct
 
 from gateway.bench import load, machine, processes, setups
-from gateway.bench.accept import OK, SHARES, WARM_UP_S, Candidate, candidate, delivering
+from gateway.bench.accept import OK, PLACES, SHARES, WARM_UP_S, Candidate, candidate, delivering
 from gateway.bench.orders import Orders
 from gateway.bench.report import Report, Scale, Site
-from gateway.bench.sink import sinking
 
 ALONE = "nothing delivered"
-PLACES = ("one core for both", "delivery on the load's core")
 
 
 class Waits(Struct):
@@ -36,11 +34,8 @@ async def beside(site: Site, scale: Scale) -> Report:
             alone = processes.gateway(setups.shop({}), site.folder / "alone", role="receiver", core=measured)
             found = [candidate(ALONE, await stack.enter_async_context(alone))]
             for name, core in zip(PLACES, (measured, loading), strict=True):
-                sink = await stack.enter_async_context(sinking())
-                running = await stack.enter_async_context(delivering(site, sink.port, name, measured, plain=True))
-                running.move("dispatcher", core)
-                found.append(candidate(name, running))
-                found[-1].sink = sink
+                one = delivering(site, name, measured, core, plain=True)
+                found.append(await stack.enter_async_context(one))
             waits = await _rounds(site, scale, found, Orders(site.samples, setups.SOURCE))
     return _report(waits)
 

@@ -171,12 +171,8 @@ class Writer:
         """What is written inside is about the value in this variable. `table` names one that is to hold it where it is
         an object, else an empty one; what is given holds the name once somebody uses it.
         """
-        before, self.subject, self._table, self._tables = (
-            (self.subject, self._table, self._tables),
-            subject,
-            table,
-            set(),
-        )
+        before = self.subject, self._table, self._tables
+        self.subject, self._table, self._tables = subject, table, set()
         yield self._tables
         self.subject, self._table, self._tables = before
 
